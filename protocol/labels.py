@@ -1,0 +1,41 @@
+"""Every domain-separation label of the project, in one place. Spec: spec/encoding.md, "Labels".
+
+An edit here changes the meaning of every signature and hash ever made: labels are added, never changed.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Label"]
+
+
+class Label(Enum):
+    """`coffre/v1/<purpose>\\0`: the prefix of everything hashed, signed, derived or bound as HPKE info."""
+
+    NODE_ID = b"coffre/v1/node-id\0"
+    DIGITS = b"coffre/v1/digits\0"
+    STATEMENT = b"coffre/v1/statement\0"
+    LETTER = b"coffre/v1/letter\0"
+    LETTER_DIGEST = b"coffre/v1/letter-digest\0"
+    PAYLOAD = b"coffre/v1/payload\0"
+    PAYLOAD_ID = b"coffre/v1/payload-id\0"
+    WRAP = b"coffre/v1/wrap\0"
+    SLIP = b"coffre/v1/slip\0"
+    SLIP_ID = b"coffre/v1/slip-id\0"
+    SLIP_BOX = b"coffre/v1/slip-box\0"
+    ENVELOPE = b"coffre/v1/envelope\0"
+    LEAF = b"coffre/v1/leaf\0"
+    ENTRY = b"coffre/v1/entry\0"
+    EVIDENCE = b"coffre/v1/evidence\0"
+    OPENED = b"coffre/v1/opened\0"
+    WITHDRAW = b"coffre/v1/withdraw\0"
+    SUCCESSION = b"coffre/v1/succession\0"
+    DELEGATION = b"coffre/v1/delegation\0"
+    INVITE = b"coffre/v1/invite\0"
+    KEYRING = b"coffre/v1/keyring\0"
+    MAILBOX_WAY = b"coffre/v1/mailbox-way\0"
+    RECOVERY_WRAP = b"coffre/v1/recovery-wrap\0"
+    ROW = b"coffre/v1/row\0"
+    BLIND_INDEX = b"coffre/v1/blind-index\0"
+    ALERT_LINK = b"coffre/v1/alert-link\0"
