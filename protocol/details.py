@@ -1,0 +1,146 @@
+"""What a log leaf commits to: ids, codes and roles of one event. Spec: spec/evidence.md, 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from protocol.codec import Value, decode_map, encode
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId, PayloadId, SlipId
+from protocol.logleaf import EventKind
+
+__all__ = [
+    "MAX_DETAILS_BYTES",
+    "REQUIRED_FIELDS",
+    "Details",
+    "check_details",
+    "decode_details",
+    "decode_details_of",
+    "encode_details",
+    "opened_statement",
+]
+
+MAX_DETAILS_BYTES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """Fields of one event; None where the kind has no use for one.
+
+    node: whose log. peer: the other node. code: refusal or failure code. role: in which role a person acted. actor:
+    the mailbox that acted for the owner. digest: of the opened letter. signature: by the opener's mailbox key.
+    """
+
+    node: NodeId
+    peer: NodeId | None = None
+    envelope: EnvelopeId | None = None
+    slip: SlipId | None = None
+    letter: LetterId | None = None
+    payload: PayloadId | None = None
+    mailbox: MailboxId | None = None
+    code: str | None = None
+    role: str | None = None
+    actor: MailboxId | None = None
+    digest: bytes | None = None
+    signature: bytes | None = None
+
+
+_WIRE: Final = {
+    "node": "node",
+    "peer": "peer",
+    "envelope": "env",
+    "slip": "slip",
+    "letter": "lid",
+    "payload": "pid",
+    "mailbox": "mb",
+    "code": "code",
+    "role": "role",
+    "actor": "actor",
+    "digest": "digest",
+    "signature": "sig",
+}
+_DELIVERY: Final = frozenset({"peer", "envelope", "slip", "letter", "payload"})
+_AT_MAILBOX: Final = _DELIVERY | {"mailbox"}
+
+REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
+    EventKind.SUBMITTED: _DELIVERY,
+    EventKind.RELAYED: frozenset({"envelope"}),
+    EventKind.DEPOSITED: _AT_MAILBOX,
+    EventKind.REFUSED: _AT_MAILBOX | {"code"},
+    EventKind.EXPIRED: _AT_MAILBOX,
+    EventKind.WITHDRAWN: frozenset({"peer", "letter", "mailbox"}),
+    EventKind.WITHDRAW_TOO_LATE: frozenset({"peer", "letter", "mailbox"}),
+    EventKind.WITHDRAW_REQUESTED: frozenset({"peer", "letter"}),
+    EventKind.ALERTED: frozenset({"mailbox", "code"}),
+    EventKind.OPENED: _AT_MAILBOX | {"role", "digest", "signature"},
+    EventKind.COLLECTED: _AT_MAILBOX | {"role"},
+    EventKind.UNREADABLE: _AT_MAILBOX | {"code"},
+    EventKind.MAILBOX_CREATED: frozenset({"mailbox"}),
+    EventKind.MAILBOX_CLOSED: frozenset({"mailbox"}),
+    EventKind.LOGIN_FAILED: frozenset({"mailbox"}),
+    EventKind.MAILBOX_LOCKED: frozenset({"mailbox"}),
+    EventKind.PASSWORD_CHANGED: frozenset({"mailbox"}),
+    EventKind.MAILBOX_RECOVERED: frozenset({"mailbox"}),
+    EventKind.PEER_ACCEPTED: frozenset({"peer"}),
+    EventKind.PEER_REMOVED: frozenset({"peer"}),
+    EventKind.FORK_SEEN: frozenset({"peer", "code"}),
+    EventKind.EPOCH_OPENED: frozenset({"code"}),
+    EventKind.STARTED: frozenset(),
+    EventKind.STOPPED: frozenset(),
+    EventKind.CLOCK_JUMPED: frozenset({"code"}),
+}
+"""The fields that each kind must have beside `node`; others may be there."""
+
+
+def check_details(kind: EventKind, details: Details) -> None:
+    """LocalProtocolError if a field that this kind needs is missing."""
+    missing = [name for name in REQUIRED_FIELDS[kind] if getattr(details, name) is None]
+    if missing:
+        raise LocalProtocolError(f"{kind.word} needs {', '.join(sorted(missing))}")
+
+
+def encode_details(details: Details) -> bytes:
+    """The bytes that the leaf commits to."""
+    present: dict[str, Value] = {}
+    for item in fields(details):
+        value = getattr(details, item.name)
+        if value is not None:
+            present[_WIRE[item.name]] = value if isinstance(value, str) else bytes(value)
+    return encode(present)
+
+
+def decode_details(raw: bytes) -> Details:
+    """RemoteProtocolError: too_large, malformed, not_canonical."""
+    reader = decode_map(raw, max_bytes=MAX_DETAILS_BYTES)
+    details = Details(
+        node=NodeId(reader.fixed("node", 32)),
+        peer=NodeId(reader.fixed("peer", 32)) if "peer" in reader else None,
+        envelope=EnvelopeId(reader.fixed("env", 32)) if "env" in reader else None,
+        slip=SlipId(reader.fixed("slip", 32)) if "slip" in reader else None,
+        letter=LetterId(reader.fixed("lid", 16)) if "lid" in reader else None,
+        payload=PayloadId(reader.fixed("pid", 32)) if "pid" in reader else None,
+        mailbox=MailboxId(reader.fixed("mb", 16)) if "mb" in reader else None,
+        code=reader.text("code", low=1, high=64) if "code" in reader else None,
+        role=reader.text("role", low=1, high=32) if "role" in reader else None,
+        actor=MailboxId(reader.fixed("actor", 16)) if "actor" in reader else None,
+        digest=reader.fixed("digest", 32) if "digest" in reader else None,
+        signature=reader.fixed("sig", 64) if "sig" in reader else None,
+    )
+    reader.done()
+    return details
+
+
+def decode_details_of(kind: EventKind, raw: bytes) -> Details:
+    """Details with all that this kind needs; RemoteProtocolError(malformed) if a field is missing."""
+    details = decode_details(raw)
+    try:
+        check_details(kind, details)
+    except LocalProtocolError as error:
+        raise RemoteProtocolError(Reason.MALFORMED, str(error)) from error
+    return details
+
+
+def opened_statement(*, envelope: EnvelopeId, mailbox: MailboxId, digest: bytes, time_ms: int, role: str) -> bytes:
+    """What the opener's mailbox key signs, under the label "opened": [env, mb, digest, time, role]."""
+    return encode([bytes(envelope), bytes(mailbox), digest, time_ms, role])

@@ -1,0 +1,129 @@
+"""Leaves of a node's log: kind, time, tag, commitment. Never a name, never an id. Spec: spec/evidence.md, 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from protocol.crypto import constant_time_equal, hmac_sha256
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.ids import LeafTag
+from protocol.labels import Label
+
+__all__ = ["LEAF_BYTES", "OPENING_BYTES", "EventKind", "LogLeaf", "make_leaf", "verify_opening"]
+
+LEAF_BYTES: Final = 59
+OPENING_BYTES: Final = 32
+_VERSION: Final = b"\x02"
+
+
+class EventKind(IntEnum):
+    """What happened. Numbers are never used again for something else.
+
+    100–199 the letter's way, 200–299 its end at the recipient, 300–399 mailboxes, 400–499 federation, 500–599 the node.
+    """
+
+    SUBMITTED = 100
+    RELAYED = 101
+    DEPOSITED = 110
+    REFUSED = 111
+    EXPIRED = 120
+    WITHDRAWN = 121
+    WITHDRAW_TOO_LATE = 122
+    WITHDRAW_REQUESTED = 123
+    ALERTED = 130
+
+    OPENED = 200
+    COLLECTED = 201
+    UNREADABLE = 202
+
+    MAILBOX_CREATED = 300
+    MAILBOX_CLOSED = 301
+    LOGIN_FAILED = 302
+    MAILBOX_LOCKED = 303
+    PASSWORD_CHANGED = 304
+    MAILBOX_RECOVERED = 305
+
+    PEER_ACCEPTED = 400
+    PEER_REMOVED = 401
+    FORK_SEEN = 402
+
+    EPOCH_OPENED = 500
+    STARTED = 501
+    STOPPED = 502
+    CLOCK_JUMPED = 503
+
+    @property
+    def word(self) -> str:
+        """The name in lower case: on screens, in `--json` and in reports."""
+        return self.name.lower()
+
+    @property
+    def etsi_event(self) -> str:
+        """The event name of ETSI EN 319 522-1 that this kind corresponds to; empty where the standard has none."""
+        return _ETSI.get(self, "")
+
+
+_ETSI: Final = {
+    EventKind.SUBMITTED: "SubmissionAcceptance",
+    EventKind.RELAYED: "RelayAcceptance",
+    EventKind.DEPOSITED: "ContentConsignment",
+    EventKind.REFUSED: "RelayRejection",
+    EventKind.EXPIRED: "ContentConsignmentFailure",
+    EventKind.ALERTED: "NotificationForAcceptance",
+    EventKind.OPENED: "ContentHandover",
+    EventKind.COLLECTED: "ContentHandover",
+    EventKind.UNREADABLE: "ContentHandoverFailure",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLeaf:
+    """One leaf. time_ms: the node's wall clock, milliseconds UTC. commitment: HMAC over the rest and the details."""
+
+    kind: EventKind
+    time_ms: int
+    tag: LeafTag
+    commitment: bytes
+
+    def encode(self) -> bytes:
+        """0x02 ‖ u16 kind ‖ u64 time ‖ tag 16 ‖ commitment 32: 59 bytes."""
+        return _header(self.kind, self.time_ms, self.tag) + self.commitment
+
+    @classmethod
+    def decode(cls, raw: bytes) -> LogLeaf:
+        """RemoteProtocolError: malformed, unknown_version (another first byte, or a kind of a later version)."""
+        if len(raw) != LEAF_BYTES:
+            raise RemoteProtocolError(Reason.MALFORMED, "a log leaf has 59 bytes")
+        if raw[:1] != _VERSION:
+            raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "not a log leaf of version 2")
+        try:
+            kind = EventKind(int.from_bytes(raw[1:3], "big"))
+        except ValueError as error:
+            raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "an event kind of a later version") from error
+        time_ms = int.from_bytes(raw[3:11], "big")
+        return cls(kind=kind, time_ms=time_ms, tag=LeafTag(raw[11:27]), commitment=raw[27:])
+
+
+def _header(kind: EventKind, time_ms: int, tag: LeafTag) -> bytes:
+    return _VERSION + kind.to_bytes(2, "big") + time_ms.to_bytes(8, "big") + tag
+
+
+def _commit(opening: bytes, header: bytes, details: bytes) -> bytes:
+    return hmac_sha256(opening, Label.LEAF.value, header, details)
+
+
+def make_leaf(*, kind: EventKind, time_ms: int, tag: LeafTag, opening: bytes, details: bytes) -> LogLeaf:
+    """A leaf that commits to `details`. opening: 32 fresh random bytes, kept beside the details."""
+    if len(opening) != OPENING_BYTES:
+        raise LocalProtocolError("an opening has 32 bytes")
+    commitment = _commit(opening, _header(kind, time_ms, tag), details)
+    return LogLeaf(kind=kind, time_ms=time_ms, tag=tag, commitment=commitment)
+
+
+def verify_opening(leaf: LogLeaf, opening: bytes, details: bytes) -> None:
+    """Check that the leaf commits to these details; RemoteProtocolError(bad_commitment)."""
+    header = _header(leaf.kind, leaf.time_ms, leaf.tag)
+    if len(opening) != OPENING_BYTES or not constant_time_equal(_commit(opening, header, details), leaf.commitment):
+        raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the leaf commits to something else")
