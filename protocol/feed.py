@@ -1,0 +1,234 @@
+"""Feeds: the log of an institution's directory operations, followed and recomputed by others. Spec: spec/directory.md, 2.
+
+Leaf = kind, subject, version, commitment; the entry and its opening travel beside it. Who follows recomputes the root
+and compares it with the signed head: inclusion and consistency are proved with no proof bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from protocol.checkpoint import Checkpoint
+from protocol.codec import check_binary, decode, encode
+from protocol.crypto import constant_time_equal, hmac_sha256
+from protocol.entry import MAX_ENTRY_BYTES
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.labels import Label
+from protocol.merkle import CompactRange, leaf_hash, root_of
+
+__all__ = [
+    "FEED_LEAF_BYTES",
+    "MAX_OPERATION_BYTES",
+    "SNAPSHOT_EVERY",
+    "FeedLeaf",
+    "FeedState",
+    "LiveEntry",
+    "Operation",
+    "OperationKind",
+    "decode_operation",
+    "make_operation",
+    "snapshot_operation",
+]
+
+FEED_LEAF_BYTES: Final = 54
+SUBJECT_BYTES: Final = 16
+OPENING_BYTES: Final = 32
+MAX_OPERATION_BYTES: Final = MAX_ENTRY_BYTES + 256
+# A newcomer takes the live set and at most this tail.
+SNAPSHOT_EVERY: Final = 256
+NO_SUBJECT: Final = bytes(SUBJECT_BYTES)
+_VERSION: Final = b"\x01"
+_MAX_VERSION: Final = 2**32 - 1
+
+
+class OperationKind(IntEnum):
+    """What an operation does. Numbers are never used again for something else; 4 to 15 are kept for maintainers."""
+
+    SNAPSHOT = 0
+    INSTITUTION = 1
+    MAILBOX = 2
+    ERASE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLeaf:
+    """0x01 ‖ u8 kind ‖ subject 16 ‖ u32 version ‖ commitment 32: 54 bytes."""
+
+    kind: OperationKind
+    subject: bytes
+    version: int
+    commitment: bytes
+
+    def encode(self) -> bytes:
+        """The 54 bytes."""
+        return self.header() + self.commitment
+
+    def header(self) -> bytes:
+        """The 22 bytes before the commitment."""
+        return _VERSION + bytes([self.kind]) + self.subject + self.version.to_bytes(4, "big")
+
+    @classmethod
+    def decode(cls, raw: bytes) -> FeedLeaf:
+        """RemoteProtocolError: malformed, unknown_version."""
+        if len(raw) != FEED_LEAF_BYTES:
+            raise RemoteProtocolError(Reason.MALFORMED, "a feed leaf has 54 bytes")
+        try:
+            kind = OperationKind(raw[1])
+        except ValueError as error:
+            raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "an operation of a later version") from error
+        if raw[:1] != _VERSION:
+            raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "not a feed leaf of version 1")
+        return cls(kind, raw[2:18], int.from_bytes(raw[18:22], "big"), raw[22:])
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A leaf, and the entry with its opening where they are given (not for erased or unlisted ones)."""
+
+    leaf: FeedLeaf
+    opening: bytes | None
+    entry: bytes | None
+
+    def encode(self) -> bytes:
+        """[leaf] or [leaf, opening, entry]."""
+        parts = [self.leaf.encode()]
+        if self.opening is not None and self.entry is not None:
+            parts += [self.opening, self.entry]
+        return encode(parts)
+
+
+def decode_operation(raw: bytes) -> Operation:
+    """Take an operation apart and check that the leaf commits to the entry, where one is given.
+
+    RemoteProtocolError: too_large, malformed, not_canonical, unknown_version, bad_commitment.
+    """
+    parts = decode(raw, max_bytes=MAX_OPERATION_BYTES)
+    if not isinstance(parts, list) or len(parts) not in (1, 3):
+        raise RemoteProtocolError(Reason.MALFORMED, "expected [leaf] or [leaf, opening, entry]")
+    leaf = FeedLeaf.decode(check_binary(parts[0], "leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES))
+    if len(parts) == 1:
+        return Operation(leaf, None, None)
+    opening = check_binary(parts[1], "opening", OPENING_BYTES, OPENING_BYTES)
+    entry = check_binary(parts[2], "entry", 1, MAX_ENTRY_BYTES)
+    if not constant_time_equal(_commit(opening, leaf.header(), entry), leaf.commitment):
+        raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the leaf commits to another entry")
+    return Operation(leaf, opening, entry)
+
+
+def _commit(opening: bytes, header: bytes, entry: bytes) -> bytes:
+    return hmac_sha256(opening, Label.ENTRY.value, header, entry)
+
+
+def make_operation(kind: OperationKind, subject: bytes, version: int, entry: bytes, opening: bytes) -> Operation:
+    """An operation that publishes (or, with an empty entry and kind ERASE, erases) one subject."""
+    if len(subject) != SUBJECT_BYTES or subject == NO_SUBJECT or not 0 < version <= _MAX_VERSION:
+        raise LocalProtocolError("an operation has a subject of 16 bytes and a version above 0")
+    if len(opening) != OPENING_BYTES:
+        raise LocalProtocolError("an opening has 32 bytes")
+    blank = FeedLeaf(kind, subject, version, b"")
+    leaf = FeedLeaf(kind, subject, version, _commit(opening, blank.header(), entry))
+    return Operation(leaf, None, None) if kind is OperationKind.ERASE else Operation(leaf, opening, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEntry:
+    """The newest operation of a subject that is not erased. position: its index in the feed."""
+
+    position: int
+    operation: Operation
+
+
+def _snapshot_root(live: Mapping[bytes, LiveEntry]) -> bytes:
+    return root_of([leaf_hash(live[subject].operation.leaf.encode()) for subject in sorted(live)])
+
+
+def snapshot_operation(live: Mapping[bytes, LiveEntry]) -> Operation:
+    """The snapshot leaf over a live set: version = number of live leaves, commitment = root over them by subject."""
+    return Operation(FeedLeaf(OperationKind.SNAPSHOT, NO_SUBJECT, len(live), _snapshot_root(live)), None, None)
+
+
+class FeedState:
+    """A feed as far as it is known: compact range, live set, last versions of erased subjects, last snapshot.
+
+    Start with `FeedState()` or from what was stored; `apply` operations; `check_head` before believing any of them.
+    """
+
+    def __init__(
+        self,
+        tree: CompactRange | None = None,
+        live: Iterable[tuple[int, Operation]] = (),
+        erased: Iterable[bytes] = (),
+        last_snapshot: int = -1,
+    ) -> None:
+        self.tree = tree or CompactRange()
+        self.live = {operation.leaf.subject: LiveEntry(position, operation) for position, operation in live}
+        self.erased = set(erased)
+        self.last_snapshot = last_snapshot
+
+    @property
+    def size(self) -> int:
+        """Number of operations so far."""
+        return self.tree.size
+
+    @property
+    def needs_snapshot(self) -> bool:
+        """Whether the next operation must be a snapshot."""
+        return self.size - self.last_snapshot >= SNAPSHOT_EVERY
+
+    def copy(self) -> FeedState:
+        """An independent copy, to try operations on."""
+        twin = FeedState(self.tree.copy(), (), self.erased, self.last_snapshot)
+        twin.live = dict(self.live)
+        return twin
+
+    def apply(self, operations: Sequence[Operation], *, max_entries: int, max_bytes: int) -> None:
+        """Apply operations in order. Use a copy: after an error the state is half changed.
+
+        max_entries, max_bytes: quota of the live set. RemoteProtocolError: mismatch (version not rising, change
+        after erase, wrong or missing snapshot, entry withheld), too_large.
+        """
+        for operation in operations:
+            leaf = operation.leaf
+            if leaf.kind is OperationKind.SNAPSHOT:
+                if leaf != snapshot_operation(self.live).leaf:
+                    raise RemoteProtocolError(Reason.MISMATCH, f"wrong snapshot at {self.size}")
+                self.last_snapshot = self.size
+            elif self.needs_snapshot:
+                raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot is due at {self.size}")
+            else:
+                self._apply_one(operation)
+            self.tree.append(leaf_hash(leaf.encode()))
+        if len(self.live) > max_entries:
+            raise RemoteProtocolError(Reason.TOO_LARGE, f"{len(self.live)} entries, limit {max_entries}")
+        if sum(len(item.operation.entry or b"") for item in self.live.values()) > max_bytes:
+            raise RemoteProtocolError(Reason.TOO_LARGE, f"entries beyond {max_bytes} bytes")
+
+    def _apply_one(self, operation: Operation) -> None:
+        leaf = operation.leaf
+        if leaf.subject == NO_SUBJECT or leaf.subject in self.erased:
+            raise RemoteProtocolError(Reason.MISMATCH, "an operation on no subject, or on an erased one")
+        known = self.live.get(leaf.subject)
+        wanted = 1 if known is None else known.operation.leaf.version + 1
+        if leaf.version != wanted:
+            raise RemoteProtocolError(Reason.MISMATCH, f"version {leaf.version} where {wanted} follows")
+        if leaf.kind is OperationKind.ERASE:
+            if known is None:
+                raise RemoteProtocolError(Reason.MISMATCH, "erases what is not there")
+            del self.live[leaf.subject]
+            self.erased.add(leaf.subject)
+        else:
+            if known is not None and known.operation.leaf.kind is not leaf.kind:
+                raise RemoteProtocolError(Reason.MISMATCH, "a subject that changes its kind")
+            self.live[leaf.subject] = LiveEntry(self.size, operation)
+
+    def check_head(self, head: Checkpoint) -> None:
+        """Compare with a verified head. RemoteProtocolError: rollback (smaller), fork (same size, other root), mismatch."""
+        if head.size < self.size:
+            raise RemoteProtocolError(Reason.ROLLBACK, f"head of {head.size} where {self.size} was known")
+        if head.size != self.size:
+            raise RemoteProtocolError(Reason.MISMATCH, f"{self.size} operations under a head of {head.size}")
+        if head.root != self.tree.root():
+            raise RemoteProtocolError(Reason.FORK, f"another root at size {head.size}")
