@@ -10,6 +10,7 @@ import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509.oid import NameOID
@@ -78,6 +79,17 @@ def _tbs_for(key: VerifyKey, certificate: x509.Certificate) -> bool:
     )
 
 
+# All that the library raises for bytes which are no certificate that it understands: not all are ValueErrors.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 def check_certificate(der: bytes) -> VerifyKey:
     """The link key of a certificate that keeps the profile; RemoteProtocolError(bad_certificate, bad_key)."""
     bad = RemoteProtocolError(Reason.BAD_CERTIFICATE, "not a link certificate of the profile")
@@ -94,7 +106,7 @@ def check_certificate(der: bytes) -> VerifyKey:
         key.verify_raw(certificate.tbs_certificate_bytes, certificate.signature)
         if certificate.public_bytes(Encoding.DER) != der:
             raise bad
-    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except _UNREADABLE as error:
         raise bad from error
     except RemoteProtocolError as error:
         if error.reason is Reason.BAD_SIGNATURE:

@@ -41,10 +41,10 @@ def parse_origin(origin: str) -> tuple[str, NodeId, int]:
     """("log" or "feed", node id, epoch); RemoteProtocolError(malformed) for any other origin."""
     parts = origin.split("/")
     try:
-        _, kind, epoch = NodeId.from_text(parts[1]), parts[2], int(parts[3])
-        rebuilt = f"coffre/{parts[1]}/{kind}/{epoch}"
-        if len(parts) == 4 and kind in ("log", "feed") and rebuilt == origin and 0 < epoch < 2**31:
-            return kind, NodeId.from_text(parts[1]), epoch
+        node_id, kind, epoch = NodeId.from_text(parts[1]), parts[2], int(parts[3])
+        # Rebuilt and compared: two spellings of one origin could hide two histories from those who compare heads.
+        if kind in ("log", "feed") and f"coffre/{node_id.text}/{kind}/{epoch}" == origin and 0 < epoch < 2**31:
+            return kind, node_id, epoch
     except (ValueError, IndexError):
         pass
     raise RemoteProtocolError(Reason.MALFORMED, "not an origin of this federation")
@@ -117,6 +117,7 @@ class CheckpointVerifier:
     """Verifies heads of one node, remembering the last ones: a batch of evidence shares one head."""
 
     def __init__(self, node_id: NodeId, keys: Sequence[VerifyKey]) -> None:
+        """keys: every log key that the node ever stated, in any order."""
         self.node_id = node_id
         self._keys = tuple(keys)
         self._known: dict[bytes, Checkpoint] = {}

@@ -14,10 +14,23 @@ import msgpack
 
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 
-__all__ = ["MAX_DEPTH", "FieldReader", "Value", "check_binary", "check_text", "decode", "decode_map", "encode"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_VALUES",
+    "FieldReader",
+    "Value",
+    "check_binary",
+    "check_text",
+    "decode",
+    "decode_map",
+    "encode",
+]
 
 # Deeper than any format here (hello: 4); shallow enough for recursion to be harmless.
 MAX_DEPTH: Final = 8
+# A value of one byte takes up to a hundred in memory. The largest value of any format here, a letter with 1,000
+# recipients and 10,000 attachments, has 97,037; 8 MiB of empty maps would take 1.2 GB and 20 s.
+MAX_VALUES: Final = 2**17
 _MAX_UNSIGNED: Final = 2**64 - 1
 
 Value = Any
@@ -47,7 +60,11 @@ def _canonical(value: Value, depth: int) -> Value:
 
 def encode(value: Value) -> bytes:
     """The one encoding of `value`. LocalProtocolError for floats, None, foreign types or over-deep values."""
-    packed: bytes = msgpack.packb(_canonical(value, 1), use_bin_type=True)
+    try:
+        packed: bytes = msgpack.packb(_canonical(value, 1), use_bin_type=True)
+    except UnicodeEncodeError as error:
+        # A lone surrogate, as in the name of a file that is no UTF-8.
+        raise LocalProtocolError("text that has no UTF-8 form") from error
     return packed
 
 
@@ -62,12 +79,13 @@ _FIXED: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 
 
 
 def _scan(data: bytes) -> None:
-    """Walk the tokens without building anything: types of the subset, depth, counts, exact end.
+    """Walk the tokens without building anything: types of the subset, depth, counts, number of values, exact end.
 
     Every item takes at least one byte, so a count larger than the bytes left is a lie and is refused
     before the library would reserve memory for it.
     """
     position, end = 0, len(data)
+    values = 1
     pending = [1]
     while pending:
         if pending[-1] == 0:
@@ -98,6 +116,9 @@ def _scan(data: bytes) -> None:
                 raise _malformed("count larger than the bytes left")
             if len(pending) > MAX_DEPTH:
                 raise RemoteProtocolError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH}")
+            values += items
+            if values > MAX_VALUES:
+                raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_VALUES} values")
             pending.append(items)
         else:
             raise _malformed(f"token 0x{token:02x} is outside the subset")

@@ -205,8 +205,9 @@ class SealKey(FixedBytes):
         if len(raw) != cls.LENGTH:
             raise RemoteProtocolError(Reason.BAD_KEY, "a seal key has 1216 bytes")
         try:
-            key = _public_object(raw)
-            Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM).encrypt(b"", key, b"")
+            _public_object(raw)
+            # A point of small order would make every shared secret the same: the exchange refuses it.
+            _PROBE.exchange(X25519PublicKey.from_public_bytes(raw[1184:]))
         except (ValueError, TypeError) as error:
             raise RemoteProtocolError(Reason.BAD_KEY, "not an ML-KEM-768 and X25519 key") from error
         return cls(raw)
@@ -236,6 +237,9 @@ class SealSecret(Secret):
     def key_object(self) -> MLKEM768X25519PrivateKey:
         """The library's key, for `hpke_open`."""
         return self._key
+
+
+_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 @lru_cache(maxsize=4096)

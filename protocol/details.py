@@ -15,6 +15,7 @@ __all__ = [
     "REQUIRED_FIELDS",
     "Details",
     "check_details",
+    "check_expected",
     "decode_details",
     "decode_details_of",
     "encode_details",
@@ -66,6 +67,7 @@ _AT_MAILBOX: Final = _DELIVERY | {"mailbox"}
 REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.SUBMITTED: _DELIVERY,
     EventKind.RELAYED: frozenset({"envelope"}),
+    EventKind.DELAYED: _DELIVERY,
     EventKind.DEPOSITED: _AT_MAILBOX,
     EventKind.REFUSED: _AT_MAILBOX | {"code"},
     EventKind.EXPIRED: _AT_MAILBOX,
@@ -98,6 +100,14 @@ def check_details(kind: EventKind, details: Details) -> None:
     missing = [name for name in REQUIRED_FIELDS[kind] if getattr(details, name) is None]
     if missing:
         raise LocalProtocolError(f"{kind.word} needs {', '.join(sorted(missing))}")
+
+
+def check_expected(details: Details, expected: Details) -> None:
+    """RemoteProtocolError(mismatch) unless the details have each value that `expected` gives."""
+    for item in fields(expected):
+        wanted = getattr(expected, item.name)
+        if wanted is not None and getattr(details, item.name) != wanted:
+            raise RemoteProtocolError(Reason.MISMATCH, f"{item.name} is not the expected one")
 
 
 def encode_details(details: Details) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.codec import check_binary, decode, decode_map, encode
 from protocol.crypto import HPKE_OVERHEAD_BYTES, SealKey, SealSecret, hash_labelled, hpke_open, hpke_seal, sha256
-from protocol.errors import Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import EnvelopeId, NodeId
 from protocol.labels import Label
 from protocol.letter import LetterClass
@@ -40,9 +40,9 @@ class Envelope:
     """An envelope taken apart; raw is sent and hashed as it is."""
 
     head: Head
-    head_bytes: bytes
-    box: bytes
-    raw: bytes
+    head_bytes: bytes = field(repr=False)
+    box: bytes = field(repr=False)
+    raw: bytes = field(repr=False)
 
     @property
     def envelope_id(self) -> EnvelopeId:
@@ -55,8 +55,13 @@ def _info(destination: NodeId, seal_key: SealKey, head_bytes: bytes) -> bytes:
 
 
 def seal_envelope(signed: SignedSlip, *, seal_key: SealKey, descriptor: Descriptor) -> bytes:
-    """Seal a signed slip to its destination's current seal key, padded like content."""
+    """Seal a signed slip to its destination's current seal key, padded like content.
+
+    LocalProtocolError if descriptor is not that of the slip's payload.
+    """
     slip = signed.slip
+    if descriptor.payload_id != slip.payload_id:
+        raise LocalProtocolError("the slip names another payload")
     head_bytes = encode(
         {
             "v": 1,
@@ -74,7 +79,10 @@ def seal_envelope(signed: SignedSlip, *, seal_key: SealKey, descriptor: Descript
 
 
 def decode_envelope(raw: bytes) -> Envelope:
-    """Take an envelope apart. RemoteProtocolError: too_large, malformed, not_canonical, unknown_version, bad_padding."""
+    """Take an envelope apart: at most 63,088 bytes.
+
+    RemoteProtocolError: too_large, too_deep, malformed, not_canonical, unknown_version, bad_padding.
+    """
     outer = decode(raw, max_bytes=MAX_ENVELOPE_BYTES)
     if not isinstance(outer, list) or len(outer) != 2:
         raise RemoteProtocolError(Reason.MALFORMED, "expected [head, box]")

@@ -1,4 +1,4 @@
-"""Evidence: a leaf of a node's log, opened, with its proof; and its boxed form on the way back. Spec: spec/evidence.md, 7."""
+"""Evidence: an opened log leaf with its proof, and its boxed form on the way back. Spec: spec/evidence.md, 7."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from protocol.checkpoint import Checkpoint, CheckpointVerifier, parse_origin
 from protocol.codec import check_binary, decode, decode_map, encode
 from protocol.crypto import ZERO_NONCE, Secret, VerifyKey, aead_open, aead_seal, hkdf_expand
-from protocol.details import MAX_DETAILS_BYTES, Details, decode_details_of, opened_statement
-from protocol.errors import Reason, RemoteProtocolError
+from protocol.details import MAX_DETAILS_BYTES, Details, check_expected, decode_details_of, opened_statement
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import EnvelopeId
 from protocol.labels import Label
 from protocol.logleaf import LEAF_BYTES, OPENING_BYTES, EventKind, LogLeaf, verify_opening
@@ -120,9 +120,12 @@ def open_boxed(raw: bytes, *, reply_key: Secret) -> Evidence:
     )
 
 
-def verify_evidence(evidence: Evidence, verifier: CheckpointVerifier) -> VerifiedEvidence:
+def verify_evidence(
+    evidence: Evidence, verifier: CheckpointVerifier, *, expected: Details | None = None
+) -> VerifiedEvidence:
     """Check leaf, opening, proof and head, and that the details name the node whose log it is.
 
+    expected: values that the details must have, None where any will do (our envelope, slip, letter, payload, mailbox).
     RemoteProtocolError: malformed, unknown_version, bad_commitment, bad_proof, bad_signature, unknown_key, mismatch.
     """
     leaf = LogLeaf.decode(evidence.leaf)
@@ -132,6 +135,8 @@ def verify_evidence(evidence: Evidence, verifier: CheckpointVerifier) -> Verifie
     kind, node_id, _ = parse_origin(checkpoint.origin)
     if kind != "log" or details.node != node_id:
         raise RemoteProtocolError(Reason.MISMATCH, "details and head name different logs")
+    if expected is not None:
+        check_expected(details, expected)
     return VerifiedEvidence(
         kind=leaf.kind, time_ms=leaf.time_ms, details=details, checkpoint=checkpoint, index=evidence.proof.index
     )
@@ -140,15 +145,12 @@ def verify_evidence(evidence: Evidence, verifier: CheckpointVerifier) -> Verifie
 def verify_opened_signature(verified: VerifiedEvidence, key: VerifyKey) -> None:
     """Check the mailbox key's signature in an `opened` leaf; RemoteProtocolError(bad_signature, malformed)."""
     details = verified.details
-    needed = (details.envelope, details.mailbox, details.digest, details.role, details.signature)
-    if verified.kind is not EventKind.OPENED or any(item is None for item in needed):
+    if verified.kind is not EventKind.OPENED:
         raise RemoteProtocolError(Reason.MALFORMED, "not the evidence of an opening")
-    assert details.envelope and details.mailbox and details.digest and details.role and details.signature
-    message = opened_statement(
-        envelope=details.envelope,
-        mailbox=details.mailbox,
-        digest=details.digest,
-        time_ms=verified.time_ms,
-        role=details.role,
-    )
-    key.verify(Label.OPENED, message, details.signature)
+    # verify_evidence has seen that an opening has all five.
+    envelope, mailbox, digest = details.envelope, details.mailbox, details.digest
+    role, signature = details.role, details.signature
+    if envelope is None or mailbox is None or digest is None or role is None or signature is None:
+        raise LocalProtocolError("evidence that was not verified")
+    message = opened_statement(envelope=envelope, mailbox=mailbox, digest=digest, time_ms=verified.time_ms, role=role)
+    key.verify(Label.OPENED, message, signature)

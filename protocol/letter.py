@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -14,6 +14,7 @@ from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
 from protocol.labels import Label
 from protocol.payload import MAX_ATTACHMENTS_BYTES, MAX_SIGNED_LETTER_BYTES
+from protocol.texts import MAX_ADDRESS_BYTES, MAX_FILE_NAME_BYTES, is_address, is_file_name, is_line
 
 __all__ = [
     "MAX_ATTACHMENTS",
@@ -32,17 +33,18 @@ __all__ = [
     "sign_letter",
 ]
 
+# A line of mail (RFC 5322, 2.1.1): a subject that fits goes through any gateway.
 MAX_SUBJECT_BYTES: Final = 998
+# A text that people read; more is a file. With the attachments' names it fits MAX_SIGNED_LETTER_BYTES.
 MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
+# The slices of a scan, one file each.
 MAX_ATTACHMENTS: Final = 10_000
+# To and cc together: a circular to every practice of a region.
 MAX_RECIPIENTS: Final = 1_000
-MAX_NAME_BYTES: Final = 255
 _MAX_TYPE_BYTES: Final = 127
 _MAX_CARD_BYTES: Final = 16 * 1024
 _MAX_BY_BYTES: Final = 2 * 1024
-_ADDRESS: Final = re.compile(
-    r"[a-z0-9](?:[a-z0-9._+-]{0,62}[a-z0-9])?@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}"
-)
+_MAX_TIME_MS: Final = 2**62
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 
 
@@ -57,7 +59,7 @@ class LetterClass(StrEnum):
 def normalise_address(text: str) -> str:
     """An address as typed in its one form, lower case. ValueError with a reason for people otherwise."""
     address = text.strip().lower()
-    if len(address) > 254 or not _ADDRESS.fullmatch(address):
+    if not is_address(address):
         raise ValueError(f"{text[:80]!r} is no address (name@domain, plain letters)")
     return address
 
@@ -68,7 +70,7 @@ class Recipient:
 
     node: NodeId
     mailbox: MailboxId
-    address: str
+    address: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +80,14 @@ class Sender:
     node: NodeId
     mailbox: MailboxId
     key: VerifyKey
-    address: str
+    address: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """name: one file name, no path. media_type: type/subtype, lower case. size in bytes. sha256: of its content."""
 
-    name: str
+    name: str = field(repr=False)
     media_type: str
     size: int
     sha256: bytes
@@ -93,20 +95,23 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One letter. time_ms: milliseconds UTC. by: a delegation, where a deputy signs. card: an unlisted sender's entry."""
+    """One letter. time_ms: milliseconds UTC. by: a delegation, where a deputy signs. card: an unlisted sender's entry.
+
+    What people wrote, and who they are, stays out of repr and so out of logs and tracebacks.
+    """
 
     letter_id: LetterId
     sender: Sender
     to: tuple[Recipient, ...]
     cc: tuple[Recipient, ...] = ()
-    subject: str
-    text: str
+    subject: str = field(repr=False)
+    text: str = field(repr=False)
     thread: ThreadId
     time_ms: int
     letter_class: LetterClass
     attachments: tuple[Attachment, ...] = ()
-    by: bytes | None = None
-    card: bytes | None = None
+    by: bytes | None = field(default=None, repr=False)
+    card: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +119,9 @@ class SignedLetter:
     """A letter with its signature; raw is what is hashed and stored."""
 
     letter: Letter
-    letter_bytes: bytes
-    signature: bytes
-    raw: bytes
+    letter_bytes: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    raw: bytes = field(repr=False)
 
     @property
     def digest(self) -> bytes:
@@ -134,7 +139,9 @@ class SignedLetter:
         RemoteProtocolError: unknown_key (the letter's key is not among them), bad_signature.
         """
         if self.letter.sender.key not in signing_keys:
-            raise RemoteProtocolError(Reason.UNKNOWN_KEY, "signed with a key that the sender's institution does not state")
+            raise RemoteProtocolError(
+                Reason.UNKNOWN_KEY, "signed with a key that the sender's institution does not state"
+            )
         self.letter.sender.key.verify(Label.LETTER, self.letter_bytes, self.signature)
 
 
@@ -178,9 +185,14 @@ def encode_letter(letter: Letter) -> bytes:
 
 
 def sign_letter(letter: Letter, secret: SigningSecret) -> bytes:
-    """The signed letter, [letter, signature]."""
+    """The signed letter, [letter, signature]. secret: of letter.sender.key. LocalProtocolError as `encode_letter`."""
+    if secret.verify_key != letter.sender.key:
+        raise LocalProtocolError("a letter is signed with the key that it names")
     data = encode_letter(letter)
-    return encode([data, secret.sign(Label.LETTER, data)])
+    raw = encode([data, secret.sign(Label.LETTER, data)])
+    if len(raw) > MAX_SIGNED_LETTER_BYTES:
+        raise LocalProtocolError(f"this letter cannot be sent: {len(raw)} bytes, limit {MAX_SIGNED_LETTER_BYTES}")
+    return raw
 
 
 def _malformed(detail: str) -> RemoteProtocolError:
@@ -188,8 +200,8 @@ def _malformed(detail: str) -> RemoteProtocolError:
 
 
 def _address(fields: FieldReader) -> str:
-    address = fields.text("address", low=3, high=254)
-    if not _ADDRESS.fullmatch(address):
+    address = fields.text("address", high=MAX_ADDRESS_BYTES)
+    if not is_address(address):
         raise _malformed("an address that is not in its one form")
     return address
 
@@ -211,9 +223,9 @@ def _decode_recipients(fields: FieldReader, name: str, *, low: int) -> tuple[Rec
 
 def _decode_attachment(item: Value) -> Attachment:
     reader = FieldReader(item)
-    name = reader.text("name", low=1, high=MAX_NAME_BYTES)
-    if name in (".", "..") or any(character in "/\\" or not character.isprintable() for character in name):
-        raise _malformed("an attachment's name is one printable file name")
+    name = reader.text("name", high=MAX_FILE_NAME_BYTES)
+    if not is_file_name(name):
+        raise _malformed("an attachment's name is a file name without hidden characters")
     media_type = reader.text("type", low=3, high=_MAX_TYPE_BYTES)
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise _malformed("an attachment's type is type/subtype")
@@ -240,7 +252,7 @@ def _decode_letter(data: bytes) -> Letter:
         subject=fields.text("subject", high=MAX_SUBJECT_BYTES),
         text=fields.text("text", high=MAX_TEXT_BYTES),
         thread=ThreadId(fields.fixed("thread", ThreadId.LENGTH)),
-        time_ms=fields.integer("time"),
+        time_ms=fields.integer("time", high=_MAX_TIME_MS),
         letter_class=LetterClass(fields.choice("class", tuple(LetterClass))),
         attachments=tuple(_decode_attachment(item) for item in fields.items("att", high=MAX_ATTACHMENTS)),
         by=fields.binary("by", low=1, high=_MAX_BY_BYTES) if "by" in fields else None,
@@ -248,15 +260,28 @@ def _decode_letter(data: bytes) -> Letter:
     )
     sender.done()
     fields.done()
-    if any(not (character.isprintable()) for character in letter.subject):
-        raise _malformed("a subject is one printable line")
-    if sum(item.size for item in letter.attachments) > MAX_ATTACHMENTS_BYTES:
-        raise _malformed("attachments beyond 2 GiB together")
+    _check_whole(letter)
     return letter
 
 
+def _check_whole(letter: Letter) -> None:
+    """What no field can tell alone."""
+    if not is_line(letter.subject):
+        raise _malformed("a subject is one line without hidden characters")
+    recipients = [(item.node, item.mailbox) for item in (*letter.to, *letter.cc)]
+    if len(recipients) > MAX_RECIPIENTS:
+        raise _malformed(f"more than {MAX_RECIPIENTS} recipients")
+    if len(set(recipients)) != len(recipients):
+        raise _malformed("a mailbox is named twice")
+    if sum(item.size for item in letter.attachments) > MAX_ATTACHMENTS_BYTES:
+        raise _malformed("attachments beyond 2 GiB together")
+
+
 def decode_signed_letter(raw: bytes) -> SignedLetter:
-    """Take a signed letter apart; nothing of it is true before the checks of spec/sealing.md, 6."""
+    """Take a signed letter apart; nothing of it is true before the checks of spec/sealing.md, 6.
+
+    raw: at most 8 MiB. RemoteProtocolError: too_large, too_deep, malformed, not_canonical, unknown_version, bad_key.
+    """
     outer = decode(raw, max_bytes=MAX_SIGNED_LETTER_BYTES)
     if not isinstance(outer, list) or len(outer) != 2:
         raise _malformed("expected [letter, signature]")

@@ -1,56 +1,49 @@
-"""The link state machine, sans-IO: frames in, events out; time is an argument. Spec: spec/wire.md, 5 and 8.
+"""The link machine, sans-IO: bytes in, events out; what it returns is to be sent. Spec: spec/wire.md, 5, 9 and 10.
 
-States, and what is legal in each:
+The tables of what is legal when are in link_states.py, windows and replies in link_exchanges.py; here they are joined
+with frames and time. Why no link can stand still:
 
-  state        we may send                 the peer may send
-  WAIT_HELLO   (acceptor: its hello)       hello
-  OPEN         everything but hello        everything but hello
-  LEAVING      replies, goodbye was sent   everything but hello; goodbye or the end of the stream ends the link
-  CLOSED       nothing                     nothing
-
-The accepting side speaks first: a TLS 1.3 client believes itself connected before it is refused, so the dialling side
-sends nothing before it has read the acceptor's hello. There are no credits: every bulk frame answers a request, within
-the windows stated in hello; who asks for more than the other side stated is cut off (OVERLOAD).
+- The machine never holds a frame back: it answers a call with bytes at once, or refuses the call. Only requests have
+  windows; replies, pushes, keep-alives and goodbyes are always taken.
+- Nothing that is received has to wait for something sent: `receive` returns no bytes. Who drives it reads on whether or
+  not its own bytes leave.
+- A reply never waits for another exchange, so both sides may ask as much as the windows allow, at the same time.
+- No part of a window that is kept for a class can keep that class, or all of them, from ever asking (link_windows.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
-from protocol.frames import FrameReader, encode_frame
+from protocol.frames import Frame, FrameReader
 from protocol.letter import LetterClass
+from protocol.link_events import LinkEvent, PeerGoodbye, PeerHello, Push, Reply, Request
+from protocol.link_exchanges import Exchanges
+from protocol.link_states import FrameKind, HalfState, Role, kind_of, may_receive, may_send
+from protocol.link_windows import MAX_UNANSWERED_CONTROL
+from protocol.message import Message
 from protocol.messages import (
-    Event,
-    EventOk,
-    Gone,
+    MESSAGE_TYPES,
+    OPTIONAL_TYPES,
+    PUSHES,
+    REPLIES,
     Goodbye,
-    HashesData,
-    HashesGet,
     Hello,
-    Message,
+    KeepAlive,
     Offer,
-    Ping,
-    Pong,
-    RangeData,
     RangeGet,
     Result,
-    StatusQuery,
-    Wanted,
-    Withdraw,
 )
-from protocol.messages_directory import FeedGet, FeedOps, Heads, Statements, StatementsGet
-from protocol.payload import CHUNK_BYTES, TAG_BYTES
 
 __all__ = [
     "KEEP_ALIVE_MS",
     "MAX_UNANSWERED_CONTROL",
+    "NEVER_MS",
     "SILENT_MS",
+    "HalfState",
     "Link",
     "LinkEvent",
-    "LinkState",
     "PeerGoodbye",
     "PeerHello",
     "Push",
@@ -59,331 +52,251 @@ __all__ = [
     "Role",
 ]
 
+# Shorter than the idle timeouts of the firewalls and address translators between institutions.
 KEEP_ALIVE_MS: Final = 60_000
+# A keep-alive may be half a minute late. More, and the peer is taken for gone; what waits for it is for the next link.
 SILENT_MS: Final = 90_000
-# Requests other than offers and ranges that may be unanswered; who sends more does not read our answers.
-MAX_UNANSWERED_CONTROL: Final = 256
-# From this type number on, unknown types are optional extensions and are passed over.
-OPTIONAL_TYPES: Final = 128
-_MAX_STREAM: Final = 2**32 - 3
-_CHUNK: Final = CHUNK_BYTES + TAG_BYTES
-
-_REPLIES: Final[dict[type[Message], tuple[type[Message], ...]]] = {
-    Offer: (Result, Wanted),
-    StatusQuery: (Result,),
-    Withdraw: (Result,),
-    HashesGet: (HashesData, Gone),
-    RangeGet: (RangeData, Gone),
-    Event: (EventOk,),
-    StatementsGet: (Statements, Gone),
-    FeedGet: (FeedOps, Gone),
-}
-_PUSHES: Final = (Result, Heads)
-_TYPES: Final[dict[int, type[Message]]] = {
-    item.TYPE: item
-    for item in (
-        *_REPLIES,
-        *(reply for replies in _REPLIES.values() for reply in replies),
-        *_PUSHES,
-        Hello,
-        Goodbye,
-        Ping,
-        Pong,
-    )
-}
-
-
-class Role(Enum):
-    """Who opened the connection. Dialler's requests have odd streams, acceptor's even ones."""
-
-    DIALLER = 1
-    ACCEPTOR = 2
-
-
-class LinkState(Enum):
-    """See the table at the top."""
-
-    WAIT_HELLO = "wait_hello"
-    OPEN = "open"
-    LEAVING = "leaving"
-    CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True)
-class PeerHello:
-    """The peer's hello; the link is open."""
-
-    hello: Hello
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request of the peer, to be answered on its stream."""
-
-    stream: int
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A reply to a request of ours."""
-
-    stream: int
-    message: Message
-    final: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """A message that wants no answer."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class PeerGoodbye:
-    """The peer ends the link."""
-
-    code: str
-
-
-LinkEvent = PeerHello | Request | Reply | Push | PeerGoodbye
-
-
-def _is_final(reply: Message) -> bool:
-    match reply:
-        case Result():
-            return not reply.more
-        case HashesData() | RangeData():
-            return reply.last
-        case _:
-            return True
-
-
-def _cost(request: Message) -> int:
-    """Payload bytes that a request asks for."""
-    return request.count * _CHUNK if isinstance(request, RangeGet) else 0
-
-
-class _Side:
-    """The unanswered requests of one side."""
-
-    def __init__(self) -> None:
-        self.open: dict[int, Message] = {}
-        self.offers = 0
-        self.data_bytes = 0
-        self.control = 0
-
-    def add(self, stream: int, request: Message) -> None:
-        self.open[stream] = request
-        self._count(request, 1)
-
-    def remove(self, stream: int) -> None:
-        self._count(self.open.pop(stream), -1)
-
-    def _count(self, request: Message, sign: int) -> None:
-        if isinstance(request, Offer):
-            self.offers += sign
-        elif isinstance(request, RangeGet):
-            self.data_bytes += sign * _cost(request)
-        else:
-            self.control += sign
+NEVER_MS: Final = 2**63 - 1
+_MAX_STREAM: Final = 2**32 - 1
 
 
 class Link:
-    """One side of a link.
+    """One side of a link. Feed received bytes to `receive`, send what the other methods return, in that order.
 
-    Feed received bytes to `receive`, send what the other methods return. After a RemoteProtocolError send
-    `goodbye(error.reason)` if that is still possible and close.
+    The frames of one stream keep their order, and goodbye leaves last; otherwise the driver may let urgent frames pass.
+    now_ms: a clock that never goes back, in milliseconds from any beginning. After a RemoteProtocolError send
+    `goodbye(error.reason)` and close.
     """
 
     def __init__(self, role: Role, hello: Hello, now_ms: int) -> None:
         self.role = role
-        self.state = LinkState.WAIT_HELLO
         self.peer_hello: Hello | None = None
         self._hello = hello
-        self._hello_sent = False
+        self._own_half = HalfState.SILENT
+        self._peer_half = HalfState.SILENT
+        self._may_send = may_send(role, self._own_half, self._peer_half)
+        self._may_receive = may_receive(role, self._own_half, self._peer_half)
         self._reader = FrameReader()
-        self._ours = _Side()
-        self._theirs = _Side()
-        self._next_stream = 1 if role is Role.DIALLER else 2
-        self._last_heard_ms = now_ms
-        self._last_ping_ms = now_ms
-        self._pongs_due = 0
+        self._ours = Exchanges(max_offers=0, max_bytes=0)
+        self._theirs = Exchanges(max_offers=hello.max_offers, max_bytes=hello.max_bytes)
+        self._next_stream = 2 - role.stream_parity
+        self._now_ms = self._last_heard_ms = self._last_sent_ms = now_ms
+
+    @property
+    def own_half(self) -> HalfState:
+        """What we have said."""
+        return self._own_half
+
+    @property
+    def peer_half(self) -> HalfState:
+        """What the peer has said."""
+        return self._peer_half
+
+    def _enter(self, *, own: HalfState | None = None, peer: HalfState | None = None) -> None:
+        self._own_half = own or self._own_half
+        self._peer_half = peer or self._peer_half
+        self._may_send = may_send(self.role, self._own_half, self._peer_half)
+        self._may_receive = may_receive(self.role, self._own_half, self._peer_half)
 
     # -- sending
 
     def start(self) -> bytes:
-        """Our hello when it is due (acceptor: at once; dialler: after the peer's), else nothing."""
-        if self._hello_sent or (self.role is Role.DIALLER and self.peer_hello is None):
+        """Our hello if it is due (acceptor: at once; dialler: after the peer's), else nothing."""
+        if FrameKind.HELLO not in self._may_send:
             return b""
-        self._hello_sent = True
-        return encode_frame(Hello.TYPE, 0, self._hello.encode())
+        data = self._send(self._hello, 0)
+        self._enter(own=HalfState.SPEAKING)
+        return data
 
-    def _refuse_unless(self, *states: LinkState) -> None:
-        if self.state not in states or not self._hello_sent:
-            raise LocalProtocolError(f"not to be sent while the link is {self.state.value}")
+    def request(self, message: Message, letter_class: LetterClass = LetterClass.NORMAL) -> tuple[int, bytes]:
+        """Ask the peer something: the stream on which replies come, and the bytes.
 
-    def request(self, message: Message) -> tuple[int, bytes]:
-        """Ask the peer something: the stream on which replies come, and the bytes. Check the windows first."""
-        self._refuse_unless(LinkState.OPEN)
-        if type(message) not in _REPLIES:
+        letter_class: whose part of the window a range counts in; an offer has its own. LocalProtocolError if the link
+        is not open or the window is full: ask `can_offer`, `can_request_bytes` or `can_request_control` first.
+        """
+        if FrameKind.REQUEST not in self._may_send:
+            raise LocalProtocolError("the link is not open")
+        if type(message) not in REPLIES:
             raise LocalProtocolError(f"{type(message).__name__} is no request")
-        if isinstance(message, Offer) and not self.can_offer(message.letter_class):
-            raise LocalProtocolError("the peer takes no more offers now")
-        if isinstance(message, RangeGet) and not self.can_request_bytes(message.count * _CHUNK):
-            raise LocalProtocolError("the peer sends no more payload data now")
-        if self._next_stream > _MAX_STREAM:
-            raise LocalProtocolError("the link has used up its streams")
+        match message:
+            case Offer():
+                letter_class = message.letter_class
+                has_room = self._ours.offers.has_room(letter_class, 1)
+            case RangeGet():
+                has_room = self._ours.bytes.has_room(letter_class, message.max_data_bytes)
+            case _:
+                has_room = self._ours.has_control_room
         stream = self._next_stream
+        if not has_room or stream > _MAX_STREAM:
+            raise LocalProtocolError("the peer takes no more requests of this sort now")
+        data = self._send(message, stream)
         self._next_stream += 2
-        data = encode_frame(message.TYPE, stream, message.encode())
-        self._ours.add(stream, message)
+        self._ours.open(stream, message, letter_class)
         return stream, data
 
     def reply(self, stream: int, message: Message) -> bytes:
-        """Answer a request of the peer, once, or several times up to the last for data and long results."""
-        self._refuse_unless(LinkState.OPEN, LinkState.LEAVING)
-        request = self._theirs.open.get(stream)
-        if request is None or not isinstance(message, _REPLIES[type(request)]):
-            raise LocalProtocolError(f"{type(message).__name__} answers nothing on stream {stream}")
-        data = encode_frame(message.TYPE, stream, message.encode())
-        if _is_final(message):
-            self._theirs.remove(stream)
+        """Answer a request of the peer: once, or for data and long results up to the last.
+
+        Nothing after our goodbye: the peer will ask again on the next link. LocalProtocolError if it answers nothing.
+        """
+        if self._own_half is HalfState.DONE:
+            return b""
+        try:
+            self._theirs.check_reply(stream, type(message))
+            data = self._send(message, stream)
+            self._theirs.answer(stream, message)
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(error.detail) from error
         return data
 
     def push(self, message: Message) -> bytes:
-        """Tell the peer something that wants no answer."""
-        self._refuse_unless(LinkState.OPEN)
-        if not isinstance(message, _PUSHES):
-            raise LocalProtocolError(f"{type(message).__name__} is no push")
-        return encode_frame(message.TYPE, 0, message.encode())
+        """Tell the peer something that wants no answer: heads, or the result of an envelope answered by Wanted.
+
+        Nothing after our goodbye. LocalProtocolError before the hellos, and for a result that was not promised.
+        """
+        if self._own_half is HalfState.DONE:
+            return b""
+        if FrameKind.PUSH not in self._may_send or type(message) not in PUSHES:
+            raise LocalProtocolError(f"{type(message).__name__} is not to be pushed now")
+        data = self._send(message, 0)
+        if isinstance(message, Result):
+            try:
+                self._theirs.push_result(message)
+            except RemoteProtocolError as error:
+                raise LocalProtocolError(error.detail) from error
+        return data
 
     def goodbye(self, code: str) -> bytes:
-        """End the link in good order; nothing is asked or pushed after it. Nothing if there is no one to say it to."""
-        if self.state is LinkState.CLOSED or not self._hello_sent:
-            self.state = LinkState.CLOSED
-            return b""
-        if self.state is LinkState.LEAVING:
-            return b""
-        self.state = LinkState.LEAVING
-        return encode_frame(Goodbye.TYPE, 0, Goodbye(code).encode())
+        """Our last frame. Nothing the second time, and where the peer could not hear it."""
+        legal = FrameKind.GOODBYE in self._may_send
+        data = self._send(Goodbye(code), 0) if legal else b""
+        self._enter(own=HalfState.DONE)
+        return data
+
+    def _send(self, message: Message, stream: int) -> bytes:
+        # The time of the last call that told it: never later than now, so a keep-alive comes early rather than late.
+        self._last_sent_ms = self._now_ms
+        return message.frame(stream)
 
     # -- windows
 
     def can_offer(self, letter_class: LetterClass) -> bool:
-        """Whether the peer takes one more offer: a quarter of its window is kept for urgent letters."""
-        if self.state is not LinkState.OPEN or self.peer_hello is None:
-            return False
-        window = self.peer_hello.max_offers
-        limit = window if letter_class is LetterClass.URGENT else max(1, window - window // 4)
-        return self._ours.offers < limit
+        """Whether the peer takes one more offer of this class now."""
+        return FrameKind.REQUEST in self._may_send and self._ours.offers.has_room(letter_class, 1)
 
-    def can_request_bytes(self, count: int) -> bool:
-        """Whether `count` more payload bytes may be asked for; one request always may."""
-        if self.state is not LinkState.OPEN or self.peer_hello is None:
-            return False
-        return not self._ours.data_bytes or self._ours.data_bytes + count <= self.peer_hello.max_bytes
+    def can_request_bytes(self, count: int, letter_class: LetterClass = LetterClass.NORMAL) -> bool:
+        """Whether a range of `count` payload bytes may be asked for now, for a letter of this class."""
+        return FrameKind.REQUEST in self._may_send and self._ours.bytes.has_room(letter_class, count)
+
+    def can_request_control(self) -> bool:
+        """Whether any other request may be made now."""
+        return FrameKind.REQUEST in self._may_send and self._ours.has_control_room
 
     @property
     def unanswered(self) -> int:
-        """Requests of the peer that we have not answered."""
-        return len(self._theirs.open)
+        """Requests of the peer that we have not fully answered."""
+        return len(self._theirs)
 
     # -- receiving
 
     def receive(self, data: bytes, now_ms: int) -> list[LinkEvent]:
-        """Take received bytes. RemoteProtocolError ends the link: say goodbye with its reason and close."""
-        if self.state is LinkState.CLOSED:
-            raise RemoteProtocolError(Reason.WRONG_STATE, "bytes after the end")
-        self._last_heard_ms = now_ms
+        """Take received bytes, 0 or more, cut anyhow.
+
+        RemoteProtocolError: the link is over, and what came in the same bytes before the fault is dropped with it; no
+        promise is lost, because whatever was not answered is asked again on the next link.
+        """
+        self._hear(now_ms)
         events: list[LinkEvent] = []
-        for frame in self._reader.feed(data):
-            if self.state is LinkState.CLOSED:
-                raise RemoteProtocolError(Reason.WRONG_STATE, "a frame after goodbye")
-            kind = _TYPES.get(frame.type)
-            if kind is None:
-                if frame.type < OPTIONAL_TYPES or self.peer_hello is None:
-                    raise RemoteProtocolError(Reason.MALFORMED, f"unknown frame type {frame.type}")
-                continue
-            event = self._take(kind, frame.stream, frame.body)
-            if event is not None:
-                events.append(event)
+        try:
+            if data and self._peer_half is HalfState.DONE:
+                raise RemoteProtocolError(Reason.WRONG_STATE, "bytes after the end")
+            for frame in self._reader.feed(data):
+                event = self._take(frame)
+                if event is not None:
+                    events.append(event)
+            if self._peer_half is HalfState.DONE and not self._reader.is_empty:
+                raise RemoteProtocolError(Reason.WRONG_STATE, "bytes after goodbye")
+        except RemoteProtocolError:
+            self._enter(peer=HalfState.DONE)
+            raise
         return events
 
-    def _take(self, kind: type[Message], stream: int, body: bytes) -> LinkEvent | None:
-        if (kind is Hello) != (self.peer_hello is None):
-            raise RemoteProtocolError(Reason.WRONG_STATE, f"{kind.__name__} where it is not allowed")
-        message = kind.decode(body)
-        if stream:
-            return self._take_on_stream(stream, message)
-        match message:
-            case Hello():
-                self.peer_hello = message
-                self.state = LinkState.OPEN if self.state is LinkState.WAIT_HELLO else self.state
-                return PeerHello(message)
-            case Goodbye():
-                self.state = LinkState.CLOSED if self.state is LinkState.LEAVING else LinkState.LEAVING
-                return PeerGoodbye(message.code)
-            case Ping():
-                self._pongs_due += 1
+    def _hear(self, now_ms: int) -> None:
+        self._now_ms = self._last_heard_ms = now_ms
+
+    def _take(self, frame: Frame) -> LinkEvent | None:
+        message_type, stream = MESSAGE_TYPES.get(frame.type), frame.stream
+        if message_type is None:
+            self._pass_over(frame.type)
+            return None
+        kind = kind_of(message_type, stream, opener=stream % 2 != self.role.stream_parity)
+        if kind is None or kind not in self._may_receive:
+            name = message_type.__name__
+            raise RemoteProtocolError(Reason.WRONG_STATE, f"{name} on stream {stream}, peer {self._peer_half.value}")
+        match kind:
+            case FrameKind.HELLO:
+                return self._take_hello(Hello.decode(frame.body))
+            case FrameKind.GOODBYE:
+                code = Goodbye.decode(frame.body).code
+                self._enter(peer=HalfState.DONE)
+                return PeerGoodbye(code)
+            case FrameKind.KEEP_ALIVE:
+                KeepAlive.decode(frame.body)
                 return None
-            case Pong():
-                return None
-            case _ if isinstance(message, _PUSHES):
+            case FrameKind.PUSH:
+                message = message_type.decode(frame.body)
+                if isinstance(message, Result):
+                    self._ours.push_result(message)
                 return Push(message)
-            case _:
-                raise RemoteProtocolError(Reason.WRONG_STATE, f"{kind.__name__} on stream 0")
+            case FrameKind.REQUEST:
+                self._theirs.check_room(message_type, stream)
+                message = message_type.decode(frame.body)
+                self._theirs.open(stream, message, LetterClass.NORMAL)
+                # It crossed our goodbye: it cannot be answered any more.
+                return Request(stream, message) if self._own_half is not HalfState.DONE else None
+            case FrameKind.REPLY:
+                self._ours.check_reply(stream, message_type)
+                message = message_type.decode(frame.body)
+                return Reply(stream, message, self._ours.answer(stream, message))
 
-    def _take_on_stream(self, stream: int, message: Message) -> LinkEvent | None:
-        by_us = stream % 2 == (1 if self.role is Role.DIALLER else 0)
-        if by_us:
-            request = self._ours.open.get(stream)
-            if request is None or not isinstance(message, _REPLIES[type(request)]):
-                raise RemoteProtocolError(Reason.WRONG_STATE, f"{type(message).__name__} answers nothing")
-            final = _is_final(message)
-            if final:
-                self._ours.remove(stream)
-            return Reply(stream, message, final)
-        if type(message) not in _REPLIES or stream in self._theirs.open:
-            raise RemoteProtocolError(Reason.WRONG_STATE, f"{type(message).__name__} asks nothing")
-        self._theirs.add(stream, message)
-        side = self._theirs
-        if (
-            side.offers > self._hello.max_offers
-            or side.control > MAX_UNANSWERED_CONTROL
-            or (side.data_bytes > self._hello.max_bytes and side.data_bytes > _cost(message))
-        ):
-            raise RemoteProtocolError(Reason.OVERLOAD, "more asked at once than stated in hello")
-        return Request(stream, message)
+    def _take_hello(self, hello: Hello) -> PeerHello:
+        self.peer_hello = hello
+        self._ours = Exchanges(max_offers=hello.max_offers, max_bytes=hello.max_bytes)
+        self._enter(peer=HalfState.SPEAKING)
+        return PeerHello(hello)
 
-    def due(self) -> bytes:
-        """What the machine itself has to answer after `receive`: pongs, at most one for a read."""
-        pongs, self._pongs_due = self._pongs_due, 0
-        return encode_frame(Pong.TYPE, 0, b"") if pongs and self.state is LinkState.OPEN else b""
+    def _pass_over(self, frame_type: int) -> None:
+        if frame_type < OPTIONAL_TYPES:
+            raise RemoteProtocolError(Reason.MALFORMED, f"unknown frame type {frame_type}")
+        if FrameKind.KEEP_ALIVE not in self._may_receive:
+            raise RemoteProtocolError(Reason.WRONG_STATE, "an extension's frame outside the hellos and goodbyes")
 
-    def received_eof(self) -> None:
-        """The stream ended. RemoteProtocolError(wrong_state) unless goodbye was said by the peer: the link was cut."""
-        left, self.state = self.state, LinkState.CLOSED
-        if left not in (LinkState.LEAVING, LinkState.CLOSED):
+    def received_eof(self, now_ms: int) -> None:
+        """The stream ended. RemoteProtocolError(wrong_state) unless either side had said goodbye: the link was cut."""
+        self._hear(now_ms)
+        is_calm = HalfState.DONE in (self._own_half, self._peer_half)
+        self._enter(own=HalfState.DONE, peer=HalfState.DONE)
+        if not is_calm:
             raise RemoteProtocolError(Reason.WRONG_STATE, "the stream ended without goodbye")
 
     # -- time
 
-    @property
     def next_wakeup_ms(self) -> int:
-        """When `handle_wakeup` wants to be called."""
-        heard = self._last_heard_ms
-        if self._last_ping_ms < heard + KEEP_ALIVE_MS:
-            return heard + KEEP_ALIVE_MS
-        return heard + SILENT_MS
+        """When `handle_wakeup` is to be called; NEVER_MS if not at all. Ask again after each call of the machine."""
+        times = [NEVER_MS]
+        if self._peer_half is not HalfState.DONE:
+            times.append(self._last_heard_ms + SILENT_MS)
+        if FrameKind.KEEP_ALIVE in self._may_send:
+            times.append(self._last_sent_ms + KEEP_ALIVE_MS)
+        return min(times)
 
     def handle_wakeup(self, now_ms: int) -> bytes:
-        """A ping if the peer was silent for 60 s; RemoteProtocolError(silent) after 90 s."""
+        """A keep-alive if we have said nothing for 60 s. RemoteProtocolError(silent) if the peer has not for 90 s."""
+        self._now_ms = now_ms
         silence = now_ms - self._last_heard_ms
-        if silence >= SILENT_MS:
+        if self._peer_half is not HalfState.DONE and silence >= SILENT_MS:
+            self._enter(peer=HalfState.DONE)
             raise RemoteProtocolError(Reason.SILENT, f"nothing heard for {silence} ms")
-        if silence < KEEP_ALIVE_MS or self._last_ping_ms >= self._last_heard_ms + KEEP_ALIVE_MS:
-            return b""
-        self._last_ping_ms = now_ms
-        return encode_frame(Ping.TYPE, 0, b"") if self.state is LinkState.OPEN else b""
+        if FrameKind.KEEP_ALIVE in self._may_send and now_ms - self._last_sent_ms >= KEEP_ALIVE_MS:
+            return self._send(KeepAlive(), 0)
+        return b""

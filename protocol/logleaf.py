@@ -21,11 +21,13 @@ _VERSION: Final = b"\x02"
 class EventKind(IntEnum):
     """What happened. Numbers are never used again for something else.
 
-    100–199 the letter's way, 200–299 its end at the recipient, 300–399 mailboxes, 400–499 federation, 500–599 the node.
+    100 to 199 the letter's way, 200 to 299 its end at the recipient, 300 to 399 mailboxes, 400 to 499 the federation,
+    500 to 599 the node.
     """
 
     SUBMITTED = 100
     RELAYED = 101
+    DELAYED = 102
     DEPOSITED = 110
     REFUSED = 111
     EXPIRED = 120
@@ -70,8 +72,8 @@ _ETSI: Final = {
     EventKind.RELAYED: "RelayAcceptance",
     EventKind.DEPOSITED: "ContentConsignment",
     EventKind.REFUSED: "RelayRejection",
-    EventKind.EXPIRED: "ContentConsignmentFailure",
-    EventKind.ALERTED: "NotificationForAcceptance",
+    EventKind.EXPIRED: "RelayFailure",
+    EventKind.ALERTED: "ConsignmentNotification",
     EventKind.OPENED: "ContentHandover",
     EventKind.COLLECTED: "ContentHandover",
     EventKind.UNREADABLE: "ContentHandoverFailure",

@@ -1,4 +1,4 @@
-"""RFC 6962 Merkle trees over SHA-256: roots, compact ranges, inclusion and consistency proofs. Spec: spec/evidence.md, 2."""
+"""RFC 6962 Merkle trees over SHA-256: roots, compact ranges and proofs. Spec: spec/evidence.md, 2."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ class CompactRange:
     __slots__ = ("_hashes", "size")
 
     def __init__(self, size: int = 0, hashes: Sequence[bytes] = ()) -> None:
+        """LocalProtocolError unless there is one hash of 32 bytes for each one-bit of size."""
         if size < 0 or len(hashes) != size.bit_count() or any(len(item) != HASH_BYTES for item in hashes):
             raise LocalProtocolError(f"a compact range of size {size} has {size.bit_count()} hashes of 32 bytes")
         self.size = size
@@ -108,6 +109,7 @@ class ListReader:
     """A HashReader over all leaf hashes in memory, for small trees."""
 
     def __init__(self, hashes: Sequence[bytes]) -> None:
+        """hashes: those of the leaves, in order."""
         self._levels = [list(hashes)]
 
     def node(self, level: int, index: int) -> bytes:

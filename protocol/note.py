@@ -10,7 +10,16 @@ from typing import Final
 from protocol.crypto import SigningSecret, VerifyKey, sha256
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 
-__all__ = ["MAX_NOTE_BYTES", "Note", "NoteSignature", "decode_base64", "key_id", "parse_note", "sign_note", "verifier_key"]
+__all__ = [
+    "MAX_NOTE_BYTES",
+    "Note",
+    "NoteSignature",
+    "decode_base64",
+    "key_id",
+    "parse_note",
+    "sign_note",
+    "verifier_key",
+]
 
 # A head, its signature, an ML-DSA line (3.3 kB) and many cosignatures fit; nothing larger is a note of ours.
 MAX_NOTE_BYTES: Final = 16 * 1024
@@ -92,7 +101,7 @@ def parse_note(raw: bytes) -> Note:
     if any(ord(character) < 0x20 and character != "\n" for character in text) or not text.endswith("\n"):
         raise malformed
     body, separator, tail = text.rpartition("\n\n")
-    if not separator or not body or not tail:
+    if not separator or not tail:
         raise malformed
     lines = tail[:-1].split("\n")
     if len(lines) > _MAX_SIGNATURES:

@@ -20,11 +20,13 @@ from protocol.padding import padded_length
 __all__ = [
     "CHUNK_BYTES",
     "MAX_ATTACHMENTS_BYTES",
+    "MAX_CONTENT_BYTES",
     "MAX_SIGNED_LETTER_BYTES",
     "TAG_BYTES",
     "Descriptor",
     "PayloadOpener",
     "PayloadSealer",
+    "ReadContent",
     "check_padding",
     "content_length_for",
     "content_tail_pieces",
@@ -33,10 +35,15 @@ __all__ = [
     "verify_chunk_hashes",
 ]
 
+# Small enough to hold a few in memory and to fetch again after a crash; large enough that tags and hashes cost 0.02 %.
 CHUNK_BYTES: Final = 256 * 1024
 TAG_BYTES: Final = 16
+# Read as a whole at opening: this is the memory that an unopened letter can claim.
 MAX_SIGNED_LETTER_BYTES: Final = 8 * 1024 * 1024
+# A study of radiology; more is for other ways. 8,192 chunks have a hash list of 256 KiB.
 MAX_ATTACHMENTS_BYTES: Final = 2 * 1024**3
+_KEY_BYTES: Final = 32
+_HASH_BYTES: Final = 32
 _LENGTH_BYTES: Final = 4
 MAX_CONTENT_BYTES: Final = padded_length(MAX_ATTACHMENTS_BYTES + MAX_SIGNED_LETTER_BYTES + _LENGTH_BYTES)
 _ZEROS: Final = bytes(CHUNK_BYTES)
@@ -68,8 +75,14 @@ class Descriptor:
     content_length: int
     root: bytes
 
+    def __post_init__(self) -> None:
+        if len(self.commitment) != _HASH_BYTES or len(self.root) != _HASH_BYTES:
+            raise LocalProtocolError("commitment and root have 32 bytes each")
+        if self.content_length > MAX_CONTENT_BYTES or padded_length(self.content_length) != self.content_length:
+            raise LocalProtocolError(f"{self.content_length} is no length of padded content")
+
     def encode(self) -> bytes:
-        """commitment 32 ‖ u64 content length ‖ root 32."""
+        """The 72 bytes: commitment 32 ‖ u64 content length ‖ root 32."""
         return self.commitment + self.content_length.to_bytes(8, "big") + self.root
 
     @classmethod
@@ -107,7 +120,10 @@ class Descriptor:
 
 
 def _derive(key: Secret, letter_id: LetterId) -> tuple[bytes, bytes]:
-    okm = hkdf_expand(key.reveal(), info=Label.PAYLOAD.value + letter_id, length=64)
+    secret = key.reveal()
+    if len(secret) != _KEY_BYTES:
+        raise LocalProtocolError("a payload key has 32 bytes")
+    okm = hkdf_expand(secret, info=Label.PAYLOAD.value + letter_id, length=64)
     return okm[:32], okm[32:]
 
 
@@ -173,7 +189,10 @@ def verify_chunk_hashes(descriptor: Descriptor, hashes: Sequence[bytes]) -> None
 
 
 def verify_chunk(descriptor: Descriptor, hashes: Sequence[bytes], index: int, ciphertext: bytes) -> None:
-    """Check one ciphertext chunk. hashes: verified before; not needed where there is one chunk (its hash is the root)."""
+    """Check one ciphertext chunk; RemoteProtocolError(mismatch).
+
+    hashes: verified before; not needed where there is one chunk, since its hash is the root.
+    """
     if not 0 <= index < descriptor.chunk_count or len(ciphertext) != descriptor.chunk_length(index):
         raise RemoteProtocolError(Reason.MISMATCH, f"chunk {index} has not the length of this payload's")
     wanted = descriptor.root if descriptor.chunk_count == 1 else hashes[index]
@@ -188,11 +207,13 @@ class PayloadOpener:
         self._aes_key, commitment = _derive(key, letter_id)
         if not constant_time_equal(commitment, descriptor.commitment):
             raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the key is not the one committed to")
-        self._count = descriptor.chunk_count
+        self._descriptor = descriptor
 
     def open_chunk(self, index: int, ciphertext: bytes) -> bytes:
-        """The content of one chunk; RemoteProtocolError(bad_box)."""
-        return aead_open(self._aes_key, _nonce(index, self._count), ciphertext)
+        """The content of one chunk; RemoteProtocolError(bad_box), also for a chunk that is too short or too long."""
+        if len(ciphertext) != self._descriptor.chunk_length(index):
+            raise RemoteProtocolError(Reason.BAD_BOX, f"chunk {index} has not the length of this payload's")
+        return aead_open(self._aes_key, _nonce(index, self._descriptor.chunk_count), ciphertext)
 
 
 ReadContent = Callable[[int, int], bytes]
@@ -200,7 +221,7 @@ ReadContent = Callable[[int, int], bytes]
 
 
 def read_signed_letter(descriptor: Descriptor, read: ReadContent) -> tuple[bytes, int]:
-    """The signed letter and its offset. RemoteProtocolError(malformed) for an impossible length."""
+    """The signed letter and its offset in the content. RemoteProtocolError(malformed) for an impossible length."""
     end = descriptor.content_length - _LENGTH_BYTES
     length = int.from_bytes(read(end, _LENGTH_BYTES), "big")
     if not 0 < length <= min(MAX_SIGNED_LETTER_BYTES, end):
@@ -209,7 +230,10 @@ def read_signed_letter(descriptor: Descriptor, read: ReadContent) -> tuple[bytes
 
 
 def check_padding(descriptor: Descriptor, attachments_bytes: int, letter_start: int, read: ReadContent) -> None:
-    """Check that content is attachments, the fewest zeros, letter. RemoteProtocolError(bad_padding)."""
+    """Check that content is attachments, the fewest zeros, letter. RemoteProtocolError(bad_padding).
+
+    attachments_bytes: their sizes together as the letter states them. letter_start: from `read_signed_letter`.
+    """
     signed_bytes = descriptor.content_length - _LENGTH_BYTES - letter_start
     if attachments_bytes > letter_start:
         raise RemoteProtocolError(Reason.BAD_PADDING, "attachments reach into the letter")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.codec import FieldReader, check_binary, decode, decode_map, encode
@@ -20,7 +20,7 @@ from protocol.crypto import (
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import LetterId, MailboxId, NodeId, PayloadId, SlipId
 from protocol.labels import Label
-from protocol.letter import LetterClass
+from protocol.letter import LetterClass, SignedLetter
 
 __all__ = [
     "MAX_CLOCK_SKEW_MS",
@@ -31,6 +31,7 @@ __all__ = [
     "SignedSlip",
     "Slip",
     "SlipRecipient",
+    "check_letter_against_slip",
     "check_times",
     "decode_signed_slip",
     "open_wrap",
@@ -41,9 +42,14 @@ __all__ = [
 # So that an envelope fits one 64 KiB frame: 40 wraps of 1,168 bytes are 48 kB.
 MAX_SLIP_RECIPIENTS: Final = 40
 MAX_SIGNED_SLIP_BYTES: Final = 60 * 1024 - 4
-WRAP_BYTES: Final = HPKE_OVERHEAD_BYTES + 32
+_KEY_BYTES: Final = 32
+WRAP_BYTES: Final = HPKE_OVERHEAD_BYTES + _KEY_BYTES
+# Clocks set by hand differ by minutes; more than that is noticed and named rather than accepted.
 MAX_CLOCK_SKEW_MS: Final = 10 * 60_000
+# Bounds the time for which deliveries are remembered: a replay after it has expired anyway.
 MAX_LIFETIME_MS: Final = 30 * 86_400_000
+_MAX_STATEMENT_NUMBER: Final = 2**31 - 1
+_MAX_TIME_MS: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,16 @@ class SlipRecipient:
     """A mailbox of the destination, and the payload key sealed to it."""
 
     mailbox: MailboxId
-    wrap: bytes
+    wrap: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slip:
-    """statement_number: of the sender's statement whose identity key signs. reply_key: 32 bytes under which evidence returns."""
+    """What the destination's node is told. Times: milliseconds UTC.
+
+    statement_number: of the sender's statement whose identity key signs. reply_key: 32 bytes under which
+    evidence returns, drawn for this slip alone. recipients: 1 to 40 mailboxes, each once.
+    """
 
     sender_node: NodeId
     statement_number: int
@@ -72,12 +82,15 @@ class Slip:
 
 @dataclass(frozen=True, slots=True)
 class SignedSlip:
-    """A slip with its signature; raw is what travels sealed, and the proof of origin that the destination keeps."""
+    """A slip with its signature; raw is what travels sealed, and the proof of origin that the destination keeps.
+
+    Its bytes hold the reply key, so they stay out of repr.
+    """
 
     slip: Slip
-    slip_bytes: bytes
-    signature: bytes
-    raw: bytes
+    slip_bytes: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    raw: bytes = field(repr=False)
 
     @property
     def slip_id(self) -> SlipId:
@@ -97,9 +110,7 @@ class SignedSlip:
 
 
 def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
-    """The signed slip, [slip, signature]. LocalProtocolError beyond 40 recipients or 60 KiB."""
-    if not 1 <= len(slip.recipients) <= MAX_SLIP_RECIPIENTS:
-        raise LocalProtocolError(f"a slip names 1 to {MAX_SLIP_RECIPIENTS} mailboxes")
+    """The signed slip, [slip, signature]. LocalProtocolError if a recipient would refuse its shape."""
     data = encode(
         {
             "v": 1,
@@ -115,19 +126,27 @@ def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
             "rcp": [{"mb": bytes(item.mailbox), "wrap": item.wrap} for item in slip.recipients],
         }
     )
-    raw = encode([data, identity.sign(Label.SLIP, data)])
-    if len(raw) > MAX_SIGNED_SLIP_BYTES:
-        raise LocalProtocolError("slip too large")
-    return raw
+    try:
+        _decode_slip(data)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"this slip cannot be sent: {error.detail}") from error
+    return encode([data, identity.sign(Label.SLIP, data)])
 
 
 def decode_signed_slip(raw: bytes) -> SignedSlip:
-    """Take a signed slip apart. RemoteProtocolError: too_large, malformed, not_canonical, unknown_version."""
+    """Take a signed slip apart; its signature is not yet checked.
+
+    raw: at most 60 KiB - 4. RemoteProtocolError: too_large, too_deep, malformed, not_canonical, unknown_version.
+    """
     outer = decode(raw, max_bytes=MAX_SIGNED_SLIP_BYTES)
     if not isinstance(outer, list) or len(outer) != 2:
         raise RemoteProtocolError(Reason.MALFORMED, "expected [slip, signature]")
     data = check_binary(outer[0], "slip", 1, MAX_SIGNED_SLIP_BYTES)
     signature = check_binary(outer[1], "signature", 64, 64)
+    return SignedSlip(_decode_slip(data), data, signature, raw)
+
+
+def _decode_slip(data: bytes) -> Slip:
     fields = decode_map(data, max_bytes=MAX_SIGNED_SLIP_BYTES)
     fields.version()
     recipients = []
@@ -140,18 +159,18 @@ def decode_signed_slip(raw: bytes) -> SignedSlip:
         raise RemoteProtocolError(Reason.MALFORMED, "a mailbox is named twice")
     slip = Slip(
         sender_node=NodeId(fields.fixed("from", NodeId.LENGTH)),
-        statement_number=fields.integer("ks", high=2**31),
+        statement_number=fields.integer("ks", high=_MAX_STATEMENT_NUMBER),
         destination=NodeId(fields.fixed("to", NodeId.LENGTH)),
         letter_id=LetterId(fields.fixed("lid", LetterId.LENGTH)),
         payload_id=PayloadId(fields.fixed("pid", PayloadId.LENGTH)),
         letter_class=LetterClass(fields.choice("class", tuple(LetterClass))),
-        sent_at_ms=fields.integer("sent", high=2**62),
-        expires_at_ms=fields.integer("exp", high=2**62),
-        reply_key=Secret(fields.fixed("rk", 32)),
+        sent_at_ms=fields.integer("sent", high=_MAX_TIME_MS),
+        expires_at_ms=fields.integer("exp", high=_MAX_TIME_MS),
+        reply_key=Secret(fields.fixed("rk", _KEY_BYTES)),
         recipients=tuple(recipients),
     )
     fields.done()
-    return SignedSlip(slip, data, signature, raw)
+    return slip
 
 
 def check_times(slip: Slip, now_ms: int) -> None:
@@ -164,6 +183,16 @@ def check_times(slip: Slip, now_ms: int) -> None:
         raise RemoteProtocolError(Reason.MALFORMED, "a deadline more than 30 days away")
 
 
+def check_letter_against_slip(signed: SignedLetter, slip: Slip) -> None:
+    """The letter is the one that the slip brought: sender's node, letter id, class, time. RemoteProtocolError(mismatch)."""
+    letter = signed.letter
+    same = (letter.sender.node, letter.letter_id, letter.letter_class)
+    if same != (slip.sender_node, slip.letter_id, slip.letter_class):
+        raise RemoteProtocolError(Reason.MISMATCH, "letter and slip do not agree")
+    if abs(letter.time_ms - slip.sent_at_ms) > MAX_CLOCK_SKEW_MS:
+        raise RemoteProtocolError(Reason.MISMATCH, "letter and slip were not made at one time")
+
+
 def _wrap_info(
     sender_node: NodeId,
     destination: NodeId,
@@ -172,9 +201,7 @@ def _wrap_info(
     payload_id: PayloadId,
     seal_key: SealKey,
 ) -> bytes:
-    return (
-        Label.WRAP.value + sender_node + destination + mailbox + letter_id + payload_id + seal_key.fingerprint
-    )
+    return Label.WRAP.value + sender_node + destination + mailbox + letter_id + payload_id + seal_key.fingerprint
 
 
 def seal_wrap(
@@ -187,17 +214,19 @@ def seal_wrap(
     letter_id: LetterId,
     payload_id: PayloadId,
 ) -> bytes:
-    """Seal a payload key to a mailbox, bound to its whole context: 1,168 bytes."""
+    """Seal a payload key (32 bytes) to a mailbox, bound to its whole context: 1,168 bytes."""
+    if len(payload_key.reveal()) != _KEY_BYTES:
+        raise LocalProtocolError("a payload key has 32 bytes")
     info = _wrap_info(sender_node, destination, mailbox, letter_id, payload_id, seal_key)
     return hpke_seal(seal_key, info=info, plaintext=payload_key.reveal())
 
 
 def open_wrap(wrap: bytes, *, secret: SealSecret, slip: Slip, mailbox: MailboxId) -> Secret:
-    """The payload key. RemoteProtocolError(bad_box) if mailbox, letter, payload, node or key is another."""
-    info = _wrap_info(
-        slip.sender_node, slip.destination, mailbox, slip.letter_id, slip.payload_id, secret.seal_key
-    )
-    key = hpke_open(secret, info=info, box=wrap)
-    if len(key) != 32:
-        raise RemoteProtocolError(Reason.MALFORMED, "a payload key has 32 bytes")
-    return Secret(key)
+    """The payload key. RemoteProtocolError(bad_box) if mailbox, letter, payload, node or key is another.
+
+    wrap: 1,168 bytes; malformed otherwise.
+    """
+    if len(wrap) != WRAP_BYTES:
+        raise RemoteProtocolError(Reason.MALFORMED, f"a wrap has {WRAP_BYTES} bytes")
+    info = _wrap_info(slip.sender_node, slip.destination, mailbox, slip.letter_id, slip.payload_id, secret.seal_key)
+    return Secret(hpke_open(secret, info=info, box=wrap))

@@ -217,9 +217,16 @@ class StatementChain:
         if any(known.statement_bytes == signed.statement_bytes for known in (*self.statements, *self.superseded)):
             return self
         place = statement.number
-        if any(known.hash == statement.previous for known in self.superseded):
-            # Built on a statement that a recovery cancelled: cancelled with it.
-            return StatementChain(self.node_id, self.statements, (*self.superseded, signed))
+        cancelled = next((known for known in self.superseded if known.hash == statement.previous), None)
+        if cancelled is not None:
+            # Built on a statement that a recovery cancelled: cancelled with it. Its signatures are checked all the
+            # same: its log key enters log_keys, where a stranger must not put one.
+            if place != cancelled.statement.number + 1:
+                raise RemoteProtocolError(Reason.MISMATCH, f"statement {place} does not follow a cancelled one")
+            self._check_signatures(signed, cancelled.statement)
+            if signed.by_recovery:
+                raise RemoteProtocolError(Reason.FORK, "the recovery key signed on both sides of a recovery")
+            return self._with_superseded((signed,))
         if place == 0:
             raise RemoteProtocolError(Reason.FORK, "another first statement")
         if place > len(self.statements):
@@ -230,16 +237,25 @@ class StatementChain:
         self._check_signatures(signed, before.statement)
         replaced = self.statements[place:]
         if replaced and replaced[0].by_recovery and not signed.by_recovery:
-            return StatementChain(self.node_id, self.statements, (*self.superseded, signed))
+            return self._with_superseded((signed,))
         if replaced and (not signed.by_recovery or any(item.by_recovery for item in replaced)):
             raise RemoteProtocolError(Reason.FORK, f"two statements with number {place}")
         return StatementChain(self.node_id, (*self.statements[:place], signed), (*self.superseded, *replaced))
 
+    def _with_superseded(self, more: tuple[SignedStatement, ...]) -> StatementChain:
+        """The chain with more cancelled statements. Bounded: who holds a lost key can make any number of them."""
+        if len(self.statements) + len(self.superseded) + len(more) > MAX_CHAIN:
+            raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_CHAIN} statements, cancelled ones included")
+        return StatementChain(self.node_id, self.statements, (*self.superseded, *more))
+
     @staticmethod
     def _check_signatures(signed: SignedStatement, before: Statement) -> None:
+        """Each signature that is there holds, so that no byte of a statement can be altered unnoticed."""
         statement, data = signed.statement, signed.statement_bytes
         if signed.by_recovery:
             before.recovery_key.verify(Label.STATEMENT, data, signed.signatures["rec"])
+            if "prev" in signed.signatures:
+                before.identity_key.verify(Label.STATEMENT, data, signed.signatures["prev"])
         else:
             if "prev" not in signed.signatures:
                 raise RemoteProtocolError(Reason.BAD_SIGNATURE, "signed by neither the key before nor recovery")
@@ -266,6 +282,15 @@ class StatementChain:
         """Every log key that this node ever stated, newest first."""
         keys = dict.fromkeys(item.statement.log_key for item in (*self.statements[::-1], *self.superseded[::-1]))
         return tuple(keys)
+
+    def trusted_log_keys(self) -> tuple[VerifyKey, ...]:
+        """The log keys that live heads and evidence are verified under: those stated since the last recovery, so that
+        a thief of a lost key forges nothing new; all of them where there was none."""
+        kept = self.statements
+        for at, signed in enumerate(self.statements):
+            if signed.by_recovery:
+                kept = self.statements[at:]
+        return tuple(dict.fromkeys(item.statement.log_key for item in reversed(kept)))
 
     def certificates(self) -> tuple[bytes, ...]:
         """The link certificates to pin now."""

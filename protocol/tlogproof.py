@@ -1,4 +1,4 @@
-"""Offline proofs that a leaf is in a log (C2SP tlog-proof), without the optional extra line. Spec: spec/evidence.md, 4."""
+"""Offline proofs that a leaf is in a log: C2SP tlog-proof without `extra`. Spec: spec/evidence.md, 4."""
 
 from __future__ import annotations
 

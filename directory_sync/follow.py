@@ -1,0 +1,110 @@
+"""Following a feed: compare heads, ask for what is missing, recompute the root, keep all of it or nothing.
+
+Spec: spec/directory.md, 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import anyio
+from protocol.checkpoint import Checkpoint, CheckpointVerifier, feed_origin
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.feed import FeedState, Operation, decode_operation
+from protocol.ids import NodeId
+
+__all__ = ["FeedBatch", "FeedSource", "FeedStore", "FollowResult", "follow"]
+
+# A feed of a large institution has tens of thousands of operations; a source that sends on for ever is cut here.
+_MAX_OPERATIONS: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBatch:
+    """Some operations of a feed, the head under which they stand, and whether more follow."""
+
+    operations: tuple[bytes, ...]
+    head: bytes
+    more: bool
+
+
+class FeedSource(Protocol):
+    """Where operations come from: a link to a peer."""
+
+    async def operations(self, node: NodeId, epoch: int, first: int) -> FeedBatch:
+        """Operations from index `first` on."""
+        ...
+
+
+class FeedStore(Protocol):
+    """Where a followed feed is kept."""
+
+    async def load(self, node: NodeId, epoch: int) -> FeedState:
+        """The state as far as it is known; an empty one for a new feed."""
+        ...
+
+    async def commit(
+        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
+    ) -> None:
+        """Keep new operations, the state after them and the head, all or nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowResult:
+    """What following brought: operations added, and the size now."""
+
+    added: int
+    size: int
+
+
+def _open_head(raw: bytes, verifier: CheckpointVerifier, node: NodeId, epoch: int) -> Checkpoint:
+    head = verifier.open(raw)
+    if head.origin != feed_origin(node, epoch):
+        raise RemoteProtocolError(Reason.MISMATCH, "a head of another feed or epoch")
+    return head
+
+
+async def follow(
+    node: NodeId,
+    epoch: int,
+    head: bytes,
+    *,
+    verifier: CheckpointVerifier,
+    source: FeedSource,
+    store: FeedStore,
+    max_entries: int,
+    max_bytes: int,
+) -> FollowResult:
+    """Bring a feed up to a head that the peer showed (or a newer one that the source holds).
+
+    verifier: knows the log keys of `node`. max_entries, max_bytes: quota of its live entries.
+    RemoteProtocolError, the store untouched: unknown_key, bad_signature, mismatch, rollback (the head is smaller than
+    what is held), fork (same size, other root), bad_proof (the operations do not lead to the signed root), too_large.
+    """
+    wanted = _open_head(head, verifier, node, epoch)
+    state = await store.load(node, epoch)
+    held = state.size
+    if wanted.size <= held:
+        state.check_head(wanted)
+        return FollowResult(0, held)
+    trial, fresh = state.copy(), []
+    more = True
+    while more:
+        batch = await source.operations(node, epoch, trial.size)
+        newer = _open_head(batch.head, verifier, node, epoch)
+        if newer.size > wanted.size:
+            wanted, head = newer, batch.head
+        operations = [decode_operation(raw) for raw in batch.operations]
+        if not operations or trial.size + len(operations) > min(wanted.size, held + _MAX_OPERATIONS):
+            raise RemoteProtocolError(Reason.MISMATCH, f"{len(operations)} operations after {trial.size}")
+        trial.apply(operations, max_entries=max_entries, max_bytes=max_bytes)
+        fresh.extend(operations)
+        more = trial.size < wanted.size
+        await anyio.lowlevel.checkpoint()
+    if trial.tree.root() != wanted.root:
+        raise RemoteProtocolError(Reason.BAD_PROOF, "the operations do not lead to the signed root")
+    await store.commit(node, epoch, fresh, trial, head)
+    return FollowResult(len(fresh), trial.size)

@@ -1,0 +1,1 @@
+"""Alerts: telling a person that a letter waits, without anything of the letter."""

@@ -1,0 +1,89 @@
+"""Sends what the alert queue holds: retried before the last step, never after it. Spec: spec/delivery.md, 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from node.alerts.channels import Channel, ChannelError, EmailChannel, WebhookChannel
+from node.config import AlertSettings
+from node.vault.alert_queue import Alert, AlertQueue
+from node.vault.database import Database
+from node.vault.signals import ALERTS
+
+__all__ = ["AlertSender"]
+
+_AT_ONCE: Final = 8
+_BATCH: Final = 32
+_RETRY_START_MS: Final = 30_000
+_RETRY_CAP_MS: Final = 3_600_000
+_IDLE_S: Final = 60
+
+_logger = structlog.get_logger(__name__)
+
+
+class AlertSender:
+    """Works off the queue until cancelled."""
+
+    def __init__(self, database: Database, queue: AlertQueue, settings: AlertSettings, institution: str) -> None:
+        self._database = database
+        self._queue = queue
+        self._channels: dict[str, Callable[[], Channel] | None] = {
+            "email": (
+                (lambda: EmailChannel(settings.smtp, institution=institution, login_url=settings.login_url))
+                if settings.smtp.host
+                else None
+            ),
+            "webhook": (lambda: WebhookChannel(settings)) if settings.webhook_secret_file else None,
+        }
+        self._limit = trio.CapacityLimiter(_AT_ONCE)
+
+    async def run(self) -> None:
+        """Send alerts as they become due."""
+        database = self._database
+        while True:
+            ticket = database.signals.ticket(ALERTS)
+            due = await database.read(self._queue.due, database.world.now_ms(), _BATCH)
+            async with trio.open_nursery() as nursery:
+                for alert in due:
+                    nursery.start_soon(self._send, alert)
+            if due:
+                continue
+            next_ms = await database.read(self._queue.next_due_ms)
+            wait_s = _IDLE_S if next_ms is None else max(0.0, (next_ms - database.world.now_ms()) / 1000)
+            with trio.move_on_after(min(wait_s, _IDLE_S)):
+                await ticket.wait()
+
+    async def _send(self, alert: Alert) -> None:
+        make = self._channels[alert.channel]
+        async with self._limit:
+            if make is None:
+                await self._failed(alert, ChannelError(f"no {alert.channel} configured"))
+                return
+            channel, blocking = make(), self._database.world.run_blocking
+            try:
+                await blocking(channel.begin, alert, self._database.world.now_ms())
+            except ChannelError as error:
+                await self._failed(alert, error)
+                return
+            # From here on the alert may be taken: it is never tried again (the unread ladder covers a lost one).
+            if not await self._database.write(self._queue.mark_sent, alert.id):
+                await blocking(channel.abandon)
+                return
+            try:
+                await blocking(channel.finish)
+            except ChannelError as error:
+                _logger.warning("alert perhaps lost", channel=alert.channel, reason=str(error))
+
+    async def _failed(self, alert: Alert, error: ChannelError) -> None:
+        now_ms = self._database.world.now_ms()
+        again_at_ms: int | None = now_ms + min(_RETRY_START_MS << min(alert.attempts, 20), _RETRY_CAP_MS)
+        if error.permanent or (again_at_ms or 0) > alert.expires_at_ms:
+            again_at_ms = None
+        _logger.warning(
+            "alert not sent", channel=alert.channel, reason=str(error), attempts=alert.attempts + 1, final=not again_at_ms
+        )
+        await self._database.write(self._queue.mark_failed, (alert, again_at_ms))

@@ -1,0 +1,340 @@
+"""One node assembled: folder, keyring, database, and the parts over them. The only place where they are wired.
+
+`open_node` serves a command (send, inbox, …); `Node.run` is the running node.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+import trio
+
+from node.alerts.sender import AlertSender
+from node.audit.log import LeafRef, Log, read_evidence
+from node.config import Settings, load_settings
+from node.errors import ConfigError, StoreError
+from node.folder import Folder, write_private
+from node.post.compose import Composer
+from node.post.deadlines import Deadlines
+from node.post.deposit import Checker, Depositor
+from node.post.forward import SenderSide
+from node.post.inflight import InFlight
+from node.post.intake import Intake
+from node.post.network import Network, TlsNetwork
+from node.post.office import PostOffice, PostParts
+from node.post.pull import PayloadPuller
+from node.post.results import ResultWriter, Verifiers
+from node.post.serve import Server
+from node.post.submit import Submitter
+from node.post.withdraw import Withdrawals
+from node.vault import schema
+from node.vault.alert_queue import AlertQueue
+from node.vault.database import Database, Transaction
+from node.vault.dedup import Dedup
+from node.vault.directory import Directory
+from node.vault.disk import DiskWatch
+from node.vault.engine import open_engines, sqlite_url
+from node.vault.keyring import Keyring, load_keyring
+from node.vault.mailboxes import Mailboxes
+from node.vault.migrate import migrate
+from node.vault.outbox_rows import OutboxRows
+from node.vault.payload_rows import PayloadRows
+from node.vault.payloads import FilePayloadStore
+from node.vault.peers import PeerRows
+from node.vault.reading import Reading
+from node.vault.returns import ReturnRows
+from node.vault.sealing import RowKeys
+from node.vault.timeline import Timelines
+from node.world import World
+from protocol.checkpoint import peek_checkpoint
+from protocol.crypto import Secret
+from protocol.details import Details
+from protocol.errors import RemoteProtocolError
+from protocol.evidence import Evidence
+from protocol.logleaf import EventKind
+
+__all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
+
+_HEAD_FILE_EVERY_S: Final = 1
+_STALE_INCOMING_S: Final = 24 * 3600
+_DRAIN_S: Final = 10
+
+_logger = structlog.get_logger(__name__)
+
+
+def database_url(folder: Folder, settings: Settings) -> sa.URL | str:
+    """Where the vault's database is."""
+    return settings.storage.database or sqlite_url(folder.database_file)
+
+
+class Node:
+    """One institution's node. Make it with `open_node`."""
+
+    def __init__(self, folder: Folder, settings: Settings, keyring: Keyring, world: World) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.keyring = keyring
+        self.world = world
+        self.node_id = keyring.chain.node_id
+        limits = settings.limits
+        self.keys = RowKeys(self.node_id, keyring.data_key, keyring.index_key, world.random_bytes)
+        engines = open_engines(database_url(folder, settings))
+        migrate(engines)
+        self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
+        self.database = Database(engines, world, self.log.open)
+        self.directory = Directory(
+            node_id=self.node_id, log_secret=keyring.log, chain=lambda: keyring.chain, world=world
+        )
+        self.store = FilePayloadStore(folder.payloads_folder)
+        self.payloads = PayloadRows(self.keys, self.store)
+        self.outbox = OutboxRows(self.keys)
+        self.dedup = Dedup(self.keys)
+        self.returns = ReturnRows(self.keys)
+        self.peers = PeerRows(self.keys)
+        self.alerts = AlertQueue(self.keys)
+        self.disk = DiskWatch(folder.path, limits)
+        self.mailboxes = Mailboxes(self.database, self.keys, self.directory, keyring.recovery_seal_key, world)
+        self.reading = Reading(
+            database=self.database, keys=self.keys, directory=self.directory, payloads=self.payloads
+        )
+        self.timelines = Timelines(
+            database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox
+        )
+        composer = Composer(
+            node_id=self.node_id,
+            identity=keyring.identity,
+            statement_number=keyring.chain.current.number,
+            store=self.store,
+            payload_name=lambda payload_id: self.keys.blind("payload", payload_id),
+            world=world,
+        )
+        self.submitter = Submitter(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            composer=composer,
+            payloads=self.payloads,
+            outbox=self.outbox,
+            disk=self.disk,
+            limits=limits,
+        )
+        self.withdrawals = Withdrawals(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            dedup=self.dedup,
+            outbox=self.outbox,
+            payloads=self.payloads,
+            seal_secrets=keyring.seal_secrets,
+            old_evidence=self._old_evidence,
+        )
+
+    def _old_evidence(self, ref: LeafRef) -> Evidence | None:
+        return self.database.read_now(read_evidence, self.keys, ref)
+
+    def own_log_head(self, connection: sa.Connection) -> bytes:
+        """The newest committed head of the own log."""
+        table = schema.log_epochs
+        note: bytes = connection.execute(sa.select(table.c.note).order_by(table.c.epoch.desc()).limit(1)).scalar_one()
+        return note
+
+    # -- the head outside the database
+
+    def check_head_file(self) -> None:
+        """StoreError if the database is older than the last head that left the process: an old backup was put back."""
+        try:
+            kept = peek_checkpoint(self.folder.head_file.read_bytes())
+        except FileNotFoundError:
+            return
+        except (OSError, RemoteProtocolError) as error:
+            raise StoreError(f"{self.folder.head_file} cannot be read", hint="run: coffre doctor") from error
+        stored = peek_checkpoint(self.database.read_now(self.own_log_head))
+        if kept.origin == stored.origin and stored.size < kept.size:
+            raise StoreError(
+                f"the database ends at log entry {stored.size}, but {kept.size} were signed and shown to others",
+                hint="an older copy of the database was put back; bring the newest one, nothing was changed",
+            )
+
+    async def write_head_file(self) -> None:
+        """Write the last committed head beside the database."""
+        released = self.log.released
+        if released is not None:
+            await self.world.run_blocking(write_private, self.folder.head_file, released.note)
+
+    # -- running
+
+    def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
+        limits = self.settings.limits
+        checker = Checker(
+            node_id=self.node_id,
+            seal_secrets=self.keyring.seal_secrets,
+            directory=self.directory,
+            dedup=self.dedup,
+            payloads=self.payloads,
+            limits=limits,
+            disk=self.disk,
+        )
+        depositor = Depositor(
+            keys=self.keys,
+            dedup=self.dedup,
+            payloads=self.payloads,
+            alerts=self.alerts,
+            old_evidence=self._old_evidence,
+        )
+        verifiers = Verifiers()
+        writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
+        return PostParts(
+            node_id=self.node_id,
+            identity=self.keyring.identity,
+            database=self.database,
+            directory=self.directory,
+            peers=self.peers,
+            outbox=self.outbox,
+            payloads=self.payloads,
+            returns=self.returns,
+            dedup=self.dedup,
+            verifiers=verifiers,
+            intake=Intake(
+                database=self.database,
+                checker=checker,
+                depositor=depositor,
+                puller=PayloadPuller(self.database, self.payloads),
+            ),
+            sender=SenderSide(
+                database=self.database,
+                directory=self.directory,
+                outbox=self.outbox,
+                writer=writer,
+                verifiers=verifiers,
+            ),
+            server=Server(
+                database=self.database, directory=self.directory, outbox=self.outbox, payloads=self.payloads
+            ),
+            withdrawals=self.withdrawals,
+            network=network,
+            in_flight=in_flight,
+            own_log_head=self.own_log_head,
+        )
+
+    async def run(
+        self,
+        *,
+        stop: trio.Event,
+        network: Network | None = None,
+        task_status: trio.TaskStatus[PostOffice] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Be the running node until `stop` is set, then drain: finish what is being committed, say goodbye."""
+        with self.folder.running():
+            in_flight = InFlight(self.folder.path / "inflight")
+            office = PostOffice(self._post_parts(network or TlsNetwork(self.keyring.link), in_flight))
+            deadlines = Deadlines(
+                database=self.database,
+                keys=self.keys,
+                outbox=self.outbox,
+                payloads=self.payloads,
+                returns=self.returns,
+                dedup=self.dedup,
+                alerts=self.alerts,
+                sweep=self._sweep_incoming,
+            )
+            sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
+            await self.database.write(self._log_event, EventKind.STARTED)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(office.run, self.settings.link.listen)
+                nursery.start_soon(deadlines.run)
+                nursery.start_soon(sender.run)
+                nursery.start_soon(self._keep_head_file)
+                nursery.start_soon(self.database.signals.watch_other_processes)
+                task_status.started(office)
+                await stop.wait()
+                with trio.move_on_after(_DRAIN_S):
+                    await office.stop()
+                nursery.cancel_scope.cancel()
+            await self.database.write(self._log_event, EventKind.STOPPED)
+            await self.database.drain()
+            await self.write_head_file()
+            in_flight.close()
+
+    def _log_event(self, tx: Transaction, items: list[EventKind]) -> list[None]:
+        for kind in items:
+            tx.log.append(kind, Details(node=self.node_id))
+        return [None] * len(items)
+
+    async def _keep_head_file(self) -> None:
+        written = None
+        while True:
+            if self.log.released is not written:
+                written = self.log.released
+                await self.write_head_file()
+            await trio.sleep(_HEAD_FILE_EVERY_S)
+
+    def _sweep_incoming(self) -> None:
+        """Remove what sealing left behind when its process died: nothing refers to it."""
+        known = self.database.read_now(
+            lambda connection: set(connection.execute(sa.select(schema.payloads.c.id)).scalars())
+        )
+        for path in (self.folder.payloads_folder / "incoming").iterdir():
+            stale = time.time() - path.stat().st_mtime > _STALE_INCOMING_S
+            if stale and bytes.fromhex(path.name) not in known:
+                path.unlink(missing_ok=True)
+
+
+def _passphrase_paths(folder: Folder, settings: Settings) -> list[Path]:
+    """The file named in the settings (relative to the folder), and a systemd credential."""
+    paths = [folder.path / settings.passphrase_file] if settings.passphrase_file else []
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials:
+        paths.append(Path(credentials) / "coffre-passphrase")
+    return paths
+
+
+def has_passphrase_source(folder: Folder) -> bool:
+    """Whether the keyring can be opened without asking anybody."""
+    return any(path.is_file() for path in _passphrase_paths(folder, load_settings(folder.settings_file)))
+
+
+def read_passphrase(folder: Folder, settings: Settings) -> Secret | None:
+    """The keyring's passphrase (first line of the file), None if there is no file with it."""
+    for path in _passphrase_paths(folder, settings):
+        try:
+            return Secret(path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r"))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"the passphrase file {path} cannot be read: {error.strerror}") from error
+    return None
+
+
+@asynccontextmanager
+async def open_node(path: Path, passphrase: Secret | None = None, *, world: World | None = None) -> AsyncIterator[Node]:
+    """Open a node's folder for as long as the block lasts, with its writer running.
+
+    passphrase: None to take it from the settings' file. Errors are CoffreError, one line each.
+    """
+    world = world or World()
+    folder = Folder.open(path)
+    settings = load_settings(folder.settings_file)
+    passphrase = passphrase or read_passphrase(folder, settings)
+    if passphrase is None:
+        raise ConfigError(
+            "no passphrase for the keyring",
+            hint="give --keyring-passphrase-file, or set passphrase_file in coffre.toml",
+        )
+    keyring = await world.run_blocking(load_keyring, folder.keyring_file, passphrase)
+    node = await world.run_blocking(Node, folder, settings, keyring, world)
+    try:
+        await world.run_blocking(node.check_head_file)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.database.run)
+            yield node
+            await node.write_head_file()
+            nursery.cancel_scope.cancel()
+    finally:
+        node.database.engines.close()

@@ -1,0 +1,1 @@
+"""The node's own log: leaves appended in the transaction that they witness, heads signed before the commit."""

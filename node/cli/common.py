@@ -1,0 +1,233 @@
+"""What all commands share: options, secrets by file or prompt, output for people or machines, errors in one line."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
+
+import typer
+
+from node.errors import CoffreError, ConfigError, WrongSecretError
+
+if TYPE_CHECKING:
+    from node.app import Node
+    from node.vault.mailboxes import OpenMailbox
+    from protocol.crypto import Secret
+
+__all__ = [
+    "JsonOption",
+    "PasswordFile",
+    "State",
+    "ask_secret",
+    "confirm",
+    "emit",
+    "fail",
+    "full_address",
+    "moment",
+    "opened_mailbox",
+    "opened_node",
+    "progress_bar",
+    "read_secret_file",
+    "run_command",
+    "say",
+    "short_id",
+    "table",
+]
+
+T = TypeVar("T")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--password-file", metavar="FILE", help="File with the mailbox's password (otherwise asked for)."),
+]
+_MAX_SECRET_BYTES: Final = 4096
+
+
+@dataclass(slots=True)
+class State:
+    """The options before the command: the node's folder, and where its passphrase is."""
+
+    folder: Path
+    passphrase_file: Path | None
+
+
+def say(text: str) -> None:
+    """A line for people, on standard output."""
+    typer.echo(text)
+
+
+def emit(value: Any) -> None:
+    """A value for programs, as JSON on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def fail(error: CoffreError, *, as_json: bool = False) -> NoReturn:
+    """End with status 1 and one line on standard error."""
+    if as_json:
+        fields: dict[str, Any] = {"error": error.code, "message": error.message, "hint": error.hint}
+        nearest = getattr(error, "nearest", None)
+        if nearest is not None:
+            fields["nearest"] = list(nearest)
+        typer.echo(json.dumps(fields, ensure_ascii=False), err=True)
+    else:
+        hint = f" ({error.hint})" if error.hint else ""
+        typer.echo(f"coffre: {error.message}{hint}", err=True)
+    raise typer.Exit(1)
+
+
+def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T:
+    """Run the asynchronous body of a command; a person's mistake becomes one line, a bug stays a traceback."""
+    import trio
+
+    from protocol.errors import RemoteProtocolError
+
+    caught: CoffreError
+    try:
+        return trio.run(body)
+    except* CoffreError as group:
+        caught = _first(group)
+    except* RemoteProtocolError as broken:
+        error: RemoteProtocolError = _first(broken)
+        caught = CoffreError(f"{error.detail or error.reason.value}", hint=f"code: {error.reason.value}")
+    fail(caught, as_json=as_json)
+
+
+def _first(group: BaseExceptionGroup[Any]) -> Any:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+# -- secrets
+
+
+def read_secret_file(path: Path) -> Secret:
+    """A secret from a file: its first line. ConfigError if it cannot be read or is empty."""
+    from protocol.crypto import Secret
+
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_SECRET_BYTES).split(b"\n", 1)[0].rstrip(b"\r")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise ConfigError(f"{path} is empty", hint="its first line is the secret")
+    return Secret(data)
+
+
+def ask_secret(path: Path | None, what: str, option: str, *, twice: bool = False) -> Secret:
+    """A secret from a file, or from the terminal. ConfigError where there is neither."""
+    from protocol.crypto import Secret
+
+    if path is not None:
+        return read_secret_file(path)
+    if not sys.stdin.isatty():
+        raise ConfigError(f"no {what}", hint=f"give {option} FILE, or run this on a terminal")
+    text = getpass.getpass(f"{what[0].upper()}{what[1:]}: ")
+    if twice and getpass.getpass("The same again: ") != text:
+        raise WrongSecretError("the two are not the same")
+    if not text:
+        raise WrongSecretError(f"the {what} is empty")
+    return Secret(text.encode())
+
+
+def confirm(question: str, *, assume: bool, option: str) -> bool:
+    """Ask before what cannot be undone. ConfigError where nobody can be asked."""
+    if assume:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(question, hint=f"nobody to ask here; give {option}")
+    return typer.confirm(question, default=False)
+
+
+# -- nodes and mailboxes
+
+
+@asynccontextmanager
+async def opened_node(context: typer.Context) -> AsyncIterator[Node]:
+    """The node of the folder that `-C` names."""
+    from node.app import open_node
+
+    state: State = context.obj
+    passphrase = None
+    if state.passphrase_file is not None:
+        passphrase = read_secret_file(state.passphrase_file)
+    else:
+        from node.app import has_passphrase_source
+        from node.folder import Folder
+
+        if not has_passphrase_source(Folder.open(state.folder)):
+            passphrase = ask_secret(None, "passphrase of the keyring", "--passphrase-file")
+    async with open_node(state.folder, passphrase) as node:
+        yield node
+
+
+def full_address(node: Node, text: str) -> str:
+    """An own mailbox as typed: with or without the domain."""
+    from protocol.letter import normalise_address
+
+    typed = text if "@" in text else f"{text}@{node.settings.domain}"
+    try:
+        return normalise_address(typed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+async def opened_mailbox(node: Node, text: str, password_file: Path | None) -> OpenMailbox:
+    """An own mailbox, opened with its password."""
+    address = full_address(node, text)
+    await node.mailboxes.find(address)
+    return await node.mailboxes.open(address, ask_secret(password_file, f"password of {address}", "--password-file"))
+
+
+# -- output
+
+
+def moment(time_ms: int) -> str:
+    """A time for people, in their time zone."""
+    return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if time_ms else "never"
+
+
+def short_id(row: bytes) -> str:
+    """An id as lists show it: enough to name one letter."""
+    return row.hex()[:16]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """A table for people."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not rows:
+        say(empty)
+        return
+    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for row in rows:
+        made.add_row(*(escape(cell) for cell in row))
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    console.print(made)
+
+
+@contextmanager
+def progress_bar(total: int, what: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error for long work; yields a function that takes the bytes done."""
+    if hidden or total < 4 * 1024 * 1024 or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)

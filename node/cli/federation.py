@@ -1,0 +1,222 @@
+"""`invite`, `accept`, `peers`: meeting other institutions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, table
+from node.errors import ConfigError, StateError
+
+if TYPE_CHECKING:
+    from node.app import Node
+    from protocol.invite import Invite
+
+__all__ = ["add_to"]
+
+peers_app = typer.Typer(help="Institutions that this node accepts.", invoke_without_command=True, rich_markup_mode=None)
+_MAX_INVITE_BYTES: Final = 1024 * 1024
+
+
+def invite(
+    context: typer.Context,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print this node's invitation, to send to another institution's administrator by any mail."""
+
+    async def body() -> None:
+        from protocol.invite import Invite, encode_invite
+        from protocol.statement import node_digits
+
+        async with opened_node(context) as node:
+            link = node.settings.link
+            text = encode_invite(
+                Invite(
+                    chain=node.keyring.chain,
+                    institution=node.settings.institution,
+                    domain=node.settings.domain,
+                    endpoints=link.endpoints or ((link.listen,) if link.listen else ()),
+                    made_at_ms=node.world.now_ms(),
+                ),
+                node.keyring.identity,
+            )
+            digits = node_digits(node.node_id)
+            if out is not None:
+                out.write_text(text + "\n", encoding="ascii")
+            if as_json:
+                emit({"id": node.node_id.text, "fingerprint": digits, "invite": text, "file": str(out or "")})
+            elif out is not None:
+                say(f"invitation of {node.settings.institution} written to {out}")
+                say(f"fingerprint  {digits}   (compare by telephone)")
+            else:
+                say(text)
+                typer.echo(f"fingerprint  {digits}   (compare by telephone)", err=True)
+
+    run_command(body, as_json=as_json)
+
+
+def _read_invite(argument: str) -> str:
+    if argument.startswith("coffre-invite-"):
+        return argument
+    try:
+        if argument == "-":
+            return sys.stdin.read(_MAX_INVITE_BYTES)
+        with Path(argument).open(encoding="ascii") as stream:
+            return stream.read(_MAX_INVITE_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{argument[:80]} is no invitation and no file with one") from error
+
+
+async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool) -> dict[str, Any]:
+    from directory_sync.acquaintance import KnownNode, identity_keys, propose
+    from protocol.statement import node_digits, parse_digits
+
+    known = [
+        KnownNode(
+            node_id=peer.node_id, institution=peer.institution, domain=peer.domain, keys=identity_keys(peer.chain)
+        )
+        for peer in await node.database.read(node.peers.accepted)
+    ]
+    own = KnownNode(
+        node_id=node.node_id,
+        institution=node.settings.institution,
+        domain=node.settings.domain,
+        keys=identity_keys(node.keyring.chain),
+    )
+    proposal = propose(wanted, own=own, known=known, now_ms=node.world.now_ms())
+    if proposal.refusal:
+        raise StateError(f"{proposal.institution} cannot be accepted: {proposal.refusal}")
+    for warning in proposal.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if fingerprint is not None:
+        try:
+            given = parse_digits(fingerprint)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if given != node_digits(proposal.node_id):
+            raise StateError(
+                "the fingerprint is another one: this invitation was not made by whom you telephoned",
+                hint="do not accept it; ask for the invitation again",
+            )
+    else:
+        question = (
+            f"{proposal.institution} ({proposal.domain})\nfingerprint  {proposal.digits}\n"
+            "Does its administrator read you the same digits on the telephone?"
+        )
+        if not confirm(question, assume=yes, option='--fingerprint "DIGITS"'):
+            raise StateError("not accepted")
+    await node.database.write(node.peers.accept, wanted)
+    return {
+        "id": proposal.node_id.text,
+        "institution": proposal.institution,
+        "domain": proposal.domain,
+        "fingerprint": proposal.digits,
+        "renewal": proposal.is_renewal,
+        "warnings": list(proposal.warnings),
+    }
+
+
+def accept(
+    context: typer.Context,
+    invitation: Annotated[str, typer.Argument(metavar="INVITE", help="A file, the text itself, or - for standard input.")],
+    fingerprint: Annotated[
+        str | None, typer.Option(metavar="DIGITS", help="The 30 digits that the other administrator read out.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="The digits were compared already: do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept another institution's invitation, once the fingerprint was compared by telephone."""
+
+    async def body() -> None:
+        from protocol.invite import decode_invite
+
+        wanted = decode_invite(_read_invite(invitation))
+        async with opened_node(context) as node:
+            result = await _accept(node, wanted, fingerprint, yes)
+        if as_json:
+            emit(result)
+        else:
+            say(f"{result['institution']} is accepted. It must accept this node's invitation too: coffre invite")
+
+    run_command(body, as_json=as_json)
+
+
+@peers_app.callback()
+def peers(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List accepted institutions and how they are reached."""
+    if context.invoked_subcommand is not None:
+        return
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            found = await node.database.read(node.peers.all)
+        if as_json:
+            emit(
+                [
+                    {
+                        "id": peer.node_id.text,
+                        "institution": peer.institution,
+                        "domain": peer.domain,
+                        "status": peer.status,
+                        "fingerprint": peer.digits,
+                        "endpoints": list(peer.endpoints),
+                        "last_contact_at_ms": peer.last_contact_at_ms,
+                        "failures": peer.failures,
+                        "next_attempt_at_ms": peer.next_attempt_at_ms,
+                        "last_error": peer.last_error,
+                        "keys_valid_until_ms": peer.chain.current.valid_until_ms,
+                        "alarm": peer.alarm is not None,
+                    }
+                    for peer in found
+                ]
+            )
+            return
+        rows = [
+            (
+                peer.institution,
+                peer.domain,
+                "ALARM: two histories" if peer.alarm is not None else peer.status,
+                moment(peer.last_contact_at_ms),
+                peer.last_error,
+                peer.digits,
+            )
+            for peer in found
+        ]
+        columns = ("institution", "domain", "status", "last contact", "last error", "fingerprint")
+        table(columns, rows, empty="no institution accepted yet: exchange invitations (coffre invite)")
+
+    run_command(body, as_json=as_json)
+
+
+@peers_app.command("remove")
+def remove(
+    context: typer.Context,
+    peer: Annotated[str, typer.Argument(help="Domain, institution or the beginning of the id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Accept an institution no longer: its links end, its letters are refused. What it sent stays."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            found = await node.database.read(node.peers.find, peer)
+            if not confirm(f"Remove {found.institution} ({found.domain})?", assume=yes, option="--yes"):
+                raise StateError("nothing was removed")
+            await node.database.write(node.peers.remove, found.node_id)
+        if as_json:
+            emit({"id": found.node_id.text, "status": "removed"})
+        else:
+            say(f"{found.institution} is removed; accept its invitation again to undo")
+
+    run_command(body, as_json=as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("invite")(invite)
+    app.command("accept")(accept)
+    app.add_typer(peers_app, name="peers")

@@ -1,0 +1,241 @@
+"""`mailbox …`: the node's own mailboxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.common import (
+    JsonOption,
+    PasswordFile,
+    ask_secret,
+    confirm,
+    emit,
+    full_address,
+    moment,
+    opened_mailbox,
+    opened_node,
+    run_command,
+    say,
+    table,
+)
+from node.errors import ConfigError
+
+__all__ = ["add_to"]
+
+mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
+_Address = Annotated[str, typer.Argument(metavar="M", help="The mailbox: name or name@domain.")]
+
+
+@mailbox_app.command("add")
+def add(
+    context: typer.Context,
+    mailbox: _Address,
+    name: Annotated[str, typer.Option(help="The person's or service's name.")] = "",
+    kind: Annotated[str, typer.Option(help="person, service, application or practice.")] = "person",
+    profession: Annotated[str, typer.Option()] = "",
+    specialty: Annotated[str, typer.Option()] = "",
+    unit: Annotated[str, typer.Option(help="Ward or department.")] = "",
+    town: Annotated[str, typer.Option()] = "",
+    email: Annotated[str, typer.Option(help="Where alerts go by e-mail.")] = "",
+    webhook: Annotated[str, typer.Option(metavar="URL", help="Where alerts go by webhook.")] = "",
+    accepts: Annotated[
+        list[str] | None, typer.Option("--accept-class", help="Classes it takes (default: all).")
+    ] = None,
+    max_bytes: Annotated[int, typer.Option(help="The largest attachments it takes, together.")] = 2 * 1024**3,
+    quota_bytes: Annotated[int | None, typer.Option(help="How much it may hold (default: [limits]).")] = None,
+    password_file: PasswordFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a mailbox and publish it in the directory."""
+
+    async def body() -> None:
+        from node.vault import ways
+        from node.vault.alert_queue import AlertPreferences
+        from protocol.entry import LETTER_CLASSES, Accepts, MailboxEntry, MailboxKind
+        from protocol.errors import LocalProtocolError
+        from protocol.ids import MailboxId
+
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            if not address.endswith(f"@{node.settings.domain}"):
+                raise ConfigError(f"{address} is not of this node's domain, {node.settings.domain}")
+            if kind not in tuple(MailboxKind):
+                raise ConfigError(f"no kind {kind!r}", hint=f"one of {', '.join(MailboxKind)}")
+            classes = tuple(accepts or LETTER_CLASSES)
+            secrets = ways.make_secrets(node.world.random_bytes)
+            profile = MailboxEntry(
+                mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
+                kind=MailboxKind(kind),
+                address=address,
+                name=name or address.partition("@")[0],
+                signing_key=secrets.sign.verify_key,
+                seal_key=secrets.read.seal_key,
+                accepts=Accepts(max_bytes, classes),
+                profession=profession,
+                specialty=specialty,
+                unit=unit,
+                town=town,
+            )
+            try:
+                profile.encode()
+            except LocalProtocolError as error:
+                raise ConfigError(f"{address}: {error}") from None
+            password = ask_secret(password_file, f"password for {address}", "--password-file", twice=True)
+            quota = node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes
+            made = await node.mailboxes.create(profile, secrets, password, quota_bytes=quota)
+            if email or webhook:
+                wanted = AlertPreferences(email=email, webhook=webhook)
+                await node.database.write(node.alerts.set_preferences, (made.id, wanted))
+            if as_json:
+                emit({"id": made.id.text, "address": made.address, "status": made.status})
+            else:
+                say(f"{made.address} is open")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("list")
+def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the mailboxes."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            found = await node.mailboxes.all()
+        if as_json:
+            emit(
+                [
+                    {
+                        "id": item.id.text,
+                        "address": item.address,
+                        "status": item.status,
+                        "created_at_ms": item.created_at_ms,
+                        "used_bytes": item.used_bytes,
+                        "quota_bytes": item.quota_bytes,
+                        "failed_logins": item.failed_logins,
+                        "locked_until_ms": item.locked_until_ms,
+                    }
+                    for item in found
+                ]
+            )
+            return
+        rows = [
+            (item.address, item.status, moment(item.created_at_ms), f"{item.used_bytes / 1024**2:.1f} MiB")
+            for item in found
+        ]
+        table(("address", "status", "since", "holds"), rows, empty="no mailbox yet: coffre mailbox add NAME")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("close")
+def close(
+    context: typer.Context,
+    mailbox: _Address,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Close a mailbox: nothing arrives any more; its letters stay."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            await node.mailboxes.find(address)
+            if not confirm(f"Close {address}? Letters to it will be refused.", assume=yes, option="--yes"):
+                raise typer.Exit(1)
+            await node.mailboxes.close(address)
+            if as_json:
+                emit({"id": address, "status": "closed"})
+            else:
+                say(f"{address} is closed")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("password")
+def password(
+    context: typer.Context,
+    mailbox: _Address,
+    password_file: PasswordFile = None,
+    new_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a mailbox's password."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            opened = await opened_mailbox(node, mailbox, password_file)
+            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            await node.mailboxes.change_password(opened, new)
+            if as_json:
+                emit({"id": opened.id.text, "address": opened.address})
+            else:
+                say(f"{opened.address}: password changed. An old backup still opens with the old one.")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("recover")
+def recover(
+    context: typer.Context,
+    mailbox: _Address,
+    recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
+    new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
+    password_file: PasswordFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a mailbox a new password with the institution's recovery key. This is on record in the log."""
+
+    async def body() -> None:
+        from node.setup import read_recovery_file
+
+        async with opened_node(context) as node:
+            key = read_recovery_file(recovery_file)
+            address = full_address(node, mailbox)
+            new = ask_secret(new_password_file or password_file, "new password", "--new-password-file", twice=True)
+            opened = await node.mailboxes.recover(address, key, new)
+            if as_json:
+                emit({"id": opened.id.text, "address": opened.address})
+            else:
+                say(f"{opened.address}: new password set; the recovery is on record")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("alerts")
+def alerts(
+    context: typer.Context,
+    mailbox: _Address,
+    email: Annotated[str | None, typer.Option(help="E-mail address for alerts; empty for none.")] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Webhook for alerts; empty for none.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or set where a mailbox's alerts go."""
+
+    async def body() -> None:
+        from node.vault.alert_queue import AlertPreferences
+
+        async with opened_node(context) as node:
+            found = await node.mailboxes.find(full_address(node, mailbox))
+            _, wanted = await node.database.read(node.alerts.preferences, found.id)
+            if email is not None or webhook is not None:
+                wanted = AlertPreferences(
+                    email=wanted.email if email is None else email,
+                    webhook=wanted.webhook if webhook is None else webhook,
+                )
+                await node.database.write(node.alerts.set_preferences, (found.id, wanted))
+        if as_json:
+            emit({"id": found.id.text, "email": wanted.email, "webhook": wanted.webhook})
+        else:
+            say(f"{found.address}: e-mail {wanted.email or 'none'}, webhook {wanted.webhook or 'none'}")
+
+    run_command(body, as_json=as_json)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(mailbox_app, name="mailbox")

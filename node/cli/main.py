@@ -1,0 +1,63 @@
+"""`coffre`: the commands and the options before them."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli import demo, evidence, federation, letters, mailboxes, operation
+from node.cli.common import State
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="coffre",
+    help="Sealed letters between health institutions, without a central server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"coffre {version('coffre')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Option("-C", "--folder", metavar="DIR", envvar="COFFRE_FOLDER", help="The node's folder.")
+    ] = Path(),
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--keyring-passphrase-file",
+            metavar="FILE",
+            help="File with the keyring's passphrase, instead of the one that coffre.toml names.",
+        ),
+    ] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    context.obj = State(folder, passphrase_file)
+
+
+operation.add_to(app)
+mailboxes.add_to(app)
+federation.add_to(app)
+letters.add_to(app)
+evidence.add_to(app)
+demo.add_to(app)
+
+
+def run() -> None:
+    """The `coffre` command."""
+    app()

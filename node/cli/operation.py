@@ -1,0 +1,150 @@
+"""`init`, `run`, `doctor`: making, running and checking a node."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.common import JsonOption, State, ask_secret, emit, opened_node, run_command, say, table
+from node.errors import ConfigError
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["add_to"]
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    institution: Annotated[str, typer.Option(help="The institution's name, as others will see it.")],
+    domain: Annotated[str, typer.Option(help="The domain of its addresses (name@DOMAIN).")],
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where peers reach it; none = dial out only.")] = "",
+    endpoint: Annotated[
+        list[str] | None, typer.Option(metavar="HOST:PORT", help="What peers are told to dial, if not --listen.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="hospital, practice, laboratory, …")] = "hospital",
+    town: Annotated[str, typer.Option(help="The town.")] = "",
+    database: Annotated[str, typer.Option(metavar="URL", help="postgresql://… (default: SQLite in DIR).")] = "",
+    passphrase_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The keyring's passphrase (otherwise asked for, or made).")
+    ] = None,
+    recovery_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the two recovery files go (default: DIR.recovery).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new node: its keys, its recovery files, its settings, an empty vault."""
+    from node.setup import init_node, prepare
+
+    async def body() -> None:
+        passphrase = None
+        if passphrase_file is not None or sys.stdin.isatty():
+            what = "passphrase for the new keyring"
+            passphrase = ask_secret(passphrase_file, what, "--passphrase-file", twice=passphrase_file is None)
+        new = prepare(
+            path=folder,
+            institution=institution,
+            domain=domain,
+            listen=listen,
+            endpoints=tuple(endpoint or ()),
+            kind=kind,
+            town=town,
+            database=database,
+            passphrase=passphrase,
+            passphrase_file=passphrase_file,
+            recovery_folder=recovery_dir,
+        )
+        result = await init_node(new)
+        if as_json:
+            emit(
+                {
+                    "id": result.node_id,
+                    "fingerprint": result.digits,
+                    "folder": str(result.folder),
+                    "identity_recovery_file": str(result.identity_recovery_file),
+                    "mailbox_recovery_file": str(result.mailbox_recovery_file),
+                    "passphrase_file": str(new.passphrase_file or ""),
+                }
+            )
+            return
+        say(f"{institution}: node made in {result.folder}")
+        say(f"fingerprint  {result.digits}")
+        if passphrase is None:
+            say(f"passphrase   made and written to {new.passphrase_file}: move it to another disk")
+        say("recovery     two files; keep them in a safe, off this machine:")
+        say(f"             {result.identity_recovery_file}")
+        say(f"             {result.mailbox_recovery_file}")
+        say(f"next         coffre -C {folder} mailbox add NAME, then coffre -C {folder} run")
+
+    run_command(body, as_json=as_json)
+
+
+def run_node(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop."""
+
+    async def body() -> None:
+        import signal
+
+        import trio
+
+        from node.logging import configure_logging
+
+        async with opened_node(context) as node, trio.open_nursery() as nursery:
+            configure_logging(node.settings.log_format)
+            stop = trio.Event()
+
+            async def watch(*, task_status: trio.TaskStatus[None]) -> None:
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    task_status.started()
+                    async for _ in signals:
+                        stop.set()
+                        return
+
+            await nursery.start(watch)
+
+            async def ready(*, task_status: trio.TaskStatus[object]) -> None:
+                await node.run(stop=stop, task_status=task_status)
+
+            office = await nursery.start(ready)
+            address = office.listening_on
+            if as_json:
+                emit({"id": node.node_id.text, "listening": address})
+            else:
+                where = f"listening on {address}" if address else "dialling out only"
+                say(f"{node.settings.institution}: running, {where}. Stop with Ctrl-C.")
+            sys.stdout.flush()
+
+    run_command(body, as_json=as_json)
+
+
+def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Check clock, disk, ports, keys, peers, database and payloads. Status 1 if something is wrong."""
+
+    async def body() -> bool:
+        from node.doctor import examine
+
+        state: State = context.obj
+        if not state.folder.is_dir():
+            raise ConfigError(f"{state.folder} is no folder", hint="name the node's folder with -C DIR")
+        async with opened_node(context) as node:
+            checks = await examine(node)
+        if as_json:
+            emit([{"id": c.name, "ok": c.ok, "warning": c.warning, "message": c.message} for c in checks])
+        else:
+            marks = {True: "ok", False: "WRONG"}
+            rows = [("warning" if c.warning else marks[c.ok], c.name, c.message) for c in checks]
+            table(("", "what", "finding"), rows, empty="nothing to check")
+        return all(check.ok for check in checks)
+
+    if not run_command(body, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("init")(init)
+    app.command("run")(run_node)
+    app.command("doctor")(doctor)

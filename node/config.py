@@ -1,0 +1,155 @@
+"""Settings: `coffre.toml` in the node's folder, over it the environment (COFFRE_…), read once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from node.errors import ConfigError
+
+__all__ = ["AlertSettings", "LimitSettings", "LinkSettings", "Settings", "StorageSettings", "load_settings"]
+
+GIB: Final = 1024**3
+MIB: Final = 1024**2
+Bytes = Annotated[int, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StorageSettings(_Section):
+    """[storage]: `database` is empty for SQLite in the folder, or postgresql://user@host/name."""
+
+    database: str = ""
+
+
+class LinkSettings(_Section):
+    """[link]: `listen` HOST:PORT (empty = dial out only); `endpoints` what peers are told to dial."""
+
+    listen: str = ""
+    endpoints: tuple[str, ...] = ()
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value:
+            split_endpoint(value)
+        return value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _hosts_and_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for endpoint in value:
+            split_endpoint(endpoint)
+        return value
+
+
+class LimitSettings(_Section):
+    """[limits]: sizes in bytes, watermarks in percent of the disk that holds the folder."""
+
+    letter_bytes: Annotated[int, Field(ge=1024, le=2 * GIB)] = 2 * GIB
+    mailbox_quota_bytes: Bytes = 20 * GIB
+    disk_bulk_percent: Annotated[int, Field(ge=1, le=100)] = 85
+    disk_all_percent: Annotated[int, Field(ge=1, le=100)] = 95
+    peer_unfinished_bytes: Bytes = 8 * GIB
+    """What one peer may have announced but not yet delivered."""
+
+
+class SmtpSettings(_Section):
+    """[alerts.smtp]: the server that takes alerts by e-mail; `host` empty = no e-mail."""
+
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    password_file: str = ""
+    sender: str = ""
+    ca_file: str = ""
+
+
+class AlertSettings(_Section):
+    """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
+
+    smtp: SmtpSettings = SmtpSettings()
+    webhook_secret_file: str = ""
+    login_url: str = ""
+
+
+class Settings(BaseSettings):
+    """All settings of a node. Unknown keys are refused."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="COFFRE_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+
+    institution: str
+    domain: str
+    passphrase_file: str = ""
+    log_format: Literal["text", "json"] = "text"
+    storage: StorageSettings = StorageSettings()
+    link: LinkSettings = LinkSettings()
+    limits: LimitSettings = LimitSettings()
+    alerts: AlertSettings = AlertSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file, which arrives as init arguments."""
+        return env_settings, init_settings
+
+
+def split_endpoint(text: str) -> tuple[str, int]:
+    """ "host:port" or "[v6]:port" as (host, port). ValueError in one line otherwise."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _known_keys(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:
+    known: dict[str, type[BaseModel] | None] = {}
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        known[name] = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+    return known
+
+
+def _refuse_unknown(table: dict[str, Any], model: type[BaseModel], prefix: str, path: Path) -> None:
+    known = _known_keys(model)
+    for key, value in table.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys: {', '.join(sorted(known))}"
+            raise ConfigError(f"{path}: unknown key {prefix}{key}", hint=hint)
+        inner = known[key]
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown(value, inner, f"{prefix}{key}.", path)
+
+
+def load_settings(path: Path) -> Settings:
+    """Read coffre.toml. ConfigError, one line, for a missing file, bad TOML, an unknown key or a bad value."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    _refuse_unknown(table, Settings, "", path)
+    try:
+        return Settings(**table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {name}: {first['msg'].removeprefix('Value error, ')}") from error

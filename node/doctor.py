@@ -1,0 +1,182 @@
+"""`coffre doctor`: is everything as it must be? Each check is one line. Spec: spec/delivery.md, 8."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+from protocol.checkpoint import CheckpointVerifier
+from protocol.errors import RemoteProtocolError
+from protocol.merkle import CompactRange
+
+from node.config import split_endpoint
+from node.errors import CoffreError
+from node.vault import schema
+from node.vault.states import OutboxState, PayloadState
+
+if TYPE_CHECKING:
+    from node.app import Node
+
+__all__ = ["Check", "examine"]
+
+_DAY_MS: Final = 86_400_000
+_KEY_WARNING_DAYS: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One finding. warning: it works, but somebody should look."""
+
+    name: str
+    ok: bool
+    message: str
+    warning: bool = False
+
+
+async def examine(node: Node) -> list[Check]:
+    """Run all checks; one that fails by an error is a finding, not the end."""
+    checks: list[tuple[str, Callable[[Node], Awaitable[Check]]]] = [
+        ("clock", _clock),
+        ("disk", _disk),
+        ("port", _port),
+        ("keys", _keys),
+        ("database", _database),
+        ("log", _log),
+        ("payloads", _payloads),
+        ("peers", _peers),
+        ("outbox", _outbox),
+    ]
+    findings = []
+    for name, check in checks:
+        try:
+            findings.append(await check(node))
+        except (CoffreError, RemoteProtocolError, OSError) as error:
+            findings.append(Check(name=name, ok=False, message=str(error)))
+    return findings
+
+
+async def _clock(node: Node) -> Check:
+    def last(connection: sa.Connection) -> int:
+        table = schema.log_epochs
+        return int(connection.execute(sa.select(sa.func.max(table.c.signed_at_ms))).scalar_one())
+
+    behind_ms = await node.database.read(last) - node.world.now_ms()
+    ok = behind_ms < 60_000
+    message = "in step with the log" if ok else f"{behind_ms // 1000} s behind the last log entry: set the clock"
+    return Check(name="clock", ok=ok, message=message)
+
+
+async def _disk(node: Node) -> Check:
+    percent = node.disk.percent_used()
+    limits = node.settings.limits
+    warning = percent >= limits.disk_bulk_percent
+    return Check(
+        name="disk",
+        ok=percent < limits.disk_all_percent,
+        warning=warning and percent < limits.disk_all_percent,
+        message=f"{percent:.0f} % used; bulk letters wait from {limits.disk_bulk_percent} %, all from {limits.disk_all_percent} %",
+    )
+
+
+async def _port(node: Node) -> Check:
+    listen = node.settings.link.listen
+    if not listen:
+        return Check(name="port", ok=True, message="dials out only")
+    if node.folder.is_running():
+        return Check(name="port", ok=True, message=f"the node runs, on {listen}")
+    host, port = split_endpoint(listen)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Check(name="port", ok=False, message=f"{listen} cannot be had: {error.strerror}")
+    return Check(name="port", ok=True, message=f"{listen} is free; the node does not run")
+
+
+async def _keys(node: Node) -> Check:
+    days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
+    return Check(
+        name="keys",
+        ok=days > 0,
+        warning=0 < days <= _KEY_WARNING_DAYS,
+        message=f"the node's statement is valid for {days} days" if days > 0 else "the node's statement has expired",
+    )
+
+
+async def _database(node: Node) -> Check:
+    def integrity(connection: sa.Connection) -> str:
+        if node.database.engines.is_sqlite:
+            return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar_one())
+        connection.execute(sa.select(sa.func.count()).select_from(schema.letters))
+        return "ok"
+
+    result = await node.database.read(integrity)
+    kind = "SQLite" if node.database.engines.is_sqlite else "PostgreSQL"
+    return Check(name="database", ok=result == "ok", message=f"{kind}: {result}")
+
+
+async def _log(node: Node) -> Check:
+    def recompute(connection: sa.Connection) -> str:
+        table = schema.log_epochs
+        verifier = CheckpointVerifier(node.node_id, node.keyring.chain.log_keys())
+        total = 0
+        for row in connection.execute(sa.select(table)):
+            head = verifier.open(row.note)
+            if (row.size, CompactRange.from_bytes(row.size, row.frontier).root()) != (head.size, head.root):
+                return f"the head of epoch {row.epoch} is not that of its tree"
+            leaves = schema.log_leaves
+            count = connection.execute(
+                sa.select(sa.func.count()).select_from(leaves).where(leaves.c.epoch == row.epoch)
+            ).scalar_one()
+            if count != row.size:
+                return f"epoch {row.epoch} has {count} of {row.size} entries"
+            total += row.size
+        return f"ok {total}"
+
+    result = await node.database.read(recompute)
+    ok = result.startswith("ok ")
+    return Check(name="log", ok=ok, message=f"{result[3:]} entries under verified heads" if ok else result)
+
+
+async def _payloads(node: Node) -> Check:
+    def missing(connection: sa.Connection) -> tuple[int, int]:
+        table = schema.payloads
+        on_disk = set(node.store.names())
+        rows = connection.execute(
+            sa.select(table.c.id).where(table.c.state == PayloadState.COMPLETE, table.c.data.is_(None))
+        )
+        names = list(rows.scalars())
+        return len(names), sum(name not in on_disk for name in names)
+
+    count, lost = await node.database.read(missing)
+    message = f"{count} in files, all there" if not lost else f"{lost} of {count} files are missing: restore a backup"
+    return Check(name="payloads", ok=not lost, message=message)
+
+
+async def _peers(node: Node) -> Check:
+    peers = await node.database.read(node.peers.accepted)
+    alarms = [peer.institution for peer in peers if peer.alarm is not None]
+    if alarms:
+        return Check(name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)}")
+    failing = [peer.institution for peer in peers if peer.failures]
+    message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
+    return Check(name="peers", ok=True, warning=bool(failing), message=message)
+
+
+async def _outbox(node: Node) -> Check:
+    def count(connection: sa.Connection) -> tuple[int, int]:
+        table = schema.outbox
+
+        def of(state: OutboxState) -> int:
+            query = sa.select(sa.func.count()).select_from(table).where(table.c.state == state)
+            return int(connection.execute(query).scalar_one())
+
+        return of(OutboxState.WAITING), of(OutboxState.SET_ASIDE)
+
+    waiting, aside = await node.database.read(count)
+    message = f"{waiting} wait" + (f", {aside} set aside (coffre outbox)" if aside else "")
+    return Check(name="outbox", ok=True, warning=bool(aside), message=message)

@@ -1,0 +1,88 @@
+"""What can go wrong in a node, each with one line for people and a code for machines."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "CoffreError",
+    "FolderError",
+    "LimitError",
+    "LockedError",
+    "NotFoundError",
+    "RecipientError",
+    "StateError",
+    "StoreError",
+    "WrongSecretError",
+]
+
+
+class CoffreError(Exception):
+    """A problem to tell a person: what happened, to which id, and what to do next.
+
+    code: stable word for `--json` output. message: one line. hint: what to do next, one line, may be empty.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(CoffreError):
+    """coffre.toml, an option or an argument is not usable."""
+
+    code = "config"
+
+
+class FolderError(CoffreError):
+    """The node's folder: missing, of a newer version, damaged, or already in use by a running node."""
+
+    code = "folder"
+
+
+class StoreError(CoffreError):
+    """The database or the payload store failed."""
+
+    code = "store"
+
+
+class WrongSecretError(CoffreError):
+    """A password, passphrase or recovery key that does not open what it should."""
+
+    code = "wrong_secret"
+
+
+class LockedError(CoffreError):
+    """A mailbox is locked after repeated failures."""
+
+    code = "locked"
+
+
+class NotFoundError(CoffreError):
+    """No such mailbox, letter, peer or outbox row."""
+
+    code = "not_found"
+
+
+class RecipientError(CoffreError):
+    """A recipient's address is unknown, closed, or accepts no such letter. `nearest`: known addresses alike."""
+
+    code = "recipient"
+
+    def __init__(self, message: str, *, hint: str = "", nearest: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.nearest = nearest
+
+
+class LimitError(CoffreError):
+    """A size, quota or disk limit; told before anything is read or stored."""
+
+    code = "limit"
+
+
+class StateError(CoffreError):
+    """What was asked does not fit the present state (withdrawing an opened letter, closing twice)."""
+
+    code = "state"

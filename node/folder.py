@@ -1,0 +1,152 @@
+"""The node's folder on disk: layout, version, private modes, and the lock of the running node."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from node.errors import FolderError
+
+__all__ = ["FOLDER_VERSION", "Folder", "sync_folder", "write_private"]
+
+# Raised when the folder's layout (not the database's schema, which migrates itself) changes.
+FOLDER_VERSION: Final = 1
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all (temporary file, fsync, rename)."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and new names in this folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Paths inside one node's folder."""
+
+    path: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """coffre.toml."""
+        return self.path / "coffre.toml"
+
+    @property
+    def keyring_file(self) -> Path:
+        """The node's secrets, sealed under the passphrase."""
+        return self.path / "keyring"
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite vault, unless the settings name a PostgreSQL database."""
+        return self.path / "vault.db"
+
+    @property
+    def payloads_folder(self) -> Path:
+        """Payload files of more than one chunk, under blinded names."""
+        return self.path / "payloads"
+
+    @property
+    def head_file(self) -> Path:
+        """The last log head that left the process, outside the database."""
+        return self.path / "head"
+
+    @property
+    def version_file(self) -> Path:
+        """One line: the folder's version."""
+        return self.path / "version"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by the running node."""
+        return self.path / "run.lock"
+
+    @classmethod
+    def create(cls, path: Path) -> Folder:
+        """Make an empty folder, mode 0700. FolderError if it exists and holds anything."""
+        folder = cls(path.absolute())
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            raise FolderError(f"{path} exists and is not empty", hint="name a new folder")
+        try:
+            folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.path.chmod(0o700)
+            folder.payloads_folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise FolderError(f"cannot create {path}: {error.strerror}") from error
+        return folder
+
+    def finish(self) -> None:
+        """Write the version, the last file of `init`: a folder without it was never completed."""
+        write_private(self.version_file, f"{FOLDER_VERSION}\n".encode())
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """An existing node's folder. FolderError if there is none, or if its version is not ours."""
+        folder = cls(path.absolute())
+        try:
+            text = folder.version_file.read_text(encoding="ascii").strip()
+            version = int(text)
+        except FileNotFoundError:
+            raise FolderError(
+                f"{path} holds no node", hint="make one with: coffre init DIR --institution NAME --domain DOMAIN"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise FolderError(f"{folder.version_file} cannot be read", hint="restore it from a backup") from error
+        if version > FOLDER_VERSION:
+            raise FolderError(
+                f"{path} is of version {version}; this program knows version {FOLDER_VERSION}",
+                hint="install a newer coffre",
+            )
+        return folder
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Hold the lock of the running node. FolderError if another process holds it."""
+        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                raise FolderError(
+                    f"a node already runs on {self.path} (process {holder})", hint="stop it first, or use another folder"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def is_running(self) -> bool:
+        """Whether a running node holds the lock now."""
+        try:
+            descriptor = os.open(self.lock_file, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The post: submitting, forwarding over links, depositing, and the evidence that comes back."""

@@ -1,0 +1,343 @@
+"""Taking a letter in: the checks in their fixed order, then one transaction. Spec: spec/delivery.md, 4 and 8.
+
+`Checker` runs in a thread over a batch of offers and reads only; `Depositor` writes batches inside the group commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.audit.log import LeafRef
+from node.config import LimitSettings
+from node.vault import schema
+from node.vault.alert_queue import AlertQueue
+from node.vault.database import AfterCommit, Transaction
+from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
+from node.vault.directory import Directory
+from node.vault.disk import DiskWatch
+from node.vault.outcomes import MailboxOutcome, Outcome, RefusalCode
+from node.vault.payload_rows import PayloadRows
+from node.vault.sealing import RowKeys, new_row_id
+from node.vault.states import LetterFolder, LetterState
+from protocol.crypto import SealSecret
+from protocol.details import Details
+from protocol.entry import EntryStatus, MailboxEntry
+from protocol.envelope import Envelope, open_envelope
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.evidence import Evidence
+from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
+from protocol.logleaf import EventKind
+from protocol.payload import verify_chunk
+from protocol.slip import SignedSlip, Slip, check_times
+
+__all__ = ["CheckedOffer", "Checker", "Depositor", "Refusal"]
+
+_RETRY_FULL_MS: Final = 15 * 60_000
+_RETRY_UNKNOWN_KEY_MS: Final = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An envelope refused as a whole, before anything of it is attributable: a code, no evidence.
+
+    retry_after_ms: 0 if it is final, else the sender may offer it again (its statement was not known yet).
+    """
+
+    code: str
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedOffer:
+    """An envelope that passed the checks up to the signature, with what its mailboxes say so far.
+
+    payload_here: all ciphertext is at hand (inline, or stored before). accepted: mailboxes that take it, pending quota.
+    """
+
+    envelope: Envelope
+    signed_slip: SignedSlip
+    inline: bytes | None
+    payload_here: bool
+    accepted: tuple[MailboxId, ...]
+    refused: tuple[tuple[MailboxId, str], ...]
+    deferred: tuple[tuple[MailboxId, str], ...]
+
+    @property
+    def slip(self) -> Slip:
+        """The slip, checked."""
+        return self.signed_slip.slip
+
+
+class Checker:
+    """Checks 2 to 10 of spec/delivery.md, section 4."""
+
+    def __init__(
+        self,
+        *,
+        node_id: NodeId,
+        seal_secrets: Callable[[], Mapping[bytes, SealSecret]],
+        directory: Directory,
+        dedup: Dedup,
+        payloads: PayloadRows,
+        limits: LimitSettings,
+        disk: DiskWatch,
+    ) -> None:
+        self._node_id = node_id
+        self._seal_secrets = seal_secrets
+        self._directory = directory
+        self._dedup = dedup
+        self._payloads = payloads
+        self._limits = limits
+        self._disk = disk
+
+    def check(
+        self, connection: sa.Connection, envelope: Envelope, inline: bytes | None, *, peer: NodeId, now_ms: int
+    ) -> CheckedOffer | Refusal | tuple[MailboxOutcome, ...]:
+        """Check one offer from an authenticated peer.
+
+        Returns the outcomes if the envelope was seen before, a Refusal, or what is to be deposited.
+        RemoteProtocolError for bytes that are no envelope at all (the link ends).
+        """
+        if envelope.head.destination != self._node_id:
+            return Refusal(Reason.NOT_FOR_US.value)
+        seen = self._dedup.outcomes(connection, envelope.envelope_id, peer)
+        if seen is not None:
+            return seen
+        try:
+            signed = open_envelope(envelope, self._seal_secrets())
+            check_times(signed.slip, now_ms)
+        except RemoteProtocolError as error:
+            return Refusal(error.reason.value)
+        slip = signed.slip
+        if slip.sender_node != peer:
+            return Refusal(Reason.NOT_FOR_US.value)
+        chain = self._directory.trusted_chain(connection, peer)
+        if chain is None:
+            return Refusal(RefusalCode.UNKNOWN_SENDER)
+        if slip.statement_number >= len(chain.statements):
+            return Refusal(Reason.UNKNOWN_KEY.value, _RETRY_UNKNOWN_KEY_MS)
+        if not chain.in_force(slip.statement_number, slip.sent_at_ms):
+            return Refusal(Reason.UNKNOWN_KEY.value)
+        try:
+            signed.verify(chain.at(slip.statement_number).identity_key)
+            if inline is not None:
+                verify_chunk(envelope.head.descriptor, [], 0, inline)
+        except RemoteProtocolError as error:
+            return Refusal(error.reason.value)
+        return self._check_mailboxes(connection, envelope, signed, inline)
+
+    def _check_mailboxes(
+        self, connection: sa.Connection, envelope: Envelope, signed: SignedSlip, inline: bytes | None
+    ) -> CheckedOffer:
+        size = envelope.head.descriptor.ciphertext_length
+        letter_class = signed.slip.letter_class
+        accepted, refused, deferred = [], [], []
+        disk_full = self._disk.refuses(letter_class, size)
+        for recipient in signed.slip.recipients:
+            mailbox = recipient.mailbox
+            entry = self._directory.own_mailbox(connection, mailbox)
+            code = self._refusal(entry, letter_class, size)
+            if code:
+                refused.append((mailbox, code))
+            elif disk_full:
+                deferred.append((mailbox, RefusalCode.DISK_FULL))
+            else:
+                accepted.append(mailbox)
+        return CheckedOffer(
+            envelope=envelope,
+            signed_slip=signed,
+            inline=inline,
+            payload_here=inline is not None or self._payloads.is_complete(connection, envelope.head.descriptor),
+            accepted=tuple(accepted),
+            refused=tuple(refused),
+            deferred=tuple(deferred),
+        )
+
+    def _refusal(self, entry: MailboxEntry | None, letter_class: str, size: int) -> str:
+        if entry is None:
+            return RefusalCode.UNKNOWN_MAILBOX
+        if entry.status is not EntryStatus.OPEN:
+            return RefusalCode.CLOSED
+        if letter_class not in entry.accepts.classes:
+            return RefusalCode.CLASS_NOT_ACCEPTED
+        if size > min(entry.accepts.max_bytes, self._limits.letter_bytes) * 17 // 16 + 65536:
+            return RefusalCode.TOO_LARGE
+        return ""
+
+
+class Depositor:
+    """Writes deposits: letter rows, payload, dedup rows, leaves, alerts, in one transaction for a batch."""
+
+    def __init__(
+        self,
+        *,
+        keys: RowKeys,
+        dedup: Dedup,
+        payloads: PayloadRows,
+        alerts: AlertQueue,
+        old_evidence: Callable[[LeafRef], Evidence | None],
+    ) -> None:
+        self._keys = keys
+        self._dedup = dedup
+        self._payloads = payloads
+        self._alerts = alerts
+        self._old_evidence = old_evidence
+
+    def deposit(self, tx: Transaction, items: Sequence[CheckedOffer]) -> Sequence[AfterCommit | Exception]:
+        """The batch handler. Each result becomes a tuple of MailboxOutcome, in the order of the slip."""
+        keys = [self._delivery_keys(item) for item in items]
+        seen = self._dedup.find(tx.connection, [key for of_item in keys for key in of_item.values()])
+        room = _Room(tx.connection, {mailbox for item in items for mailbox in item.accepted})
+        batch = _Batch(seen=seen, room=room)
+        results: list[AfterCommit | Exception] = [
+            self._one(tx, item, keys[at], batch) for at, item in enumerate(items)
+        ]
+        if batch.letters:
+            tx.connection.execute(schema.letters.insert(), batch.letters)
+        room.write()
+        self._dedup.remember(tx.connection, batch.fresh)
+        self._dedup.remember_envelopes(tx, batch.envelopes)
+        return results
+
+    def _delivery_keys(self, item: CheckedOffer) -> dict[MailboxId, bytes]:
+        slip = item.slip
+        return {
+            recipient.mailbox: self._dedup.key(slip.sender_node, slip.letter_id, recipient.mailbox)
+            for recipient in slip.recipients
+        }
+
+    def _one(self, tx: Transaction, item: CheckedOffer, keys: Mapping[MailboxId, bytes], batch: _Batch) -> AfterCommit:
+        slip, size = item.slip, item.envelope.head.descriptor.ciphertext_length
+        refused, deferred = dict(item.refused), dict(item.deferred)
+        tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
+        pending: list[tuple[MailboxId, Outcome, str, LeafRef | None]] = []
+        stored = 0
+        for mailbox, key in keys.items():
+            if (known := batch.seen.get(key)) is not None:
+                pending.append((mailbox, known.outcome, "", known.ref))
+                continue
+            code = refused.get(mailbox) or (mailbox not in deferred and batch.room.refusal(mailbox)) or ""
+            if not code:
+                wait = deferred.get(mailbox) or ("" if batch.room.take(mailbox, size) else RefusalCode.MAILBOX_FULL)
+                if wait:
+                    pending.append((mailbox, Outcome.DEFERRED, wait, None))
+                    continue
+            outcome = Outcome.REFUSED if code else Outcome.DEPOSITED
+            kind = EventKind.REFUSED if code else EventKind.DEPOSITED
+            ref = tx.log.append(kind, self._details(item, mailbox, code), tag=tag)
+            row = SeenDelivery(key, outcome, ref, slip.expires_at_ms + KEPT_AFTER_EXPIRY_MS)
+            batch.seen[key] = row
+            batch.fresh.append(row)
+            pending.append((mailbox, outcome, code, ref))
+            if not code:
+                batch.letters.append(self._letter_row(tx, item, mailbox, tag))
+                self._alerts.on_deposit(tx, mailbox, slip.letter_id, slip.letter_class)
+                stored += 1
+        if any(ref is not None for _, _, _, ref in pending):
+            batch.envelopes.append((item.envelope.envelope_id, slip))
+        if stored:
+            self._payloads.keep(tx, item.envelope.head.descriptor, item.inline, uses=stored)
+        return AfterCommit(lambda: self._outcomes(tx, item, pending))
+
+    def _details(self, item: CheckedOffer, mailbox: MailboxId, code: str) -> Details:
+        slip = item.slip
+        return Details(
+            node=self._keys.node_id,
+            peer=slip.sender_node,
+            envelope=item.envelope.envelope_id,
+            slip=item.signed_slip.slip_id,
+            letter=slip.letter_id,
+            payload=slip.payload_id,
+            mailbox=mailbox,
+            code=code or None,
+        )
+
+    def _letter_row(self, tx: Transaction, item: CheckedOffer, mailbox: MailboxId, tag: LeafTag) -> dict[str, object]:
+        row = new_row_id(tx.now_ms, tx.world.random_bytes)
+        fields = {"slip": item.signed_slip.raw, "env": bytes(item.envelope.envelope_id), "mb": bytes(mailbox)}
+        return {
+            "id": row,
+            "mailbox": self._keys.blind("mailbox", mailbox),
+            "letter": self._keys.blind("letter", item.slip.sender_node, item.slip.letter_id),
+            "folder": int(LetterFolder.INBOX),
+            "state": int(LetterState.UNREAD),
+            "arrived_at_ms": tx.now_ms,
+            "payload": self._payloads.name(item.slip.payload_id),
+            "tag": tag,
+            "sealed": self._keys.seal_map("letters", row, "sealed", fields),
+        }
+
+    def _outcomes(
+        self, tx: Transaction, item: CheckedOffer, pending: Sequence[tuple[MailboxId, Outcome, str, LeafRef | None]]
+    ) -> tuple[MailboxOutcome, ...]:
+        """After the commit: evidence of fresh leaves comes from the transaction, of older ones from the log."""
+        results = []
+        for mailbox, outcome, code, ref in pending:
+            if ref is None:
+                results.append(
+                    MailboxOutcome(mailbox=mailbox, outcome=outcome, code=code, retry_after_ms=_RETRY_FULL_MS)
+                )
+                continue
+            evidence = tx.log.evidence_of(ref) or self._old_evidence(ref)
+            results.append(
+                boxed_outcome(
+                    mailbox,
+                    outcome,
+                    evidence,
+                    reply_key=item.slip.reply_key,
+                    envelope_id=item.envelope.envelope_id,
+                )
+            )
+        return tuple(results)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one transaction gathers over its offers."""
+
+    seen: dict[bytes, SeenDelivery]
+    room: _Room
+    letters: list[dict[str, object]] = field(default_factory=list)
+    fresh: list[SeenDelivery] = field(default_factory=list)
+    envelopes: list[tuple[EnvelopeId, Slip]] = field(default_factory=list)
+
+
+class _Room:
+    """Quotas of the mailboxes in a batch, locked, counted in memory, written once."""
+
+    def __init__(self, connection: sa.Connection, mailboxes: set[MailboxId]) -> None:
+        table = schema.mailboxes
+        self._connection = connection
+        rows = connection.execute(
+            sa.select(table.c.id, table.c.status, table.c.quota_bytes, table.c.used_bytes)
+            .where(table.c.id.in_(sorted(mailboxes)))
+            .order_by(table.c.id)
+            .with_for_update()
+        )
+        self._rows = {MailboxId(row.id): row for row in rows}
+        self._taken: dict[MailboxId, int] = {}
+
+    def refusal(self, mailbox: MailboxId) -> str:
+        """A code if the mailbox was closed since the checks."""
+        row = self._rows.get(mailbox)
+        return "" if row is not None and row.status == "open" else RefusalCode.CLOSED
+
+    def take(self, mailbox: MailboxId, size: int) -> bool:
+        """Count `size` bytes against the quota; False if there is no room."""
+        row, taken = self._rows[mailbox], self._taken.get(mailbox, 0)
+        if row.used_bytes + taken + size > row.quota_bytes:
+            return False
+        self._taken[mailbox] = taken + size
+        return True
+
+    def write(self) -> None:
+        """Write what was taken."""
+        table = schema.mailboxes
+        for mailbox, taken in self._taken.items():
+            self._connection.execute(
+                table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes + taken)
+            )

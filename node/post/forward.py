@@ -1,0 +1,325 @@
+"""Offering what waits for one peer, and taking in what it answers. Spec: spec/delivery.md, 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
+
+import sqlalchemy as sa
+import structlog
+import trio
+
+from node.post.inflight import InFlight
+from node.post.peer_link import PeerLink
+from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
+from node.vault.database import Database
+from node.vault.directory import Directory
+from node.vault.outbox_rows import OutboxItem, OutboxRows
+from node.vault.payload_rows import PayloadRows
+from node.vault.returns import ReturnRows
+from node.vault.signals import OUTBOX, RETURNS
+from node.vault.states import OutboxState
+from protocol.crypto import SigningSecret
+from protocol.errors import RemoteProtocolError
+from protocol.evidence import boxed_envelope_id
+from protocol.ids import NodeId
+from protocol.letter import LetterClass
+from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Wanted, Withdraw, inline_fits
+from protocol.withdrawal import Withdrawal, seal_withdrawal
+
+__all__ = ["Forwarder", "SenderSide", "first_of"]
+
+_READ_AHEAD: Final = 256
+_FINDINGS_AT_ONCE: Final = 64
+
+_logger = structlog.get_logger(__name__)
+
+
+class SenderSide:
+    """What all links of a node share on the sending side: verifying evidence and writing it down in batches."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        directory: Directory,
+        outbox: OutboxRows,
+        writer: ResultWriter,
+        verifiers: Verifiers,
+    ) -> None:
+        self.database = database
+        self._directory = directory
+        self._outbox = outbox
+        self._writer = writer
+        self._verifiers = verifiers
+        self._waiting: list[tuple[OutboxItem, bytes, trio.Event, list[Exception]]] = []
+        self._arrived = trio.Event()
+
+    async def run(self) -> None:
+        """Verify and write what links hand over, in batches, until cancelled."""
+        while True:
+            while not self._waiting:
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+            batch, self._waiting = self._waiting[:_FINDINGS_AT_ONCE], self._waiting[_FINDINGS_AT_ONCE:]
+            findings = await self.database.read(self._verify_batch, batch)
+            results = await self.database.write_many(self._writer.write, findings)
+            failed = next((item for item in results if isinstance(item, Exception)), None)
+            for _, _, done, errors in batch:
+                if failed is not None:
+                    errors.append(failed)
+                done.set()
+
+    def _verify_batch(
+        self, connection: sa.Connection, batch: Sequence[tuple[OutboxItem, bytes, trio.Event, list[Exception]]]
+    ) -> list[Finding]:
+        findings = []
+        for item, boxed, _, errors in batch:
+            chain = self._directory.known_chain(connection, item.destination)
+            try:
+                if chain is not None:
+                    findings.append(check_result_evidence(boxed, item, self._verifiers.of(chain)))
+            except RemoteProtocolError as error:
+                errors.append(error)
+        return findings
+
+    async def take_evidence(self, item: OutboxItem, boxed: bytes) -> None:
+        """Verify boxed evidence about an outbox item and write it down. RemoteProtocolError if it is not true."""
+        done, errors = trio.Event(), list[Exception]()
+        self._waiting.append((item, boxed, done, errors))
+        self._arrived.set()
+        await done.wait()
+        if errors:
+            raise errors[0]
+
+    async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
+        """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""
+        retry_ms = 0
+        async with trio.open_nursery() as nursery:
+            for result in results:
+                if result.evidence:
+                    nursery.start_soon(self.take_evidence, item, result.evidence)
+                elif result.status == "deferred":
+                    retry_ms = max(retry_ms, result.after_ms or 60_000)
+        return retry_ms
+
+    async def take_refusal(self, item: OutboxItem, code: str) -> None:
+        """The envelope was refused as a whole, without evidence: our own log records what we were told."""
+        await self.database.write(self._writer.end_refused, EndRefused(item, code))
+
+    async def take_event(self, peer: NodeId, event: Event) -> None:
+        """Later evidence from a destination. Unknown envelopes are passed over: our rows may be gone by right."""
+        envelope_id = boxed_envelope_id(event.evidence)
+        found = await self.database.read(self._outbox.by_envelope, [envelope_id])
+        item = found.get(envelope_id)
+        if item is not None and item.destination == peer:
+            await self.take_evidence(item, event.evidence)
+
+    async def find(self, result: Result, peer: NodeId) -> OutboxItem | None:
+        """The outbox item that a pushed result speaks of."""
+        found = await self.database.read(self._outbox.by_envelope, [result.envelope_id])
+        item = found.get(result.envelope_id)
+        return item if item is not None and item.destination == peer else None
+
+
+@dataclass(slots=True)
+class _Retry:
+    at: float
+
+
+class Forwarder:
+    """Forwards to one peer over one link, until cancelled with the link."""
+
+    def __init__(
+        self,
+        link: PeerLink,
+        *,
+        sender: SenderSide,
+        directory: Directory,
+        outbox: OutboxRows,
+        payloads: PayloadRows,
+        returns: ReturnRows,
+        identity: SigningSecret,
+        node_id: NodeId,
+        in_flight: InFlight,
+    ) -> None:
+        self._link = link
+        self._sender = sender
+        self._database = sender.database
+        self._directory = directory
+        self._outbox = outbox
+        self._payloads = payloads
+        self._returns = returns
+        self._identity = identity
+        self._node_id = node_id
+        self._flying = in_flight
+        self._after: dict[LetterClass, bytes] = {}
+        self._busy: set[bytes] = set()
+        self._retries: dict[bytes, _Retry] = {}
+        self._moved = trio.Event()
+
+    async def run(self) -> None:
+        """Offer letters, ask for withdrawals, bring back returns."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._forward, nursery)
+            nursery.start_soon(self._withdraw)
+            nursery.start_soon(self._return)
+
+    # -- offers
+
+    async def _forward(self, nursery: trio.Nursery) -> None:
+        while True:
+            ticket = self._database.signals.ticket(OUTBOX)
+            moved = self._moved
+            items = await self._database.read(
+                lambda connection: self._outbox.waiting_for(
+                    connection, self._link.peer, after=dict(self._after), limit=_READ_AHEAD
+                )
+            )
+            for item in items:
+                self._after[item.letter_class] = max(self._after.get(item.letter_class, b""), item.row)
+                if item.row in self._busy:
+                    continue
+                await self._link.wait_window(lambda machine, item=item: machine.can_offer(item.letter_class))  # type: ignore[misc]
+                if item.letter_class is not LetterClass.URGENT and ticket.is_set():
+                    break  # something new: it may be urgent
+                self._busy.add(item.row)
+                nursery.start_soon(self._offer, item)
+                await trio.lowlevel.checkpoint()
+            if not items:
+                await self._wait(ticket, moved)
+            self._reset_due()
+
+    async def _wait(self, ticket: trio.Event, moved: trio.Event) -> None:
+        next_retry = min((retry.at for retry in self._retries.values()), default=math.inf)
+        with trio.CancelScope(deadline=next_retry):
+            async with trio.open_nursery() as nursery:
+
+                async def until(event: trio.Event) -> None:
+                    await event.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(until, ticket)
+                nursery.start_soon(until, moved)
+
+    def _reset_due(self) -> None:
+        now = trio.current_time()
+        due = [row for row, retry in self._retries.items() if retry.at <= now]
+        for row in due:
+            del self._retries[row]
+            self._busy.discard(row)
+        if due:
+            self._after.clear()
+
+    async def _offer(self, item: OutboxItem) -> None:
+        inline = await self._database.read(self._inline, item)
+        offer = Offer(item.letter_class, item.envelope, inline)
+        self._flying.begin(item.row)
+        async with self._link.request(offer) as next_reply:
+            reply = await next_reply()
+            results: list[MailboxResult] = []
+            while isinstance(reply, Result):
+                results.extend(reply.results)
+                if not reply.more:
+                    break
+                reply = await next_reply()
+        self._flying.end(item.row)
+        if isinstance(reply, Wanted):
+            return  # the peer fetches the payload; its result comes as a push, or the next link asks again
+        assert isinstance(reply, Result)
+        await self._settle(item, reply, results)
+
+    def _inline(self, connection: sa.Connection, item: OutboxItem) -> bytes | None:
+        payload = None if item.payload is None else self._payloads.find(connection, item.payload)
+        if payload is None or payload.data is None:
+            return None
+        return payload.data if inline_fits(item.envelope, len(payload.data)) else None
+
+    async def _settle(self, item: OutboxItem, reply: Result, results: Sequence[MailboxResult]) -> None:
+        if reply.code and not reply.after_ms:
+            await self._sender.take_refusal(item, reply.code)
+            return
+        retry_ms = 0
+        try:
+            retry_ms = max(reply.after_ms, await self._sender.take_results(item, results))
+        except* RemoteProtocolError as group:
+            self._link.fail(first_of(group))
+        if retry_ms:
+            self._retries[item.row] = _Retry(trio.current_time() + retry_ms / 1000)
+            self._moved.set()
+            self._moved = trio.Event()
+
+    async def pushed(self, result: Result) -> None:
+        """A result pushed on stream 0: the end of a payload's transfer."""
+        item = await self._sender.find(result, self._link.peer)
+        if item is not None:
+            await self._settle(item, result, result.results)
+
+    # -- withdrawals and returns
+
+    async def _withdraw(self) -> None:
+        asked: set[bytes] = set()
+        while True:
+            ticket = self._database.signals.ticket(OUTBOX)
+            items = await self._database.read(
+                lambda connection: self._outbox.with_state(connection, OutboxState.WITHDRAWING, self._link.peer)
+            )
+            for item in items:
+                if item.row in asked:
+                    continue
+                asked.add(item.row)
+                await self._ask_withdrawal(item)
+            await ticket.wait()
+
+    async def _ask_withdrawal(self, item: OutboxItem) -> None:
+        chain = await self._database.read(self._directory.trusted_chain, item.destination)
+        if chain is None:
+            return
+        withdrawal = Withdrawal(
+            sender_node=self._node_id,
+            destination=item.destination,
+            envelope_id=item.envelope_id,
+            letter_id=item.letter_id,
+            mailboxes=item.mailboxes,
+            expires_at_ms=item.expires_at_ms,
+            time_ms=self._database.world.now_ms(),
+            reply_key=item.reply_key,
+        )
+        box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
+        results: list[MailboxResult] = []
+        async with self._link.request(Withdraw(box)) as next_reply:
+            more = True
+            while more:
+                reply = await next_reply()
+                assert isinstance(reply, Result)
+                results.extend(reply.results)
+                more = reply.more
+        try:
+            await self._sender.take_results(item, results)
+        except* RemoteProtocolError as group:
+            self._link.fail(first_of(group))
+
+    async def _return(self) -> None:
+        while True:
+            ticket = self._database.signals.ticket(RETURNS)
+            waiting = await self._database.read(self._returns.waiting_for, self._link.peer)
+            for row, boxed in waiting:
+                if boxed is not None:
+                    reply = await self._link.ask(Event(boxed))
+                    assert isinstance(reply, EventOk)
+                await self._database.write(self._returns.done, row)
+            if not waiting:
+                await ticket.wait()
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def first_of(group: BaseExceptionGroup[E]) -> E:
+    """The first exception in a group, however deep it lies."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return cast(E, found)

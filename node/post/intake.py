@@ -1,0 +1,174 @@
+"""Offers coming in: gathered into batches, checked in a thread, deposited in one transaction, answered. Spec: spec/delivery.md, 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+import trio
+
+from node.post.deposit import CheckedOffer, Checker, Depositor, Refusal
+from node.post.network import LinkError
+from node.post.peer_link import PeerLink
+from node.post.pull import PayloadPuller
+from node.vault.database import Database
+from node.vault.outcomes import MailboxOutcome, RefusalCode
+from protocol.envelope import Envelope, decode_envelope
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.ids import EnvelopeId, NodeId
+from protocol.messages import MailboxResult, Offer, Result, Wanted, split_results
+
+__all__ = ["Intake", "result_frames"]
+
+_BATCH: Final = 64
+# A batch is checked while the one before it is being committed.
+_WORKERS: Final = 2
+_RETRY_PAYLOAD_MS: Final = 30_000
+
+_logger = structlog.get_logger(__name__)
+
+Checked = CheckedOffer | Refusal | tuple[MailboxOutcome, ...] | RemoteProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    link: PeerLink
+    stream: int
+    offer: Offer
+
+
+def result_frames(envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome]) -> list[Result]:
+    """The outcomes of one envelope as frames, as many as they need."""
+    return split_results(
+        envelope_id,
+        (
+            MailboxResult(
+                mailbox=outcome.mailbox,
+                status=outcome.outcome.status,
+                code=outcome.code,
+                after_ms=outcome.retry_after_ms,
+                evidence=outcome.evidence,
+            )
+            for outcome in outcomes
+        ),
+    )
+
+
+class Intake:
+    """Takes offers from all links of the node."""
+
+    def __init__(
+        self, *, database: Database, checker: Checker, depositor: Depositor, puller: PayloadPuller
+    ) -> None:
+        self._database = database
+        self._checker = checker
+        self._depositor = depositor
+        self._puller = puller
+        self._waiting: list[_Waiting] = []
+        self._arrived = trio.Event()
+
+    def take(self, link: PeerLink, stream: int, offer: Offer) -> None:
+        """Put an offer in line. The link's window bounds how many there are."""
+        self._waiting.append(_Waiting(link, stream, offer))
+        self._arrived.set()
+        self._arrived = trio.Event()
+
+    async def run(self) -> None:
+        """Handle offers until cancelled."""
+        async with trio.open_nursery() as pulls:
+            async with trio.open_nursery() as workers:
+                for _ in range(_WORKERS):
+                    workers.start_soon(self._work, pulls)
+
+    async def _work(self, pulls: trio.Nursery) -> None:
+        while True:
+            while not self._waiting:
+                await self._arrived.wait()
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            checked = await self._database.read(self._check_batch, batch)
+            await self._handle(batch, checked, pulls)
+
+    def _check_batch(self, connection: sa.Connection, batch: Sequence[_Waiting]) -> list[Checked]:
+        now_ms = self._database.world.now_ms()
+        return [self._check(connection, item.offer, item.link.peer, now_ms) for item in batch]
+
+    def _check(self, connection: sa.Connection, offer: Offer, peer: NodeId, now_ms: int) -> Checked:
+        try:
+            envelope = decode_envelope(offer.envelope)
+            if envelope.head.letter_class is not offer.letter_class:
+                raise RemoteProtocolError(Reason.MISMATCH, "offer and envelope name different classes")
+            return self._checker.check(connection, envelope, offer.inline, peer=peer, now_ms=now_ms)
+        except RemoteProtocolError as error:
+            return error
+
+    async def _handle(self, batch: Sequence[_Waiting], checked: Sequence[Checked], pulls: trio.Nursery) -> None:
+        ready: list[tuple[_Waiting, CheckedOffer]] = []
+        for item, result in zip(batch, checked, strict=True):
+            match result:
+                case RemoteProtocolError():
+                    item.link.fail(result)
+                case Refusal(code, retry_after_ms):
+                    envelope_id = decode_envelope(item.offer.envelope).envelope_id
+                    _logger.info("envelope refused", code=code, envelope=envelope_id.text[:12])
+                    item.link.reply(item.stream, Result(envelope_id, code=code, after_ms=retry_after_ms))
+                case CheckedOffer() if result.accepted and not result.payload_here:
+                    item.link.reply(item.stream, Wanted(result.envelope.envelope_id))
+                    pulls.start_soon(self._pull, item.link, result)
+                case CheckedOffer():
+                    ready.append((item, result))
+                case _:
+                    envelope_id = decode_envelope(item.offer.envelope).envelope_id
+                    for frame in result_frames(envelope_id, result):
+                        item.link.reply(item.stream, frame)
+        results = await self._database.write_many(self._depositor.deposit, [offer for _, offer in ready])
+        for (item, offer), outcomes in zip(ready, results, strict=True):
+            for frame in self._frames(offer, outcomes):
+                item.link.reply(item.stream, frame)
+
+    @staticmethod
+    def _frames(
+        offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception
+    ) -> Iterator[Result]:
+        envelope_id = offer.envelope.envelope_id
+        if isinstance(outcomes, Exception):
+            _logger.error("deposit failed", envelope=envelope_id.text[:12], error=type(outcomes).__name__)
+            yield Result(envelope_id, code=RefusalCode.BUSY, after_ms=_RETRY_PAYLOAD_MS)
+        else:
+            yield from result_frames(envelope_id, outcomes)
+
+    async def _pull(self, link: PeerLink, offer: CheckedOffer) -> None:
+        """Fetch the payload, then deposit, then tell on the link if it still lives; a repeated offer learns it anyway."""
+        try:
+            inline = await self._puller.pull(link, offer.envelope.head.descriptor)
+        except LinkError as error:
+            _logger.info("payload interrupted", code=error.code, peer=link.peer.text[:12])
+            return
+        except RemoteProtocolError as error:
+            link.fail(error)
+            return
+        outcomes = await self.deposit(replace(offer, inline=inline or offer.inline, payload_here=True))
+        for frame in self._frames(offer, outcomes):
+            link.push_quietly(frame)
+
+    async def deposit(self, offer: CheckedOffer) -> tuple[MailboxOutcome, ...] | Exception:
+        """Deposit one checked offer whose payload is here."""
+        results = await self._database.write_many(self._depositor.deposit, [offer])
+        return results[0]
+
+    async def deposit_own(self, envelope: Envelope, own: NodeId) -> tuple[MailboxOutcome, ...] | Refusal:
+        """The same checks and the same deposit for a letter between two mailboxes of this node."""
+
+        def check(connection: sa.Connection) -> CheckedOffer | Refusal | tuple[MailboxOutcome, ...]:
+            return self._checker.check(connection, envelope, None, peer=own, now_ms=self._database.world.now_ms())
+
+        checked = await self._database.read(check)
+        if not isinstance(checked, CheckedOffer):
+            return checked
+        outcomes = await self.deposit(checked)
+        if isinstance(outcomes, Exception):
+            raise outcomes
+        return outcomes
+

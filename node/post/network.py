@@ -1,0 +1,160 @@
+"""How a node reaches others: a small promise (dial, listen) that TLS over TCP fulfils and simulations replace.
+
+Spec: spec/wire.md, "Transport": TLS 1.3, both sides pinned to the certificates in current statements.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from node.config import split_endpoint
+from node.errors import CoffreError
+from protocol.certificate import build_certificate, private_key_pem
+from protocol.crypto import SigningSecret
+
+__all__ = ["Connection", "LinkError", "Network", "TlsNetwork"]
+
+ALPN: Final = "coffre/1"
+# A handshake takes 2 ms on a LAN; a peer that needs longer than this is not going to be useful.
+_HANDSHAKE_TIMEOUT_S: Final = 15
+_CONNECT_TIMEOUT_S: Final = 15
+# Strangers may open connections: more than this many handshakes at once are made to wait.
+_MAX_HANDSHAKES: Final = 32
+
+
+class LinkError(CoffreError):
+    """A link could not be made, or was lost. `code` says why, for the peer's page and for retries."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """An authenticated stream. peer_certificate: the DER that the handshake proved possession of."""
+
+    stream: trio.abc.Stream
+    peer_certificate: bytes
+    remote: str
+
+
+ConnectionHandler = Callable[[Connection], Awaitable[None]]
+
+
+class Network(Protocol):
+    """Makes authenticated connections."""
+
+    async def dial(self, endpoint: str) -> Connection:
+        """Connect to host:port. LinkError if nobody answers or the handshake fails."""
+        ...
+
+    async def listen(
+        self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]
+    ) -> None:
+        """Accept connections until cancelled; `task_status` is started with the address in use."""
+        ...
+
+    def pin(self, certificates: Iterable[bytes]) -> None:
+        """Replace the certificates that are accepted, both ways. Blocks for large sets: call it in a thread."""
+        ...
+
+
+class TlsNetwork:
+    """TLS 1.3 over TCP, mutual, pinned. The trust store holds the peers' certificates and nothing else."""
+
+    def __init__(self, link_secret: SigningSecret) -> None:
+        self._certificate = build_certificate(link_secret)
+        self._passphrase = os.urandom(32).hex().encode()
+        self._private_key = private_key_pem(link_secret, self._passphrase)
+        self._pins: tuple[bytes, ...] = ()
+        self._client = self._context(server=False)
+        self._server = self._context(server=True)
+        self._handshakes = trio.CapacityLimiter(_MAX_HANDSHAKES)
+
+    def _context(self, *, server: bool) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols([ALPN])
+        if server:
+            context.num_tickets = 0  # no resumption: a removed peer must meet the pins again
+        self._load_own(context)
+        if self._pins:
+            context.load_verify_locations(cadata=b"".join(self._pins))
+        return context
+
+    def _load_own(self, context: ssl.SSLContext) -> None:
+        """The ssl module loads keys from files only: the file holds the key sealed under a one-time passphrase."""
+        with tempfile.TemporaryDirectory(prefix="coffre-") as folder:
+            path = Path(folder) / "link.pem"
+            pem = self._private_key + ssl.DER_cert_to_PEM_cert(self._certificate).encode()
+            path.touch(mode=0o600)
+            path.write_bytes(pem)
+            context.load_cert_chain(path, password=self._passphrase)
+
+    def pin(self, certificates: Iterable[bytes]) -> None:
+        """See Network. Connections made before keep their context; the caller ends those no longer wanted."""
+        self._pins = tuple(sorted(set(certificates)))
+        self._client, self._server = self._context(server=False), self._context(server=True)
+
+    async def dial(self, endpoint: str) -> Connection:
+        """See Network."""
+        host, port = split_endpoint(endpoint)
+        try:
+            with trio.fail_after(_CONNECT_TIMEOUT_S):
+                tcp = await trio.open_tcp_stream(host, port)
+        except (OSError, trio.TooSlowError) as error:
+            raise LinkError("unreachable", f"{endpoint} does not answer") from error
+        return await self._handshake(tcp, self._client, endpoint, server_side=False)
+
+    async def _handshake(
+        self, tcp: trio.SocketStream, context: ssl.SSLContext, remote: str, *, server_side: bool
+    ) -> Connection:
+        stream = trio.SSLStream(
+            tcp, context, server_hostname=None, server_side=server_side, https_compatible=False
+        )
+        try:
+            with trio.fail_after(_HANDSHAKE_TIMEOUT_S):
+                await stream.do_handshake()
+            certificate = stream.getpeercert(binary_form=True)
+            if not certificate or stream.selected_alpn_protocol() != ALPN:
+                raise LinkError("handshake", f"{remote} does not speak {ALPN}")
+        except (trio.BrokenResourceError, ssl.SSLError, trio.TooSlowError, LinkError) as error:
+            await trio.aclose_forcefully(stream)
+            reason = getattr(error.__cause__ or error, "reason", None) or type(error).__name__
+            raise LinkError("handshake", f"TLS handshake with {remote} failed ({reason})") from error
+        return Connection(stream, certificate, remote)
+
+    async def listen(
+        self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]
+    ) -> None:
+        """See Network. LinkError("port", …) if the address cannot be had."""
+        host, port = split_endpoint(endpoint)
+        try:
+            listeners = await trio.open_tcp_listeners(port, host=host)
+        except OSError as error:
+            raise LinkError("port", f"cannot listen on {endpoint}: {os.strerror(error.errno or 0)}") from error
+        name = listeners[0].socket.getsockname()
+
+        async def accept(tcp: trio.SocketStream) -> None:
+            remote = str(tcp.socket.getpeername()[0])
+            async with self._handshakes:
+                try:
+                    connection = await self._handshake(tcp, self._server, remote, server_side=True)
+                except LinkError:
+                    return
+            await handler(connection)
+
+        task_status.started(f"{name[0]}:{name[1]}")
+        await trio.serve_listeners(accept, listeners)

@@ -1,0 +1,382 @@
+"""The post office: all links of a running node, and the mail between its own mailboxes. Spec: spec/delivery.md, 3 and 7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+import trio
+
+from node.post.deposit import Refusal
+from node.post.forward import Forwarder, SenderSide, first_of
+from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
+from node.post.intake import Intake, result_frames
+from node.post.network import Connection, LinkError, Network
+from node.post.peer_link import PeerLink
+from node.post.results import Verifiers
+from node.post.serve import Server
+from node.post.session import Session
+from node.post.withdraw import Withdrawals
+from node.vault import schema
+from node.vault.database import Database, Transaction
+from node.vault.dedup import Dedup
+from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.outbox_rows import OutboxItem, OutboxRows
+from node.vault.payload_rows import PayloadRows
+from node.vault.peers import (
+    BACKOFF_CAP_MS,
+    BACKOFF_CAP_URGENT_MS,
+    BACKOFF_START_MS,
+    Peer,
+    PeerHealth,
+    PeerRows,
+)
+from node.vault.returns import ReturnRows
+from node.vault.signals import OUTBOX, PEERS, RETURNS
+from node.vault.states import CLASS_NUMBERS, OutboxState
+from protocol.crypto import SigningSecret
+from protocol.envelope import decode_envelope
+from protocol.errors import RemoteProtocolError
+from protocol.ids import NodeId
+from protocol.link_states import Role
+from protocol.message import Message
+from protocol.messages import Event, Hello, MailboxResult, Result
+from protocol.withdrawal import Withdrawal
+
+__all__ = ["PostOffice", "PostParts"]
+
+_LOOK_EVERY_S: Final = 5
+_JITTER: Final = 0.2
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostParts:
+    """What the post office works with; made once by node/app.py."""
+
+    node_id: NodeId
+    identity: SigningSecret
+    database: Database
+    directory: Directory
+    peers: PeerRows
+    outbox: OutboxRows
+    payloads: PayloadRows
+    returns: ReturnRows
+    dedup: Dedup
+    verifiers: Verifiers
+    intake: Intake
+    sender: SenderSide
+    server: Server
+    withdrawals: Withdrawals
+    network: Network
+    in_flight: InFlight
+    own_log_head: Callable[[sa.Connection], bytes]
+
+
+class PostOffice:
+    """Keeps links, and delivers between own mailboxes."""
+
+    def __init__(self, parts: PostParts) -> None:
+        self._parts = parts
+        self._links: dict[NodeId, set[PeerLink]] = {}
+        self._dialling: set[NodeId] = set()
+        self._peers: dict[NodeId, Peer] = {}
+        self._stopping = False
+        self.listening_on = ""
+
+    def linked(self) -> dict[NodeId, int]:
+        """Number of open links for each peer."""
+        return {node_id: len(links) for node_id, links in self._links.items() if links}
+
+    async def run(self, listen: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen (if `listen` is given), dial, deliver, until cancelled. Started with the address listened on."""
+        parts = self._parts
+        await parts.database.write(self._count_crashes, parts.in_flight.left_behind)
+        await self._load_peers()
+        async with trio.open_nursery() as nursery:
+            if listen:
+                self.listening_on = await nursery.start(self._listen, listen)
+            nursery.start_soon(parts.intake.run)
+            nursery.start_soon(parts.sender.run)
+            nursery.start_soon(self._keep_links, nursery)
+            nursery.start_soon(self._deliver_own)
+            nursery.start_soon(self._return_own)
+            task_status.started(self.listening_on)
+
+    async def stop(self) -> None:
+        """Say goodbye on every link."""
+        self._stopping = True
+        async with trio.open_nursery() as nursery:
+            for links in self._links.values():
+                for link in links:
+                    nursery.start_soon(link.goodbye, "stopping")
+
+    # -- poison
+
+    def _count_crashes(self, tx: Transaction, items: list[frozenset[bytes]]) -> list[None]:
+        table = schema.outbox
+        for left_behind in items:
+            for row in left_behind:
+                tx.connection.execute(
+                    table.update().where(table.c.id == row).values(crashes=table.c.crashes + 1)
+                )
+                tx.connection.execute(
+                    table.update()
+                    .where(
+                        table.c.id == row,
+                        table.c.crashes >= CRASHES_TO_SET_ASIDE,
+                        table.c.state == OutboxState.WAITING,
+                    )
+                    .values(state=int(OutboxState.SET_ASIDE))
+                )
+        return [None] * len(items)
+
+    # -- peers and links
+
+    async def _load_peers(self) -> None:
+        parts = self._parts
+        accepted = await parts.database.read(parts.peers.accepted)
+        before = {peer.node_id: peer.chain.certificates() for peer in self._peers.values()}
+        self._peers = {peer.node_id: peer for peer in accepted}
+        now = {peer.node_id: peer.chain.certificates() for peer in accepted}
+        if now != before:
+            pins = [der for certificates in now.values() for der in certificates]
+            await parts.database.world.run_blocking(parts.network.pin, pins)
+        for node_id, links in self._links.items():
+            peer = self._peers.get(node_id)
+            for link in list(links):
+                if peer is None or link.peer_certificate not in peer.chain.certificates():
+                    _logger.info("link ended: no longer accepted", peer=node_id.text[:12])
+                    link.abort()
+
+    async def _listen(self, endpoint: str, *, task_status: trio.TaskStatus[str]) -> None:
+        await self._parts.network.listen(endpoint, self._accept, task_status=task_status)
+
+    async def _accept(self, connection: Connection) -> None:
+        peer = self._peer_of(connection)
+        if peer is None or self._stopping:
+            await trio.aclose_forcefully(connection.stream)
+            return
+        await self._run_link(connection, peer, Role.ACCEPTOR)
+
+    def _peer_of(self, connection: Connection) -> Peer | None:
+        for peer in self._peers.values():
+            if connection.peer_certificate in peer.chain.certificates():
+                return peer
+        return None
+
+    async def _keep_links(self, nursery: trio.Nursery) -> None:
+        """Dial every accepted peer that is not linked, when its next attempt is due."""
+        database = self._parts.database
+        while True:
+            ticket = database.signals.ticket(PEERS)
+            await self._load_peers()
+            now_ms = database.world.now_ms()
+            for peer in self._peers.values():
+                due = peer.next_attempt_at_ms <= now_ms or not peer.failures
+                busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
+                if peer.endpoints and due and not busy and not self._stopping:
+                    self._dialling.add(peer.node_id)
+                    nursery.start_soon(self._dial, peer)
+            with trio.move_on_after(_LOOK_EVERY_S):
+                await ticket.wait()
+
+    async def _dial(self, peer: Peer) -> None:
+        parts = self._parts
+        error = LinkError("unreachable", "no endpoint")
+        try:
+            for endpoint in peer.endpoints:
+                try:
+                    connection = await parts.network.dial(endpoint)
+                except LinkError as failed:
+                    error = failed
+                    continue
+                if self._peer_of(connection) != self._peers.get(peer.node_id):
+                    await trio.aclose_forcefully(connection.stream)
+                    error = LinkError("wrong_node", f"{endpoint} is another institution's node")
+                    continue
+                self._dialling.discard(peer.node_id)
+                await self._run_link(connection, peer, Role.DIALLER)
+                return
+            await self._failed(peer, error)
+        finally:
+            self._dialling.discard(peer.node_id)
+
+    async def _failed(self, peer: Peer, error: LinkError) -> None:
+        parts = self._parts
+        urgent = await parts.database.read(self._urgent_waits, peer.node_id)
+        failures = peer.failures + 1
+        cap_ms = BACKOFF_CAP_URGENT_MS if urgent else BACKOFF_CAP_MS
+        wait_ms = min(BACKOFF_START_MS << min(failures - 1, 20), cap_ms)
+        wait_ms = int(wait_ms * (1 - _JITTER + 2 * _JITTER * parts.database.world.jitter()))
+        health = PeerHealth(peer.node_id, failures, parts.database.world.now_ms() + wait_ms, error.message)
+        _logger.info("peer not reached", peer=peer.node_id.text[:12], code=error.code, failures=failures)
+        await parts.database.write(parts.peers.set_health, health)
+
+    def _urgent_waits(self, connection: sa.Connection, node: NodeId) -> bool:
+        table = schema.outbox
+        query = sa.select(table.c.id).where(
+            table.c.state == OutboxState.WAITING,
+            table.c.destination == self._parts.outbox.destination(node),
+            table.c.letter_class == 0,
+        )
+        return connection.execute(query.limit(1)).one_or_none() is not None
+
+    async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> None:
+        parts = self._parts
+        hello = await parts.database.read(self._hello, peer)
+        sessions: list[Session] = []
+
+        async def on_request(_link: PeerLink, stream: int, message: Message) -> None:
+            await sessions[0].request(stream, message)
+
+        async def on_push(_link: PeerLink, message: Message) -> None:
+            await sessions[0].push(message)
+
+        link = PeerLink(
+            connection, peer=peer.node_id, role=role, hello=hello, on_request=on_request, on_push=on_push
+        )
+        sessions.append(self._session(link, peer))
+        self._links.setdefault(peer.node_id, set()).add(link)
+
+        async def on_open(_link: PeerLink) -> None:
+            health = PeerHealth(peer.node_id, 0, 0, "")
+            await parts.database.write(parts.peers.set_health, health)
+            _logger.info("linked", peer=peer.node_id.text[:12], role=role.name.lower())
+            await sessions[0].opened()
+
+        try:
+            await link.run(on_open)
+        except* LinkError as lost:
+            await self._ended(peer, link, first_of(lost))
+        except* RemoteProtocolError as broken:
+            error = first_of(broken)
+            await self._ended(peer, link, LinkError(error.reason.value, f"link broken: {error}"))
+        finally:
+            self._links[peer.node_id].discard(link)
+
+    async def _ended(self, peer: Peer, link: PeerLink, error: LinkError) -> None:
+        _logger.info("link ended", peer=peer.node_id.text[:12], code=error.code)
+        current = self._peers.get(peer.node_id)
+        if link.role is Role.DIALLER and current is not None and not self._stopping:
+            # Whoever ends a link again and again is not dialled in a tight loop.
+            if link.opened.is_set():
+                current = peer
+            await self._failed(current, error)
+
+    def _hello(self, connection: sa.Connection, peer: Peer) -> Hello:
+        parts = self._parts
+        _, feed_head = load_feed(connection, parts.node_id, EPOCH)
+        heads = (parts.own_log_head(connection), feed_head)
+        seen = [peer.log_head] if peer.log_head is not None else []
+        _, held_feed = load_feed(connection, peer.node_id, EPOCH)
+        return Hello(
+            node=parts.node_id,
+            statement_number=parts.directory.own_chain().current.number,
+            now_ms=parts.database.world.now_ms(),
+            heads=tuple(note for note in heads if note),
+            seen=tuple(note for note in (*seen, held_feed) if note),
+        )
+
+    def _session(self, link: PeerLink, peer: Peer) -> Session:
+        parts = self._parts
+        forwarder = Forwarder(
+            link,
+            sender=parts.sender,
+            directory=parts.directory,
+            outbox=parts.outbox,
+            payloads=parts.payloads,
+            returns=parts.returns,
+            identity=parts.identity,
+            node_id=parts.node_id,
+            in_flight=parts.in_flight,
+        )
+        return Session(
+            link,
+            peer,
+            database=parts.database,
+            directory=parts.directory,
+            peers=parts.peers,
+            verifiers=parts.verifiers,
+            intake=parts.intake,
+            sender=parts.sender,
+            server=parts.server,
+            withdrawals=parts.withdrawals,
+            dedup=parts.dedup,
+            forwarder=forwarder,
+        )
+
+    # -- mail between own mailboxes: the same checks, deposit and evidence, without a link
+
+    async def _deliver_own(self) -> None:
+        parts = self._parts
+        deferred_until: dict[bytes, float] = {}
+        while True:
+            ticket = parts.database.signals.ticket(OUTBOX)
+            items = await parts.database.read(
+                lambda connection: parts.outbox.waiting_for(
+                    connection, parts.node_id, after={}, limit=100 * len(CLASS_NUMBERS)
+                )
+            )
+            for item in items:
+                if deferred_until.get(item.row, 0) <= trio.current_time():
+                    retry_ms = await self._deliver_one(item)
+                    deferred_until[item.row] = trio.current_time() + retry_ms / 1000
+            for item in await parts.database.read(
+                lambda connection: parts.outbox.with_state(connection, OutboxState.WITHDRAWING, parts.node_id)
+            ):
+                await self._withdraw_own(item)
+            with trio.move_on_after(_LOOK_EVERY_S if deferred_until else 3600):
+                await ticket.wait()
+            waiting = {item.row for item in items}
+            deferred_until = {row: at for row, at in deferred_until.items() if row in waiting}
+
+    async def _deliver_one(self, item: OutboxItem) -> int:
+        parts = self._parts
+        parts.in_flight.begin(item.row)
+        outcomes = await parts.intake.deposit_own(decode_envelope(item.envelope), parts.node_id)
+        parts.in_flight.end(item.row)
+        if isinstance(outcomes, Refusal):
+            if not outcomes.retry_after_ms:
+                await parts.sender.take_refusal(item, outcomes.code)
+            return outcomes.retry_after_ms
+        frames = result_frames(item.envelope_id, outcomes)
+        return await parts.sender.take_results(item, _results(frames))
+
+    async def _withdraw_own(self, item: OutboxItem) -> None:
+        parts = self._parts
+        withdrawal = Withdrawal(
+            sender_node=parts.node_id,
+            destination=parts.node_id,
+            envelope_id=item.envelope_id,
+            letter_id=item.letter_id,
+            mailboxes=item.mailboxes,
+            expires_at_ms=item.expires_at_ms,
+            time_ms=parts.database.world.now_ms(),
+            reply_key=item.reply_key,
+        )
+        frames = result_frames(item.envelope_id, await parts.withdrawals.decide(withdrawal))
+        await parts.sender.take_results(item, _results(frames))
+
+    async def _return_own(self) -> None:
+        parts = self._parts
+        while True:
+            ticket = parts.database.signals.ticket(RETURNS)
+            waiting = await parts.database.read(parts.returns.waiting_for, parts.node_id)
+            for row, boxed in waiting:
+                if boxed is not None:
+                    await parts.sender.take_event(parts.node_id, Event(boxed))
+                await parts.database.write(parts.returns.done, row)
+            if not waiting:
+                await ticket.wait()
+
+
+def _results(frames: Iterable[Result]) -> list[MailboxResult]:
+    results: list[MailboxResult] = []
+    for frame in frames:
+        results.extend(frame.results)
+    return results

@@ -1,0 +1,297 @@
+"""One link to one peer: drives the sans-IO machine of protocol/link.py over a stream. Spec: spec/wire.md, spec/delivery.md 7.
+
+One task reads, one writes; the reader never waits for the writer. Requests of the peer are handed to a handler; answers
+to ours are matched by stream. Control frames leave before payload data, urgent mail before the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from node.post.network import Connection, LinkError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.ids import NodeId
+from protocol.link import Link
+from protocol.link_events import PeerGoodbye, PeerHello, Push, Reply, Request
+from protocol.link_states import Role
+from protocol.message import Message
+from protocol.messages import Hello, Offer, RangeGet
+
+__all__ = ["PeerLink", "RequestHandler"]
+
+_READ_BYTES: Final = 256 * 1024
+# Payload data waiting to be written: enough to keep the stream busy, little enough that control frames pass quickly.
+_DATA_QUEUE_BYTES: Final = 512 * 1024
+_GOODBYE_TIMEOUT_S: Final = 3
+_HELLO_TIMEOUT_S: Final = 20
+_LOOK_EVERY_S: Final = 30
+
+RequestHandler = Callable[["PeerLink", int, Message], Awaitable[None]]
+PushHandler = Callable[["PeerLink", Message], Awaitable[None]]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Replies to one request, as they come. `send` never blocks: windows bound what is under way."""
+
+    replies: deque[Message | Exception] = field(default_factory=deque)
+    arrived: trio.Event = field(default_factory=trio.Event)
+
+    def put(self, item: Message | Exception) -> None:
+        self.replies.append(item)
+        self.arrived.set()
+
+
+def _monotonic_ms() -> int:
+    """Keep-alive runs on the event loop's clock: a wall clock that jumps must not end links."""
+    return int(trio.current_time() * 1000)
+
+
+class PeerLink:
+    """A link with an authenticated peer. `run()` drives it; the other methods are called while it runs."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        peer: NodeId,
+        role: Role,
+        hello: Hello,
+        on_request: RequestHandler,
+        on_push: PushHandler,
+    ) -> None:
+        self.peer = peer
+        self.role = role
+        self.remote = connection.remote
+        self.peer_certificate = connection.peer_certificate
+        self.peer_hello: Hello | None = None
+        self.opened = trio.Event()
+        self.closed = trio.Event()
+        self._stream = connection.stream
+        self._machine = Link(role, hello, _monotonic_ms())
+        self._on_request = on_request
+        self._on_push = on_push
+        self._control: deque[bytes] = deque()
+        self._data: deque[bytes] = deque()
+        self._data_bytes = 0
+        self._to_write = trio.Event()
+        self._written = trio.Event()
+        self._waiting: dict[int, _Waiting] = {}
+        self._window_moved = trio.Event()
+        self._saying_goodbye = False
+        self._failure: RemoteProtocolError | None = None
+        self._failed = trio.Event()
+        self._scope = trio.CancelScope()
+
+    # -- life
+
+    async def run(self, on_open: Callable[[PeerLink], Awaitable[None]]) -> None:
+        """Exchange hellos, run `on_open`, serve until either side ends. RemoteProtocolError or LinkError on a bad end."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write_loop)
+                    nursery.start_soon(self._keep_alive)
+                    nursery.start_soon(self._watch_failure)
+                    self._queue(self._machine.start())
+                    try:
+                        await self._read_loop(nursery, on_open)
+                    except RemoteProtocolError as error:
+                        self.fail(error)
+                        await trio.sleep_forever()
+                    nursery.cancel_scope.cancel()
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self.closed.set()
+            lost = LinkError("lost", "the link ended")
+            for waiting in self._waiting.values():
+                waiting.put(lost)
+            self._waiting.clear()
+            self._window_moved.set()
+            self._written.set()
+            await trio.aclose_forcefully(self._stream)
+
+    async def goodbye(self, code: str) -> None:
+        """Say goodbye, let the last frames go out, and end. Never raises; never longer than a few seconds."""
+        if self._saying_goodbye or self.closed.is_set():
+            return
+        self._saying_goodbye = True
+        with trio.move_on_after(_GOODBYE_TIMEOUT_S), suppress(LocalProtocolError):
+            self._queue(self._machine.goodbye(code))
+            while (self._control or self._data) and not self.closed.is_set():
+                await self._written.wait()
+        self._scope.cancel()
+
+    def abort(self) -> None:
+        """End at once (trust withdrawn, node stopping in haste)."""
+        self._scope.cancel()
+
+    # -- sending
+
+    def _queue(self, data: bytes, *, bulk: bool = False) -> None:
+        if not data:
+            return
+        if bulk:
+            self._data.append(data)
+            self._data_bytes += len(data)
+        else:
+            self._control.append(data)
+        self._to_write.set()
+
+    def push(self, message: Message) -> None:
+        """Send a message that wants no answer."""
+        self._queue(self._machine.push(message))
+
+    def push_quietly(self, message: Message) -> None:
+        """Push if the link still lives; what it says will be learned in another way."""
+        if not self.closed.is_set():
+            with suppress(LocalProtocolError):
+                self.push(message)
+
+    def reply(self, stream: int, message: Message) -> None:
+        """Answer a request of the peer; nothing happens if the link ended meanwhile (the peer will ask again)."""
+        if not self.closed.is_set():
+            self._queue(self._machine.reply(stream, message))
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """The peer broke the rules in something it sent: end the link, telling it the reason."""
+        if self._failure is None:
+            self._failure = error
+            self._failed.set()
+
+    async def reply_data(self, stream: int, message: Message) -> None:
+        """Answer with payload data: waits while more than a little is queued, so memory stays bounded."""
+        while self._data_bytes > _DATA_QUEUE_BYTES:
+            await self._written.wait()
+            self._check_alive()
+        self._queue(self._machine.reply(stream, message), bulk=True)
+
+    def _check_alive(self) -> None:
+        if self.closed.is_set():
+            raise LinkError("lost", "the link ended")
+
+    async def wait_window(self, allowed: Callable[[Link], bool]) -> None:
+        """Wait until `allowed(machine)`: room in the peer's windows. LinkError if the link ends meanwhile."""
+        while True:
+            self._check_alive()
+            moved = self._window_moved
+            if allowed(self._machine):
+                return
+            await moved.wait()
+
+    @asynccontextmanager
+    async def request(self, message: Message) -> AsyncIterator[Callable[[], Awaitable[Message]]]:
+        """Send a request; inside, each call of the yielded function waits for the next reply to it."""
+        if not isinstance(message, Offer | RangeGet):
+            await self.wait_window(lambda machine: machine.can_request_control())
+        self._check_alive()
+        stream, data = self._machine.request(message)
+        waiting = self._waiting[stream] = _Waiting()
+        self._queue(data)
+
+        async def next_reply() -> Message:
+            while not waiting.replies:
+                waiting.arrived = trio.Event()
+                await waiting.arrived.wait()
+            item = waiting.replies.popleft()
+            if isinstance(item, Exception):
+                raise item
+            return item
+
+        try:
+            yield next_reply
+        finally:
+            # Replies that still come to a request given up are legal to the machine and dropped here.
+            self._waiting.pop(stream, None)
+
+    async def ask(self, message: Message) -> Message:
+        """Send a request that has one reply, and wait for it."""
+        async with self.request(message) as next_reply:
+            return await next_reply()
+
+    async def _watch_failure(self) -> None:
+        await self._failed.wait()
+        assert self._failure is not None
+        await self.goodbye(self._failure.reason.value)
+
+    async def _write_loop(self) -> None:
+        while True:
+            if not self._control and not self._data:
+                self._to_write = trio.Event()
+                await self._to_write.wait()
+            if self._control:
+                chunk = b"".join(self._control)
+                self._control.clear()
+            else:
+                chunk = self._data.popleft()
+                self._data_bytes -= len(chunk)
+            try:
+                await self._stream.send_all(chunk)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise LinkError("lost", f"the link to {self.remote} broke") from error
+            self._written.set()
+            self._written = trio.Event()
+
+    # -- receiving
+
+    async def _read_loop(self, nursery: trio.Nursery, on_open: Callable[[PeerLink], Awaitable[None]]) -> None:
+        deadline = trio.current_time() + _HELLO_TIMEOUT_S
+        while True:
+            data = await self._receive(deadline if self.peer_hello is None else math.inf)
+            if not data:
+                self._machine.received_eof(_monotonic_ms())
+                return
+            moved = False
+            for event in self._machine.receive(data, _monotonic_ms()):
+                match event:
+                    case Request(stream, message):
+                        nursery.start_soon(self._on_request, self, stream, message)
+                    case Reply(stream, message, _):
+                        moved = True
+                        if (waiting := self._waiting.get(stream)) is not None:
+                            waiting.put(message)
+                    case Push(message):
+                        nursery.start_soon(self._on_push, self, message)
+                    case PeerHello(hello):
+                        self.peer_hello = hello
+                        if hello.node != self.peer:
+                            raise RemoteProtocolError(Reason.MISMATCH, "hello names another node than the certificate")
+                        self._queue(self._machine.start())
+                        self.opened.set()
+                        nursery.start_soon(on_open, self)
+                    case PeerGoodbye(code):
+                        if not self._saying_goodbye:
+                            self._saying_goodbye = True
+                            with suppress(LocalProtocolError):
+                                self._queue(self._machine.goodbye("goodbye"))
+                        if code not in _CALM_GOODBYES:
+                            raise LinkError(code, f"{self.remote} ended the link: {code}")
+                        return
+            if moved:
+                self._window_moved.set()
+                self._window_moved = trio.Event()
+
+    async def _receive(self, deadline: float) -> bytes:
+        with trio.CancelScope(deadline=deadline):
+            try:
+                return bytes(await self._stream.receive_some(_READ_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise LinkError("lost", f"the link to {self.remote} broke") from error
+        raise LinkError("silent", f"{self.remote} sent no hello")
+
+    async def _keep_alive(self) -> None:
+        while True:
+            wait_ms = self._machine.next_wakeup_ms() - _monotonic_ms()
+            await trio.sleep(min(max(wait_ms, 0) / 1000, _LOOK_EVERY_S))
+            self._queue(self._machine.handle_wakeup(_monotonic_ms()))
+
+
+_CALM_GOODBYES: Final = frozenset({"goodbye", "stopping", "idle", "replaced"})

@@ -1,0 +1,196 @@
+"""What comes back to the sender: evidence verified, then deliveries and outbox rows brought up to date. Spec: spec/delivery.md, 2.9.
+
+Nothing is believed before its evidence verifies and names our envelope, slip, letter, payload and mailbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.vault import schema
+from node.vault.alert_queue import AlertQueue
+from node.vault.database import Transaction
+from node.vault.outbox_rows import OutboxItem, OutboxRows
+from node.vault.sealing import RowKeys, new_row_id
+from node.vault.states import DeliveryState, OutboxState
+from protocol.checkpoint import CheckpointVerifier
+from protocol.details import Details
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.evidence import Evidence, VerifiedEvidence, encode_evidence, open_boxed, verify_evidence
+from protocol.ids import MailboxId, NodeId
+from protocol.logleaf import EventKind
+from protocol.statement import StatementChain
+
+__all__ = ["EndRefused", "Finding", "ResultWriter", "Verifiers", "check_result_evidence"]
+
+_NEW_STATE: Final = {
+    EventKind.DEPOSITED: DeliveryState.DEPOSITED,
+    EventKind.REFUSED: DeliveryState.REFUSED,
+    EventKind.OPENED: DeliveryState.OPENED,
+    EventKind.COLLECTED: DeliveryState.COLLECTED,
+    EventKind.UNREADABLE: DeliveryState.UNREADABLE,
+    EventKind.WITHDRAWN: DeliveryState.WITHDRAWN,
+}
+# From which states each new state may be reached: a late success corrects an expiry, nothing undoes an opening.
+_FROM: Final = {
+    DeliveryState.DEPOSITED: (DeliveryState.WAITING, DeliveryState.EXPIRED),
+    DeliveryState.REFUSED: (DeliveryState.WAITING, DeliveryState.EXPIRED),
+    DeliveryState.WITHDRAWN: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
+    DeliveryState.COLLECTED: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
+    DeliveryState.OPENED: (
+        DeliveryState.WAITING,
+        DeliveryState.DEPOSITED,
+        DeliveryState.COLLECTED,
+        DeliveryState.EXPIRED,
+    ),
+    DeliveryState.UNREADABLE: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verified piece of evidence about one of our deliveries."""
+
+    item: OutboxItem
+    mailbox: MailboxId
+    evidence: Evidence
+    verified: VerifiedEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class EndRefused:
+    """An envelope that its destination refused as a whole."""
+
+    item: OutboxItem
+    code: str
+
+
+class Verifiers:
+    """Remembers a head verifier for each peer's present statements."""
+
+    def __init__(self) -> None:
+        self._by_chain: dict[NodeId, tuple[StatementChain, CheckpointVerifier]] = {}
+
+    def of(self, chain: StatementChain) -> CheckpointVerifier:
+        """The verifier of a node's heads."""
+        known = self._by_chain.get(chain.node_id)
+        if known is None or known[0] is not chain:
+            known = (chain, CheckpointVerifier(chain.node_id, chain.trusted_log_keys()))
+            self._by_chain[chain.node_id] = known
+        return known[1]
+
+
+def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVerifier) -> Finding:
+    """Open and verify evidence about an outbox item of ours. RemoteProtocolError: mismatch and what verifying raises."""
+    evidence = open_boxed(boxed, reply_key=item.reply_key)
+    verified = verify_evidence(evidence, verifier)
+    details = verified.details
+    known_kind = verified.kind in _NEW_STATE or verified.kind is EventKind.WITHDRAW_TOO_LATE
+    if details.mailbox is None or details.mailbox not in item.mailboxes or not known_kind:
+        raise RemoteProtocolError(Reason.MISMATCH, "evidence of another kind, or for no mailbox of this envelope")
+    ours = (details.node, details.peer, details.letter) == (item.destination, item.sender, item.letter_id)
+    if verified.kind not in (EventKind.WITHDRAWN, EventKind.WITHDRAW_TOO_LATE):
+        named = (details.envelope, details.slip, details.payload)
+        ours = ours and named == (item.envelope_id, item.slip_id, item.payload_id)
+    if not ours:
+        raise RemoteProtocolError(Reason.MISMATCH, "evidence about another envelope")
+    return Finding(item, details.mailbox, evidence, verified)
+
+
+class ResultWriter:
+    """Writes findings, in batches inside the group commit."""
+
+    def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue) -> None:
+        self._keys = keys
+        self._outbox = outbox
+        self._alerts = alerts
+
+    def write(self, tx: Transaction, items: Sequence[Finding]) -> Sequence[None]:
+        """Batch handler: store evidence, move deliveries on, end outbox rows whose last delivery has ended."""
+        rows = []
+        touched = set()
+        for finding in items:
+            item, kind = finding.item, finding.verified.kind
+            delivery = self._outbox.delivery_row(item.destination, item.letter_id, finding.mailbox)
+            moved = self._move(tx, delivery, kind, finding.verified.time_ms)
+            touched.add(item.row)
+            if not moved and self._is_known(tx, delivery, kind):
+                continue
+            row = new_row_id(tx.now_ms, tx.world.random_bytes)
+            rows.append(
+                {
+                    "id": row,
+                    "tag": item.tag,
+                    "delivery": delivery,
+                    "kind": int(kind),
+                    "time_ms": finding.verified.time_ms,
+                    "sealed": self._keys.seal("peer_evidence", row, "sealed", encode_evidence(finding.evidence)),
+                }
+            )
+            if kind is EventKind.REFUSED:
+                self._tell_sender(tx, item, "refused")
+            if kind is EventKind.WITHDRAW_TOO_LATE:
+                self._outbox.set_state(tx, item.row, OutboxState.WAITING)
+        if rows:
+            tx.connection.execute(schema.peer_evidence.insert(), rows)
+        self._end(tx, touched)
+        return [None] * len(items)
+
+    @staticmethod
+    def _move(tx: Transaction, delivery: bytes, kind: EventKind, time_ms: int) -> bool:
+        state = _NEW_STATE.get(kind)
+        if state is None:
+            return False
+        table = schema.deliveries
+        moved = tx.connection.execute(
+            table.update()
+            .where(table.c.id == delivery, table.c.state.in_([int(item) for item in _FROM[state]]))
+            .values(state=int(state), changed_at_ms=time_ms)
+        )
+        return moved.rowcount == 1
+
+    def _tell_sender(self, tx: Transaction, item: OutboxItem, occasion: str) -> None:
+        if item.sender_mailbox is not None:
+            self._alerts.queue(tx, item.sender_mailbox, occasion, item.letter_id, item.letter_class)
+
+    def end_refused(self, tx: Transaction, items: Sequence[EndRefused]) -> Sequence[None]:
+        """Batch handler: end envelopes that were refused without evidence; our own log says what we were told."""
+        for refused in items:
+            item = refused.item
+            for mailbox in item.mailboxes:
+                delivery = self._outbox.delivery_row(item.destination, item.letter_id, mailbox)
+                if self._move(tx, delivery, EventKind.REFUSED, tx.now_ms):
+                    details = Details(
+                        node=self._keys.node_id,
+                        peer=item.destination,
+                        envelope=item.envelope_id,
+                        slip=item.slip_id,
+                        letter=item.letter_id,
+                        payload=item.payload_id,
+                        mailbox=mailbox,
+                        code=refused.code,
+                    )
+                    tx.log.append(EventKind.REFUSED, details, tag=item.tag)
+            self._tell_sender(tx, item, "refused")
+        self._end(tx, {refused.item.row for refused in items})
+        return [None] * len(items)
+
+    @staticmethod
+    def _is_known(tx: Transaction, delivery: bytes, kind: EventKind) -> bool:
+        table = schema.peer_evidence
+        query = sa.select(table.c.id).where(table.c.delivery == delivery, table.c.kind == int(kind)).limit(1)
+        return tx.connection.execute(query).one_or_none() is not None
+
+    @staticmethod
+    def _end(tx: Transaction, rows: set[bytes]) -> None:
+        if not rows:
+            return
+        outbox, deliveries = schema.outbox, schema.deliveries
+        waiting = sa.exists().where(deliveries.c.outbox == outbox.c.id, deliveries.c.state == DeliveryState.WAITING)
+        tx.connection.execute(
+            outbox.update().where(outbox.c.id.in_(sorted(rows)), ~waiting).values(state=int(OutboxState.ENDED))
+        )

@@ -1,0 +1,136 @@
+"""Answers to what a peer asks for: payload ranges, statements, feed operations, proofs of the log. Spec: spec/wire.md, 6 and 7."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.audit.tiles import StoredTileReader
+from node.post.peer_link import PeerLink
+from node.vault import schema
+from node.vault.database import Database
+from node.vault.directory import Directory
+from node.vault.outbox_rows import OutboxRows
+from node.vault.payload_rows import PayloadRows, StoredPayload
+from protocol.ids import NodeId, PayloadId
+from protocol.merkle import consistency_proof
+from protocol.message import Message
+from protocol.messages import (
+    FeedGet,
+    FeedOps,
+    Gone,
+    HashesGet,
+    LogProof,
+    LogProofGet,
+    RangeGet,
+    Statements,
+    StatementsGet,
+    hashes_pieces,
+    range_pieces,
+)
+from protocol.messages_directory import that_fit
+
+__all__ = ["Server"]
+
+_FEED_BATCH: Final = 512
+
+
+class Server:
+    """Serves one node's peers. Payloads are served only to nodes that have an envelope for them."""
+
+    def __init__(
+        self, *, database: Database, directory: Directory, outbox: OutboxRows, payloads: PayloadRows
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._outbox = outbox
+        self._payloads = payloads
+
+    # -- payloads
+
+    def _payload(self, connection: sa.Connection, peer: NodeId, payload_id: PayloadId) -> StoredPayload | None:
+        name = self._payloads.name(payload_id)
+        if not self._outbox.offers_payload(connection, peer, name):
+            return None
+        return self._payloads.find(connection, name)
+
+    async def hashes(self, link: PeerLink, stream: int, request: HashesGet) -> None:
+        """The chunk hashes of a payload, in pieces."""
+        payload = await self._database.read(self._payload, link.peer, request.payload_id)
+        if payload is None or payload.hashes is None:
+            link.reply(stream, Gone("unknown_payload"))
+            return
+        for piece in hashes_pieces(payload.hashes):
+            await link.reply_data(stream, piece)
+
+    async def ranges(self, link: PeerLink, stream: int, request: RangeGet) -> None:
+        """Ciphertext chunks, read one at a time, sent as the link takes them."""
+        payload = await self._database.read(self._payload, link.peer, request.payload_id)
+        if payload is None or request.first + request.count > payload.descriptor.chunk_count:
+            link.reply(stream, Gone("unknown_payload"))
+            return
+        read_chunk = self._payloads.chunk_reader(payload)
+        end = request.first + request.count
+        for index in range(request.first, end):
+            chunk = await self._database.world.run_blocking(read_chunk, index)
+            for piece in range_pieces(chunk, last=index == end - 1):
+                await link.reply_data(stream, piece)
+
+    # -- statements and feeds
+
+    async def statements(self, link: PeerLink, stream: int, request: StatementsGet) -> None:
+        """The statements of this node or of one that it accepts."""
+        chain = await self._database.read(self._directory.trusted_chain, request.node)
+        if chain is None:
+            link.reply(stream, Gone("unknown_node"))
+            return
+        waiting = chain.raw_list()[request.first :]
+        part = that_fit(waiting)
+        link.reply(stream, Statements(part, more=len(part) < len(waiting)))
+
+    async def feed(self, link: PeerLink, stream: int, request: FeedGet) -> None:
+        """Operations of a feed held here, with its head."""
+        link.reply(stream, await self._database.read(self._feed, request))
+
+    @staticmethod
+    def _feed(connection: sa.Connection, request: FeedGet) -> Message:
+        feeds, journal = schema.feeds, schema.feed_operations
+        row = connection.execute(
+            sa.select(feeds.c.size, feeds.c.note).where(
+                feeds.c.node_id == request.node, feeds.c.epoch == request.epoch
+            )
+        ).one_or_none()
+        if row is None:
+            return Gone("unknown_feed")
+        rows = connection.execute(
+            sa.select(journal.c.operation)
+            .where(
+                journal.c.node_id == request.node,
+                journal.c.epoch == request.epoch,
+                journal.c.position >= request.first,
+                journal.c.position < row.size,
+            )
+            .order_by(journal.c.position)
+            .limit(_FEED_BATCH)
+        )
+        part = that_fit(rows.scalars(), beside=len(row.note))
+        return FeedOps(part, row.note, more=request.first + len(part) < row.size)
+
+    # -- the log
+
+    async def log_proof(self, link: PeerLink, stream: int, request: LogProofGet) -> None:
+        """Prove that our log begins with the head that the peer holds."""
+        link.reply(stream, await self._database.read(self._log_proof, request))
+
+    @staticmethod
+    def _log_proof(connection: sa.Connection, request: LogProofGet) -> Message:
+        table = schema.log_epochs
+        row = connection.execute(
+            sa.select(table.c.size, table.c.note).where(table.c.epoch == request.epoch)
+        ).one_or_none()
+        if row is None or request.old_size > row.size:
+            return Gone("unknown_head")
+        hashes = consistency_proof(request.old_size, row.size, StoredTileReader(connection, request.epoch))
+        return LogProof(row.note, tuple(hashes))
+

@@ -1,0 +1,326 @@
+"""Submitting a letter: resolve, check limits, seal, one transaction. Spec: spec/delivery.md, 2.1 to 2.4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.config import LimitSettings
+from node.errors import ConfigError, LimitError, NotFoundError, RecipientError
+from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
+from node.vault import schema
+from node.vault.database import Database, Transaction
+from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
+from node.vault.directory import Directory, FoundMailbox
+from node.vault.disk import DiskWatch
+from node.vault.outbox_rows import OutboxRows
+from node.vault.payload_rows import PayloadRows
+from node.vault.sealing import RowKeys, new_row_id
+from node.vault.signals import OUTBOX
+from node.vault.states import CLASS_NUMBERS, DeliveryState, LetterFolder, LetterState, OutboxState
+from protocol.details import Details
+from protocol.entry import EntryStatus, MailboxEntry
+from protocol.ids import LeafTag, LetterId
+from protocol.letter import (
+    MAX_ATTACHMENTS,
+    MAX_RECIPIENTS,
+    MAX_SUBJECT_BYTES,
+    MAX_TEXT_BYTES,
+    LetterClass,
+    normalise_address,
+)
+from protocol.logleaf import EventKind
+from protocol.slip import MAX_LIFETIME_MS
+
+__all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submitter"]
+
+HOUR_MS: Final = 3_600_000
+# A holiday weekend with the line down is 72 h; an urgent letter that old is a telephone call that was not made.
+LIFETIME_MS: Final = {
+    LetterClass.URGENT: 24 * HOUR_MS,
+    LetterClass.NORMAL: 72 * HOUR_MS,
+    LetterClass.BULK: 14 * 24 * HOUR_MS,
+}
+FIRST_WARNING_MS: Final = {
+    LetterClass.URGENT: 5 * 60_000,
+    LetterClass.NORMAL: HOUR_MS,
+    LetterClass.BULK: 24 * HOUR_MS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A letter that is on disk. row: its id in the sender's mailbox (what people type); expires_at_ms: its deadline."""
+
+    letter_id: LetterId
+    row: bytes
+    expires_at_ms: int
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Submission:
+    resolved: ResolvedDraft
+    sealed: SealedLetter
+
+
+class Submitter:
+    """Accepts letters from own mailboxes."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        keys: RowKeys,
+        directory: Directory,
+        composer: Composer,
+        payloads: PayloadRows,
+        outbox: OutboxRows,
+        disk: DiskWatch,
+        limits: LimitSettings,
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._directory = directory
+        self._composer = composer
+        self._payloads = payloads
+        self._outbox = outbox
+        self._disk = disk
+        self._limits = limits
+
+    async def submit(self, draft: Draft, progress: Callable[[int], None] = lambda _done: None) -> Accepted:
+        """Accept a letter: returns once it is on disk. RecipientError, LimitError, ConfigError; nothing is kept then.
+
+        progress: called from a thread with the bytes of attachments read so far.
+        """
+        self._check_draft(draft)
+        resolved = await self._database.read(self._resolve, draft)
+        await self._database.read(self._check_limits, resolved)
+        sealed = await self._database.world.run_blocking(self._composer.seal, resolved, progress)
+        return await self._database.write(self._write, _Submission(resolved=resolved, sealed=sealed))
+
+    # -- checks, before a byte of an attachment is read
+
+    def _check_draft(self, draft: Draft) -> None:
+        if not draft.to:
+            raise ConfigError("a letter has at least one recipient", hint="add --to ADDRESS")
+        if len(draft.to) + len(draft.cc) > MAX_RECIPIENTS:
+            raise LimitError(f"a letter has at most {MAX_RECIPIENTS} recipients")
+        if len(draft.subject.encode()) > MAX_SUBJECT_BYTES or not draft.subject.isprintable():
+            raise LimitError(f"a subject is one line of at most {MAX_SUBJECT_BYTES} bytes")
+        if len(draft.text.encode()) > MAX_TEXT_BYTES or "\0" in draft.text:
+            raise LimitError(f"a text has at most {MAX_TEXT_BYTES} bytes", hint="attach it as a file")
+        if len(draft.attachments) > MAX_ATTACHMENTS:
+            raise LimitError(f"a letter has at most {MAX_ATTACHMENTS} attachments")
+        if draft.lifetime_ms is not None and not 60_000 <= draft.lifetime_ms <= MAX_LIFETIME_MS:
+            raise LimitError("a deadline lies between 1 minute and 30 days from now")
+
+    def _resolve(self, connection: sa.Connection, draft: Draft) -> ResolvedDraft:
+        now_ms = self._database.world.now_ms()
+        seen: set[str] = set()
+        groups: list[tuple[Destination, ...]] = []
+        for typed in (draft.to, draft.cc):
+            group = []
+            for text in typed:
+                try:
+                    address = normalise_address(text)
+                except ValueError as error:
+                    raise RecipientError(str(error)) from None
+                if address not in seen:
+                    seen.add(address)
+                    group.append(self._destination(connection, draft, self._directory.find(connection, address)))
+            groups.append(tuple(group))
+        lifetime_ms = draft.lifetime_ms or LIFETIME_MS[draft.letter_class]
+        return ResolvedDraft(
+            draft=draft, to=groups[0], cc=groups[1], sent_at_ms=now_ms, expires_at_ms=now_ms + lifetime_ms
+        )
+
+    def _destination(self, connection: sa.Connection, draft: Draft, found: FoundMailbox) -> Destination:
+        entry = found.entry
+        self._check_accepts(draft, entry)
+        chain = self._directory.trusted_chain(connection, found.node)
+        if chain is None:
+            raise RecipientError(f"{entry.address}: its institution is no longer accepted", hint="see: coffre peers")
+        return Destination(
+            node=found.node,
+            node_seal_key=chain.current.seal_keys[0],
+            mailbox=entry.mailbox,
+            mailbox_seal_key=entry.seal_key,
+            address=entry.address,
+            entry_position=found.position,
+        )
+
+    @staticmethod
+    def _check_accepts(draft: Draft, entry: MailboxEntry) -> None:
+        address, accepts = entry.address, entry.accepts
+        if entry.status is not EntryStatus.OPEN:
+            near = (entry.moved_to,) if entry.moved_to else ()
+            hint = f"it moved to {entry.moved_to}" if entry.moved_to else "choose another recipient"
+            raise RecipientError(f"{address} is closed", hint=hint, nearest=near)
+        if draft.letter_class not in accepts.classes:
+            raise RecipientError(f"{address} takes no {draft.letter_class} letters")
+        total = sum(source.size for source in draft.attachments)
+        if total > accepts.max_bytes:
+            raise LimitError(f"{address} takes at most {accepts.max_bytes} bytes of attachments, these have {total}")
+        for source in draft.attachments:
+            if accepts.types and not any(_matches(source.media_type, pattern) for pattern in accepts.types):
+                raise RecipientError(f"{address} does not take {source.media_type} ({source.name})")
+
+    def _check_limits(self, connection: sa.Connection, resolved: ResolvedDraft) -> None:
+        draft = resolved.draft
+        total = sum(source.size for source in draft.attachments)
+        if total > self._limits.letter_bytes:
+            raise LimitError(
+                f"{total} bytes of attachments; this node takes at most {self._limits.letter_bytes} in one letter",
+                hint="send them in several letters, or see [limits] in coffre.toml",
+            )
+        if self._disk.refuses(draft.letter_class, total):
+            raise LimitError(f"the disk is too full for {draft.letter_class} letters", hint="tell the administrator")
+        table = schema.mailboxes
+        row = connection.execute(
+            sa.select(table.c.quota_bytes, table.c.used_bytes, table.c.status).where(table.c.id == draft.sender.id)
+        ).one_or_none()
+        if row is None or row.status != "open":
+            raise NotFoundError(f"{draft.sender.address} is not an open mailbox of this node")
+        if row.used_bytes + total > row.quota_bytes:
+            raise LimitError(f"{draft.sender.address} is full", hint="delete letters, or ask for a larger quota")
+
+    # -- the submit transaction
+
+    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted]:
+        accepted = []
+        letters: list[dict[str, object]] = []
+        outbox: list[dict[str, object]] = []
+        deliveries: list[dict[str, object]] = []
+        used: dict[bytes, int] = {}
+        for item in items:
+            sealed, draft = item.sealed, item.resolved.draft
+            descriptor = sealed.payload.descriptor
+            tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
+            self._payloads.keep(
+                tx,
+                descriptor,
+                sealed.payload.data,
+                uses=1 + len(sealed.envelopes),
+                hashes=sealed.payload.hashes,
+            )
+            row = new_row_id(tx.now_ms, tx.world.random_bytes)
+            letters.append(self._sent_copy(tx, item, row, tag))
+            used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
+            for envelope in sealed.envelopes:
+                self._log(tx, envelope, tag)
+                outbox_row = new_row_id(tx.now_ms, tx.world.random_bytes)
+                outbox.append(self._outbox_row(tx, item, envelope, outbox_row, tag))
+                deliveries.extend(self._deliveries(tx, item, envelope, outbox_row, tag))
+            accepted.append(
+                Accepted(
+                    letter_id=sealed.letter_id,
+                    row=row,
+                    expires_at_ms=item.resolved.expires_at_ms,
+                    recipients=tuple(recipient.address for recipient in item.resolved.recipients),
+                )
+            )
+        tx.connection.execute(schema.letters.insert(), letters)
+        tx.connection.execute(schema.outbox.insert(), outbox)
+        tx.connection.execute(schema.deliveries.insert(), deliveries)
+        table = schema.mailboxes
+        for mailbox, size in used.items():
+            tx.connection.execute(
+                table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes + size)
+            )
+        tx.wake(OUTBOX)
+        return accepted
+
+    def _log(self, tx: Transaction, envelope: ComposedEnvelope, tag: LeafTag) -> None:
+        slip = envelope.slip
+        details = Details(
+            node=self._keys.node_id,
+            peer=slip.destination,
+            envelope=envelope.envelope.envelope_id,
+            slip=envelope.signed_slip.slip_id,
+            letter=slip.letter_id,
+            payload=slip.payload_id,
+        )
+        tx.log.append(EventKind.SUBMITTED, details, tag=tag)
+
+    def _sent_copy(self, tx: Transaction, item: _Submission, row: bytes, tag: LeafTag) -> dict[str, object]:
+        sealed, sender = item.sealed, item.resolved.draft.sender
+        fields = {"slip": sealed.own_slip, "mb": bytes(sender.id)}
+        return {
+            "id": row,
+            "mailbox": self._keys.blind("mailbox", sender.id),
+            "letter": self._keys.blind("letter", self._keys.node_id, sealed.letter_id),
+            "folder": int(LetterFolder.SENT),
+            "state": int(LetterState.OPENED),
+            "arrived_at_ms": tx.now_ms,
+            "payload": self._payloads.name(sealed.payload.descriptor.payload_id),
+            "tag": tag,
+            "sealed": self._keys.seal_map("letters", row, "sealed", fields),
+        }
+
+    def _outbox_row(
+        self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, row: bytes, tag: LeafTag
+    ) -> dict[str, object]:
+        slip, resolved = envelope.slip, item.resolved
+        envelope_id = envelope.envelope.envelope_id
+        fields = {
+            "to": bytes(slip.destination),
+            "raw": envelope.envelope.raw,
+            "env": bytes(envelope_id),
+            "slip": bytes(envelope.signed_slip.slip_id),
+            "lid": bytes(slip.letter_id),
+            "pid": bytes(slip.payload_id),
+            "rk": slip.reply_key.reveal(),
+            "mbs": [bytes(recipient.mailbox) for recipient in slip.recipients],
+            "from": bytes(resolved.draft.sender.id),
+            "sent": resolved.sent_at_ms,
+        }
+        return {
+            "id": row,
+            "destination": self._outbox.destination(slip.destination),
+            "envelope": self._outbox.envelope(envelope_id),
+            "tag": tag,
+            "payload": self._payloads.name(slip.payload_id),
+            "letter_class": CLASS_NUMBERS[slip.letter_class],
+            "state": int(OutboxState.WAITING),
+            "crashes": 0,
+            "expires_at_ms": resolved.expires_at_ms,
+            "next_warning_at_ms": resolved.sent_at_ms + FIRST_WARNING_MS[slip.letter_class],
+            "kept_until_ms": resolved.expires_at_ms + KEPT_AFTER_EXPIRY_MS,
+            "sealed": self._keys.seal_map("outbox", row, "sealed", fields),
+        }
+
+    def _deliveries(
+        self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, outbox: bytes, tag: LeafTag
+    ) -> list[dict[str, object]]:
+        order = {recipient.mailbox: at for at, recipient in enumerate(item.resolved.recipients)}
+        rows = []
+        for recipient in envelope.recipients:
+            row = self._outbox.delivery_row(recipient.node, item.sealed.letter_id, recipient.mailbox)
+            fields = {
+                "node": bytes(recipient.node),
+                "mb": bytes(recipient.mailbox),
+                "address": recipient.address,
+                "entry": recipient.entry_position,
+                "at": order[recipient.mailbox],
+            }
+            rows.append(
+                {
+                    "id": row,
+                    "outbox": outbox,
+                    "tag": tag,
+                    "state": int(DeliveryState.WAITING),
+                    "changed_at_ms": tx.now_ms,
+                    "sealed": self._keys.seal_map("deliveries", row, "sealed", fields),
+                }
+            )
+        return rows
+
+
+def _matches(media_type: str, pattern: str) -> bool:
+    return pattern in (media_type, "*/*") or (
+        pattern.endswith("/*") and media_type.startswith(pattern.removesuffix("*"))
+    )

@@ -1,0 +1,267 @@
+"""`coffre init`: a new node: keys, recovery files, settings, database. Spec: spec/identity.md; spec/delivery.md, 8."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+
+from node.app import open_node
+from node.config import load_settings, split_endpoint
+from node.errors import CoffreError, ConfigError, FolderError, WrongSecretError
+from node.folder import Folder, write_private
+from node.vault.database import Transaction
+from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
+from node.world import World
+from protocol.certificate import build_certificate
+from protocol.crypto import SealSecret, Secret, SigningSecret
+from protocol.details import Details
+from protocol.entry import InstitutionEntry
+from protocol.letter import normalise_address
+from protocol.logleaf import EventKind
+from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
+
+__all__ = ["InitResult", "NewNode", "init_node", "prepare", "read_recovery_file"]
+
+# 13 months: renewed 60 days before, with slack for a node that was off for a holiday.
+STATEMENT_LIFETIME_MS: Final = 396 * 86_400_000
+_IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
+_MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNode:
+    """What `init` is told. listen: HOST:PORT or empty; endpoints: what peers dial, by default `listen`;
+    recovery_folder: where the two recovery files go, outside the node's folder."""
+
+    path: Path
+    institution: str
+    domain: str
+    listen: str
+    endpoints: tuple[str, ...]
+    kind: str
+    town: str
+    passphrase: Secret
+    passphrase_file: Path | None
+    recovery_folder: Path
+    database: str = ""
+
+
+def prepare(
+    *,
+    path: Path,
+    institution: str,
+    domain: str,
+    listen: str,
+    endpoints: tuple[str, ...],
+    kind: str,
+    town: str,
+    database: str,
+    passphrase: Secret | None,
+    passphrase_file: Path | None,
+    recovery_folder: Path | None,
+    world: World | None = None,
+) -> NewNode:
+    """Check what `init` was told and fill in what was left out. ConfigError in one line.
+
+    Without a passphrase one is made and written beside the folder, never into it: who steals the folder has nothing.
+    """
+    world = world or World()
+    domain = domain.strip().lower()
+    try:
+        normalise_address(f"x@{domain}")
+        if listen:
+            split_endpoint(listen)
+        for endpoint in endpoints:
+            split_endpoint(endpoint)
+    except ValueError as error:
+        message = f"{domain!r} is no domain (like clinic.example)" if "x@" in str(error) else str(error)
+        raise ConfigError(message) from None
+    folder = path.absolute()
+    if passphrase is None:
+        passphrase_file = folder.with_name(folder.name + ".passphrase")
+        if passphrase_file.exists():
+            raise FolderError(f"{passphrase_file} exists", hint="give --passphrase-file")
+        passphrase = Secret(_made_passphrase(world.random_bytes(16)).encode())
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_private(passphrase_file, passphrase.reveal() + b"\n")
+    return NewNode(
+        path=folder,
+        institution=institution.strip(),
+        domain=domain,
+        listen=listen,
+        endpoints=endpoints or ((listen,) if listen and not listen.endswith(":0") else ()),
+        kind=kind,
+        town=town,
+        passphrase=passphrase,
+        passphrase_file=passphrase_file,
+        recovery_folder=recovery_folder or folder.with_name(folder.name + ".recovery"),
+        database=database,
+    )
+
+
+def _made_passphrase(random: bytes) -> str:
+    """25 characters of base32 in groups, 125 bits."""
+    text = base64.b32encode(random).decode().lower()[:25]
+    return "-".join(text[at : at + 5] for at in range(0, 25, 5))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitResult:
+    """What `init` made."""
+
+    node_id: str
+    digits: str
+    folder: Path
+    identity_recovery_file: Path
+    mailbox_recovery_file: Path
+
+
+def _recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
+    code = prefix + base64.b32encode(secret).decode().rstrip("=").lower()
+    return f"# {what}\n# Keep this file off the machine, in a safe. Whoever holds it can use it.\n{code}\n".encode()
+
+
+def read_recovery_file(path: Path) -> SealSecret:
+    """The mailbox recovery key from its file. WrongSecretError if it is another sort of file."""
+    try:
+        lines = [line for line in path.read_text("ascii").split("\n") if line and not line.startswith("#")]
+        code = lines[0].removeprefix(_MAILBOX_PREFIX)
+        if len(lines) != 1 or code == lines[0]:
+            raise ValueError("another sort of file")
+        return SealSecret(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
+    except OSError as error:
+        raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, IndexError, CoffreError) as error:
+        raise WrongSecretError(
+            f"{path} is no mailbox recovery file", hint="it was written by coffre init, outside the node's folder"
+        ) from error
+
+
+def _make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
+    now_ms = world.now_ms()
+    identity, link, log, witness = (SigningSecret(world.random_bytes(32)) for _ in range(4))
+    seal, pq_seed = SealSecret(world.random_bytes(96)), world.random_bytes(32)
+    statement = Statement(
+        number=0,
+        previous=None,
+        identity_key=identity.verify_key,
+        recovery_key=recovery.verify_key,
+        link_certificates=(build_certificate(link),),
+        log_key=log.verify_key,
+        witness_key=witness.verify_key,
+        pq_key=MLDSA44PrivateKey.from_seed_bytes(pq_seed).public_key().public_bytes_raw(),
+        seal_keys=(seal.seal_key,),
+        # A peer whose clock is a little behind must not find the first letters signed too early.
+        valid_from_ms=now_ms - 86_400_000,
+        valid_until_ms=now_ms + STATEMENT_LIFETIME_MS,
+    )
+    raw = sign_statement(encode_statement(statement), own=identity)
+    return Keyring(
+        chain=StatementChain.from_genesis(raw),
+        identity=identity,
+        link=link,
+        log=log,
+        witness=witness,
+        pq_seed=Secret(pq_seed),
+        seal=(NodeSealSecret(seal),),
+        data_key=Secret(world.random_bytes(32)),
+        index_key=Secret(world.random_bytes(32)),
+        recovery_seal_key=mailbox_recovery.seal_key,
+    )
+
+
+def _settings_text(new: NewNode, folder: Folder) -> str:
+    template = resources.files("node").joinpath("settings_template.toml").read_text("utf-8")
+    values = {
+        "institution": new.institution,
+        "domain": new.domain,
+        "passphrase_file": str(new.passphrase_file.absolute()) if new.passphrase_file else "",
+        "listen": new.listen,
+        "database": new.database,
+    }
+    # A JSON string is a TOML basic string.
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", json.dumps(value, ensure_ascii=False))
+    return template.replace("@endpoints@", json.dumps(list(new.endpoints)))
+
+
+async def init_node(new: NewNode, world: World | None = None) -> InitResult:
+    """Make a node's folder. FolderError, ConfigError; after an error nothing is left of it."""
+    world = world or World()
+    folder = Folder.create(new.path)
+    made: list[Path] = []
+    try:
+        if not new.institution or len(new.institution.encode()) > 200:
+            raise ConfigError("an institution's name has 1 to 200 bytes")
+        recovery, mailbox_recovery = SigningSecret(world.random_bytes(32)), SealSecret(world.random_bytes(96))
+        keyring = _make_keyring(world, recovery, mailbox_recovery)
+        write_private(folder.settings_file, _settings_text(new, folder).encode())
+        load_settings(folder.settings_file)
+        save_keyring(folder.keyring_file, keyring, new.passphrase, random_bytes=world.random_bytes)
+        files = _write_recovery(new, folder, recovery, mailbox_recovery, made)
+        folder.finish()
+        await _first_entries(new, world)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
+    return InitResult(
+        node_id=keyring.chain.node_id.text,
+        digits=node_digits(keyring.chain.node_id),
+        folder=folder.path,
+        identity_recovery_file=files[0],
+        mailbox_recovery_file=files[1],
+    )
+
+
+def _write_recovery(
+    new: NewNode, folder: Folder, recovery: SigningSecret, mailbox_recovery: SealSecret, made: list[Path]
+) -> tuple[Path, Path]:
+    target = new.recovery_folder.absolute()
+    if target == folder.path or folder.path in target.parents:
+        raise ConfigError("recovery files do not belong into the node's folder", hint="choose another --recovery-dir")
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = (target / "identity-recovery.key", target / "mailbox-recovery.key")
+        for path in files:
+            if path.exists():
+                raise FolderError(f"{path} exists; it may belong to another node", hint="choose another --recovery-dir")
+        what = f"Coffre, {new.institution}: repairs the node's identity after its keys were stolen or lost."
+        write_private(files[0], _recovery_text(_IDENTITY_PREFIX, recovery.reveal(), what))
+        made.append(files[0])
+        what = f"Coffre, {new.institution}: opens every mailbox of this node (coffre mailbox recover)."
+        write_private(files[1], _recovery_text(_MAILBOX_PREFIX, mailbox_recovery.reveal(), what))
+        made.append(files[1])
+    except OSError as error:
+        raise FolderError(f"cannot write recovery files to {target}: {error.strerror}") from error
+    return files
+
+
+async def _first_entries(new: NewNode, world: World) -> None:
+    entry = InstitutionEntry(
+        names=(new.institution,),
+        kind=new.kind,
+        domains=(new.domain,),
+        statement=0,
+        endpoints=new.endpoints,
+        town=new.town,
+    )
+    async with open_node(new.path, new.passphrase, world=world) as node:
+
+        def first(tx: Transaction, items: Sequence[InstitutionEntry]) -> Sequence[None]:
+            node.log.begin_epoch(tx.connection, 1, tx.now_ms)
+            tx.log.append(EventKind.EPOCH_OPENED, Details(node=node.node_id, code="first"))
+            for item in items:
+                node.directory.start_feed(tx, item)
+            return [None] * len(items)
+
+        await node.database.write(first, entry)

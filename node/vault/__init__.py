@@ -1,0 +1,1 @@
+"""The vault: what a node keeps, how it is sealed at rest, and the one way to change it (vault/database.py)."""

@@ -1,0 +1,211 @@
+"""Alerts waiting to be sent, written in the transaction of what they tell of. Spec: spec/delivery.md, 10."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from node.errors import NotFoundError
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.sealing import RowKeys
+from node.vault.signals import ALERTS
+from node.vault.states import AlertState
+from protocol.ids import LetterId, MailboxId
+from protocol.letter import LetterClass
+
+__all__ = ["Alert", "AlertPreferences", "AlertQueue"]
+
+_LIFETIME_MS: Final = 3 * 86_400_000
+_CHANNELS: Final = ("email", "webhook")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertPreferences:
+    """Where the owner of a mailbox wants alerts: an e-mail address, a webhook's address; empty for none."""
+
+    email: str = ""
+    webhook: str = ""
+
+    def target(self, channel: str) -> str:
+        """The address of one channel."""
+        return self.email if channel == "email" else self.webhook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An alert to send. occasion: deposited, delayed, expired, refused. Holds nothing of the letter.
+
+    reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles.
+    """
+
+    id: bytes
+    channel: str
+    target: str
+    mailbox_address: str
+    occasion: str
+    letter_class: LetterClass
+    reference: bytes
+    attempts: int
+    expires_at_ms: int
+
+
+class AlertQueue:
+    """The alerts table and the preferences of mailboxes."""
+
+    def __init__(self, keys: RowKeys) -> None:
+        self._keys = keys
+        self._open_settings = lru_cache(maxsize=4096)(self._decode_settings)
+
+    # -- preferences
+
+    def _decode_settings(self, mailbox: bytes, sealed: bytes) -> AlertPreferences:
+        fields = self._keys.open_map("mailboxes", mailbox, "settings", sealed)
+        return AlertPreferences(
+            email=fields.text("email", high=320) if "email" in fields else "",
+            webhook=fields.text("webhook", high=2000) if "webhook" in fields else "",
+        )
+
+    def preferences(self, connection: sa.Connection, mailbox: MailboxId) -> tuple[str, AlertPreferences]:
+        """Address and preferences of a mailbox."""
+        table = schema.mailboxes
+        row = connection.execute(
+            sa.select(table.c.address, table.c.settings).where(table.c.id == mailbox)
+        ).one_or_none()
+        if row is None:
+            raise NotFoundError(f"no mailbox {mailbox.text} on this node")
+        return row.address, self._open_settings(bytes(mailbox), row.settings)
+
+    def set_preferences(
+        self, tx: Transaction, items: Sequence[tuple[MailboxId, AlertPreferences]]
+    ) -> Sequence[None]:
+        """Batch handler: store preferences."""
+        table = schema.mailboxes
+        for mailbox, wanted in items:
+            fields = {"email": wanted.email or None, "webhook": wanted.webhook or None}
+            sealed = self._keys.seal_map("mailboxes", mailbox, "settings", fields)
+            tx.connection.execute(table.update().where(table.c.id == mailbox).values(settings=sealed))
+        return [None] * len(items)
+
+    # -- queueing
+
+    def on_deposit(self, tx: Transaction, mailbox: MailboxId, letter: LetterId, letter_class: LetterClass) -> None:
+        """A letter waits in this mailbox."""
+        self.queue(tx, mailbox, "deposited", letter, letter_class)
+
+    def queue(
+        self, tx: Transaction, mailbox: MailboxId, occasion: str, about: bytes, letter_class: LetterClass
+    ) -> None:
+        """Queue an alert on each channel that the mailbox's owner chose; once for each occasion, letter and channel."""
+        address, wanted = self.preferences(tx.connection, mailbox)
+        reference = self._keys.blind("alert", mailbox, about, occasion.encode())
+        for channel in _CHANNELS:
+            target = wanted.target(channel)
+            if target:
+                self._insert(tx, channel, target, address, occasion, letter_class, reference)
+
+    def _insert(
+        self,
+        tx: Transaction,
+        channel: str,
+        target: str,
+        address: str,
+        occasion: str,
+        letter_class: LetterClass,
+        reference: bytes,
+    ) -> None:
+        table = schema.alerts
+        row = self._keys.blind("alert-row", reference, channel.encode())
+        if tx.connection.execute(sa.select(table.c.id).where(table.c.id == row)).one_or_none() is not None:
+            return
+        fields = {
+            "to": target,
+            "mb": address,
+            "occasion": occasion,
+            "class": letter_class.value,
+            "ref": reference,
+        }
+        tx.connection.execute(
+            table.insert().values(
+                id=row,
+                channel=channel,
+                state=int(AlertState.WAITING),
+                attempts=0,
+                next_attempt_at_ms=tx.now_ms,
+                expires_at_ms=tx.now_ms + _LIFETIME_MS,
+                sealed=self._keys.seal_map("alerts", row, "sealed", fields),
+            )
+        )
+        tx.wake(ALERTS)
+
+    # -- sending
+
+    def due(self, connection: sa.Connection, now_ms: int, limit: int) -> list[Alert]:
+        """Alerts whose time has come, oldest first."""
+        table = schema.alerts
+        rows = connection.execute(
+            sa.select(table)
+            .where(table.c.state == AlertState.WAITING, table.c.next_attempt_at_ms <= now_ms)
+            .order_by(table.c.next_attempt_at_ms)
+            .limit(limit)
+        )
+        return [self._alert(row) for row in rows]
+
+    def _alert(self, row: sa.Row[Any]) -> Alert:
+        fields = self._keys.open_map("alerts", row.id, "sealed", row.sealed)
+        return Alert(
+            id=row.id,
+            channel=row.channel,
+            target=fields.text("to", high=2000),
+            mailbox_address=fields.text("mb", high=254),
+            occasion=fields.text("occasion", high=40),
+            letter_class=LetterClass(fields.text("class", high=10)),
+            reference=fields.fixed("ref", 16),
+            attempts=row.attempts,
+            expires_at_ms=row.expires_at_ms,
+        )
+
+    def next_due_ms(self, connection: sa.Connection) -> int | None:
+        """When the next waiting alert is due."""
+        table = schema.alerts
+        return connection.execute(
+            sa.select(sa.func.min(table.c.next_attempt_at_ms)).where(table.c.state == AlertState.WAITING)
+        ).scalar_one()
+
+    def mark_sent(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[bool]:
+        """Batch handler: claim alerts as sent; False for one that is not waiting any more (another process has it)."""
+        table = schema.alerts
+        return [
+            tx.connection.execute(
+                table.update()
+                .where(table.c.id == row, table.c.state == AlertState.WAITING)
+                .values(state=int(AlertState.SENT))
+            ).rowcount
+            == 1
+            for row in items
+        ]
+
+    def mark_failed(self, tx: Transaction, items: Sequence[tuple[Alert, int | None]]) -> Sequence[None]:
+        """Batch handler: try again at the given time, or give up (None)."""
+        table = schema.alerts
+        for alert, again_at_ms in items:
+            state = AlertState.FAILED if again_at_ms is None else AlertState.WAITING
+            tx.connection.execute(
+                table.update()
+                .where(table.c.id == alert.id)
+                .values(state=int(state), attempts=alert.attempts + 1, next_attempt_at_ms=again_at_ms or 0)
+            )
+        return [None] * len(items)
+
+    def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[None]:
+        """Batch handler: forget finished alerts that expired before the given time."""
+        table = schema.alerts
+        for before_ms in items:
+            tx.connection.execute(
+                table.delete().where(table.c.expires_at_ms < before_ms, table.c.state != AlertState.WAITING)
+            )
+        return [None] * len(items)

@@ -1,0 +1,213 @@
+"""The one way to change the vault: group commit. Spec: spec/delivery.md, "Group commit".
+
+Callers hand over an item and the batch handler that writes items of its sort. While one transaction is being
+committed (fsync), the items that arrive meanwhile gather; they all go into the next transaction, which appends their
+log leaves, signs one head, commits, and only then lets any of them return. Nothing leaves before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+import sqlalchemy as sa
+import trio
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from node.errors import CoffreError, StoreError
+from node.vault.engine import Engines
+from node.vault.signals import Signals
+from node.world import World
+
+__all__ = ["AfterCommit", "Database", "Handler", "TransactionLog", "Transaction"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+T = TypeVar("T")
+
+# More than this in one transaction makes the first ones wait for no gain: the fsync is shared by then.
+MAX_BATCH: Final = 256
+
+
+class TransactionLog(Protocol):
+    """What a transaction needs of the node's log (node/audit/log.py)."""
+
+    def flush(self) -> Callable[[], None] | None:
+        """Write leaves and tiles, sign the head. Returns what to do once committed, None if nothing was appended."""
+        ...
+
+
+class Transaction:
+    """One transaction of a batch. Handlers write through `connection` and append leaves through `log`."""
+
+    __slots__ = ("_topics", "connection", "log", "now_ms", "world")
+
+    def __init__(self, connection: sa.Connection, world: World, log: Any) -> None:
+        self.connection = connection
+        self.world = world
+        self.now_ms = world.now_ms()
+        self.log = log
+        self._topics: set[str] = set()
+
+    def wake(self, topic: str) -> None:
+        """After the commit, wake whoever waits for `topic` (here and in other processes)."""
+        self._topics.add(topic)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """What to wake after the commit."""
+        return frozenset(self._topics)
+
+
+class Handler(Protocol[Item, Result]):
+    """Writes a batch of items of one sort; results in the order of the items.
+
+    A result that is an exception is raised to that item's caller alone: the handler wrote nothing for it.
+    A result that is an AfterCommit is called after the commit for the real result.
+    """
+
+    def __call__(self, tx: Transaction, items: Sequence[Item], /) -> Sequence[Result | Exception | AfterCommit]:
+        """Write the items."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AfterCommit:
+    """A result that can only be made once the transaction is on disk (evidence with its proof)."""
+
+    make: Callable[[], Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    handler: Callable[[Transaction, Sequence[Any]], Sequence[Any]]
+    items: Sequence[Any]
+    done: trio.Event = field(default_factory=trio.Event)
+    results: list[Any] = field(default_factory=list)
+
+
+class Database:
+    """The vault's database: group-committed writes, reads on other connections.
+
+    open_log: makes the TransactionLog of a connection, so that this module knows nothing of Merkle trees.
+    Use as `async with database.running():`; writes outside it wait for ever.
+    """
+
+    def __init__(self, engines: Engines, world: World, open_log: Callable[[sa.Connection, int], Any]) -> None:
+        self.engines = engines
+        self.world = world
+        self.signals = Signals(engines, world)
+        self._open_log = open_log
+        self._queue: list[_Pending] = []
+        self._arrival = trio.Event()
+        self._committing = False
+
+    # -- reading
+
+    async def read(self, function: Callable[..., T], *args: Any) -> T:
+        """Run `function(connection, *args)` on a reading connection, in a thread, in one snapshot."""
+        return await self.world.run_blocking(self.read_now, function, *args)
+
+    def read_now(self, function: Callable[..., T], *args: Any) -> T:
+        """The same, from a thread that may block."""
+        try:
+            with self.engines.reader.connect() as connection:
+                return function(connection, *args)
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+
+    # -- writing
+
+    async def write(self, handler: Handler[Item, Result], item: Item) -> Result:
+        """Write one item; returns when the transaction that holds it is on disk."""
+        results = await self.write_many(handler, [item])
+        if isinstance(results[0], Exception):
+            raise results[0]
+        return results[0]
+
+    async def write_many(self, handler: Handler[Item, Result], items: Sequence[Item]) -> list[Result | Exception]:
+        """Write several items in one transaction; an item's failure is its result, an exception."""
+        if not items:
+            return []
+        pending = _Pending(handler, items)
+        self._queue.append(pending)
+        self._arrival.set()
+        await pending.done.wait()
+        return pending.results
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Commit what is queued, until cancelled; what is being committed is always finished first."""
+        task_status.started()
+        while True:
+            if not self._queue:
+                self._arrival = trio.Event()
+                await self._arrival.wait()
+            batch, count = [], 0
+            while self._queue and count < MAX_BATCH:
+                batch.append(self._queue.pop(0))
+                count += len(batch[-1].items)
+            with trio.CancelScope(shield=True):
+                topics = await self.world.run_blocking(self._commit, batch)
+            for pending in batch:
+                pending.done.set()
+            self.signals.set(topics)
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued or being committed (before a clean stop)."""
+        while self._queue:
+            await self._queue[-1].done.wait()
+
+    def _commit(self, batch: Sequence[_Pending]) -> frozenset[str]:
+        """Commit a batch in one transaction; if that fails, each pending call alone, so that one bad item harms none."""
+        try:
+            return self._commit_once(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                failure = _store_error(error) if isinstance(error, SQLAlchemyError) else error
+                batch[0].results = [failure] * len(batch[0].items)
+                return frozenset()
+        topics: frozenset[str] = frozenset()
+        for pending in batch:
+            topics |= self._commit([pending])
+        return topics
+
+    def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[str]:
+        by_handler: dict[Any, list[_Pending]] = {}
+        for pending in batch:
+            by_handler.setdefault(pending.handler, []).append(pending)
+        released: Callable[[], None] | None = None
+        with self.engines.writer.begin() as connection:
+            log = self._open_log(connection, self.world.now_ms())
+            tx = Transaction(connection, self.world, log)
+            for handler, pendings in by_handler.items():
+                items = [item for pending in pendings for item in pending.items]
+                results = list(handler(tx, items))
+                if len(results) != len(items):
+                    raise StoreError(f"{handler!r} answered {len(results)} of {len(items)} items")
+                for pending in pendings:
+                    pending.results = results[: len(pending.items)]
+                    del results[: len(pending.items)]
+            released = log.flush()
+            self.signals.tell_other_processes(connection, tx.topics)
+        if released is not None:
+            released()
+        for pending in batch:
+            pending.results = [_finish(result) for result in pending.results]
+        return tx.topics
+
+
+def _finish(result: Any) -> Any:
+    if not isinstance(result, AfterCommit):
+        return result
+    try:
+        return result.make()
+    except Exception as error:  # the row is committed: the caller learns that only its answer failed
+        return error
+
+
+def _store_error(error: Exception) -> CoffreError:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    busy = isinstance(error, OperationalError) and "locked" in reason
+    hint = "another process holds the database; try again" if busy else "see the log; run: coffre doctor"
+    return StoreError(f"the database failed: {reason}", hint=hint)

@@ -1,0 +1,103 @@
+"""Engines for the two databases: SQLite (default) and PostgreSQL, opened so that a commit is on disk when it returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.errors import StoreError
+
+__all__ = ["Engines", "open_engines", "sqlite_url"]
+
+# Waiting longer than a batch of another process takes, shorter than a person's patience.
+_BUSY_TIMEOUT_MS: Final = 20_000
+_READERS: Final = 4
+
+
+def sqlite_url(path: Path) -> URL:
+    """The SQLAlchemy address of an SQLite file."""
+    return URL.create("sqlite", database=str(path))
+
+
+class Engines:
+    """A writing and a reading engine over one database.
+
+    SQLite: one writing connection that begins IMMEDIATE (so two processes never deadlock on an upgrade of a read
+    lock), WAL, synchronous=FULL, secure_delete. PostgreSQL: both are the same engine; synchronous_commit is on.
+    """
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.writer = self._sqlite(begin="BEGIN IMMEDIATE", pool_size=1)
+            self.reader = self._sqlite(begin="BEGIN", pool_size=_READERS)
+        else:
+            self.writer = sa.create_engine(url, pool_size=_READERS + 1, max_overflow=0, pool_pre_ping=True)
+            event.listen(self.writer, "connect", _prepare_postgresql)
+            self.reader = self.writer
+
+    def _sqlite(self, *, begin: str, pool_size: int) -> sa.Engine:
+        engine = sa.create_engine(
+            self.url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
+        return engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.writer.dispose()
+        if self.reader is not self.writer:
+            self.reader.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16384",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = on")
+        cursor.execute("SET lock_timeout = '20s'")
+    connection.commit()
+
+
+def open_engines(url: str | URL) -> Engines:
+    """Open the database named by `url` and prove that it answers. StoreError in one line otherwise."""
+    try:
+        parsed = make_url(url)
+    except SQLAlchemyError as error:
+        raise StoreError("the database address is not valid", hint="see [storage] in coffre.toml") from error
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    elif parsed.get_backend_name() != "sqlite":
+        raise StoreError(
+            f"{parsed.get_backend_name()} is not supported", hint="use SQLite (default) or postgresql://…"
+        )
+    engines = Engines(parsed)
+    try:
+        with engines.reader.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+    except SQLAlchemyError as error:
+        engines.close()
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise StoreError(f"the database does not answer: {reason}", hint="check [storage] in coffre.toml") from error
+    return engines

@@ -1,0 +1,126 @@
+"""Gathering one letter's evidence into an evidence file. Spec: spec/evidence.md, 8 and 10."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from protocol.details import decode_details
+from protocol.entry_evidence import EntryEvidence
+from protocol.evidence import Evidence, decode_evidence
+from protocol.evidence_file import EvidenceFile, NodeStatements
+from protocol.feed import Operation, OperationKind, decode_operation
+from protocol.ids import LeafTag, MailboxId, NodeId
+from protocol.merkle import ListReader, inclusion_proof, leaf_hash
+from protocol.tlogproof import TlogProof
+
+from node.audit.log import LeafRef, read_evidence
+from node.errors import NotFoundError
+from node.vault import schema
+from node.vault.database import Database
+from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.outbox_rows import OutboxRows
+from node.vault.reading import prefix_range
+from node.vault.sealing import RowKeys
+
+__all__ = ["export_evidence"]
+
+
+async def export_evidence(
+    database: Database, keys: RowKeys, directory: Directory, outbox: OutboxRows, prefix: str
+) -> EvidenceFile:
+    """All that this node holds about the letter whose row id begins with `prefix`, sent or received.
+
+    Needs no mailbox to be opened: evidence holds ids, never content. NotFoundError.
+    """
+    return await database.read(_Gatherer(keys, directory, outbox).gather, prefix)
+
+
+class _Gatherer:
+    def __init__(self, keys: RowKeys, directory: Directory, outbox: OutboxRows) -> None:
+        self._keys = keys
+        self._directory = directory
+        self._outbox = outbox
+
+    def gather(self, connection: sa.Connection, prefix: str) -> EvidenceFile:
+        tag = self._tag(connection, prefix)
+        events = [*self._own_events(connection, tag), *self._received(connection, tag)]
+        letters = {details.letter for event in events if (details := decode_details(event.details)).letter}
+        if not events or len(letters) != 1:
+            raise NotFoundError(f"no evidence is left for letter {prefix}")
+        chosen = self._mailboxes(connection, tag, events)
+        nodes = {decode_details(event.details).node for event in events} | {node for node, _ in chosen}
+        letter = letters.pop()
+        assert letter is not None
+        return EvidenceFile(
+            letter=letter,
+            nodes=tuple(self._statements(connection, nodes)),
+            events=tuple(sorted(set(events), key=lambda event: event.leaf[3:11])),
+            entries=tuple(self._entries(connection, chosen)),
+        )
+
+    def _tag(self, connection: sa.Connection, prefix: str) -> LeafTag:
+        table = schema.letters
+        rows = connection.execute(sa.select(table.c.tag).where(*prefix_range(table.c.id, prefix))).fetchmany(2)
+        if len(rows) != 1:
+            raise NotFoundError(f"no single letter has the id {prefix}", hint="use more of the id, as lists show it")
+        return LeafTag(rows[0].tag)
+
+    def _own_events(self, connection: sa.Connection, tag: LeafTag) -> Iterable[Evidence]:
+        table = schema.log_leaves
+        for row in connection.execute(sa.select(table.c.epoch, table.c.position).where(table.c.tag == tag)).all():
+            evidence = read_evidence(connection, self._keys, LeafRef(row.epoch, row.position))
+            if evidence is not None:
+                yield evidence
+
+    def _received(self, connection: sa.Connection, tag: LeafTag) -> Iterable[Evidence]:
+        table = schema.peer_evidence
+        for row in connection.execute(sa.select(table.c.id, table.c.sealed).where(table.c.tag == tag)):
+            yield decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed))
+
+    def _mailboxes(
+        self, connection: sa.Connection, tag: LeafTag, events: Iterable[Evidence]
+    ) -> set[tuple[NodeId, MailboxId | None]]:
+        """Whose entries to enclose: each mailbox named, and each institution concerned."""
+        chosen: set[tuple[NodeId, MailboxId | None]] = set()
+        for delivery in self._outbox.deliveries(connection, tag):
+            chosen |= {(delivery.node, delivery.mailbox), (delivery.node, None)}
+        for event in events:
+            details = decode_details(event.details)
+            chosen.add((details.node, None))
+            if details.mailbox is not None and self._directory.mailbox_of(connection, details.node, details.mailbox):
+                chosen.add((details.node, details.mailbox))
+        return chosen
+
+    def _statements(self, connection: sa.Connection, nodes: set[NodeId]) -> Iterable[NodeStatements]:
+        for node in sorted(nodes):
+            chain = self._directory.known_chain(connection, node)
+            if chain is not None:
+                yield NodeStatements(node, tuple(chain.raw_list()))
+
+    def _entries(
+        self, connection: sa.Connection, chosen: set[tuple[NodeId, MailboxId | None]]
+    ) -> Iterable[EntryEvidence]:
+        table = schema.feed_operations
+        for node in sorted({node for node, _ in chosen}):
+            _, head = load_feed(connection, node, EPOCH)
+            rows = connection.execute(
+                sa.select(table.c.operation)
+                .where(table.c.node_id == node, table.c.epoch == EPOCH)
+                .order_by(table.c.position)
+            )
+            operations = [decode_operation(raw) for raw in rows.scalars()]
+            reader = ListReader([leaf_hash(operation.leaf.encode()) for operation in operations])
+            wanted = {mailbox for other, mailbox in chosen if other == node}
+            for position, operation in enumerate(operations):
+                if _is_wanted(operation, wanted) and operation.opening and operation.entry:
+                    path = inclusion_proof(position, len(operations), reader)
+                    proof = TlogProof(position, tuple(path), head)
+                    yield EntryEvidence(operation.leaf.encode(), operation.opening, operation.entry, proof)
+
+
+def _is_wanted(operation: Operation, wanted: set[MailboxId | None]) -> bool:
+    leaf = operation.leaf
+    if leaf.kind == OperationKind.INSTITUTION:
+        return None in wanted
+    return leaf.kind == OperationKind.MAILBOX and MailboxId(leaf.subject) in wanted

@@ -1,0 +1,54 @@
+"""Bringing a database to this program's schema with Alembic, and refusing one of a newer program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from node.errors import StoreError
+from node.vault.engine import Engines
+
+__all__ = ["HEAD_REVISION", "migrate"]
+
+HEAD_REVISION: Final = "0001"
+"""The newest migration in node/vault/migrations; a test compares it with the folder."""
+
+
+def _stored_revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def migrate(engines: Engines) -> None:
+    """Upgrade the schema if needed. StoreError for a schema that this program does not know (a newer one).
+
+    Alembic is loaded only where there is something to do: a command should not wait for it.
+    """
+    try:
+        with engines.reader.connect() as connection:
+            stored = _stored_revision(connection)
+    except (OperationalError, ProgrammingError) as error:
+        raise StoreError("the database cannot be read", hint="run: coffre doctor") from error
+    if stored == HEAD_REVISION:
+        return
+    if stored is not None and not _is_known(stored):
+        raise StoreError(
+            f"the database is of a newer version ({stored}; this program knows {HEAD_REVISION})",
+            hint="install a newer coffre",
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engines.writer.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _is_known(revision: str) -> bool:
+    return any(path.name.startswith(f"{revision}_") for path in (Path(__file__).parent / "migrations/versions").iterdir())

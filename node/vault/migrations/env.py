@@ -1,0 +1,11 @@
+"""Alembic's environment: migrates over the connection that node/vault/migrate.py hands in."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from node.vault.schema import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,204 @@
+"""Rows of the outbox and its deliveries. Spec: spec/delivery.md, 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.sealing import RowKeys
+from node.vault.states import CLASS_NUMBERS, DeliveryState, OutboxState
+from protocol.codec import FieldReader, check_binary
+from protocol.crypto import Secret
+from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
+from protocol.letter import LetterClass
+
+__all__ = ["DeliveryRow", "OutboxItem", "OutboxRows"]
+
+_CLASS_OF: Final = {number: letter_class for letter_class, number in CLASS_NUMBERS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxItem:
+    """An outbox row, opened."""
+
+    row: bytes
+    sender: NodeId
+    destination: NodeId
+    envelope: bytes
+    envelope_id: EnvelopeId
+    slip_id: SlipId
+    letter_id: LetterId
+    payload_id: PayloadId
+    payload: bytes | None
+    reply_key: Secret
+    mailboxes: tuple[MailboxId, ...]
+    sender_mailbox: MailboxId | None
+    letter_class: LetterClass
+    sent_at_ms: int
+    expires_at_ms: int
+    tag: LeafTag
+    state: OutboxState
+    crashes: int
+    next_warning_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """One recipient of a sent letter, as the sender is shown it."""
+
+    id: bytes
+    outbox: bytes
+    tag: LeafTag
+    node: NodeId
+    mailbox: MailboxId
+    address: str
+    entry_position: int
+    state: DeliveryState
+    changed_at_ms: int
+
+
+class OutboxRows:
+    """Reads and changes outbox and deliveries."""
+
+    def __init__(self, keys: RowKeys) -> None:
+        self._keys = keys
+
+    # -- keys
+
+    @property
+    def node_id(self) -> NodeId:
+        """Whose outbox it is."""
+        return self._keys.node_id
+
+    def destination(self, node: NodeId) -> bytes:
+        """The blinded destination."""
+        return self._keys.blind("destination", node)
+
+    def envelope(self, envelope_id: EnvelopeId) -> bytes:
+        """The blinded envelope id."""
+        return self._keys.blind("sent-envelope", envelope_id)
+
+    def delivery_row(self, node: NodeId, letter: LetterId, mailbox: MailboxId) -> bytes:
+        """The id of a delivery's row: known without a look-up."""
+        return self._keys.blind("sent-delivery", node, letter, mailbox)
+
+    # -- reading
+
+    def open(self, row: sa.Row[Any]) -> OutboxItem:
+        """Open the seal of a row of the table."""
+        fields = self._keys.open_map("outbox", row.id, "sealed", row.sealed)
+        return OutboxItem(
+            row=row.id,
+            sender=self._keys.node_id,
+            destination=NodeId(fields.fixed("to", 32)),
+            envelope=fields.binary("raw", low=1, high=65536),
+            envelope_id=EnvelopeId(fields.fixed("env", 32)),
+            slip_id=SlipId(fields.fixed("slip", 32)),
+            letter_id=LetterId(fields.fixed("lid", 16)),
+            payload_id=PayloadId(fields.fixed("pid", 32)),
+            payload=row.payload,
+            reply_key=Secret(fields.fixed("rk", 32)),
+            mailboxes=tuple(MailboxId(check_binary(item, "mb", 16, 16)) for item in fields.items("mbs", high=40)),
+            sender_mailbox=MailboxId(fields.fixed("from", 16)),
+            letter_class=_CLASS_OF[row.letter_class],
+            sent_at_ms=fields.integer("sent"),
+            expires_at_ms=row.expires_at_ms,
+            tag=LeafTag(row.tag),
+            state=OutboxState(row.state),
+            crashes=row.crashes,
+            next_warning_at_ms=row.next_warning_at_ms,
+        )
+
+    def waiting_for(
+        self, connection: sa.Connection, node: NodeId, *, after: dict[LetterClass, bytes], limit: int
+    ) -> list[OutboxItem]:
+        """Rows to offer to a node, urgent first, then by age, beyond the given row of each class.
+
+        A twentieth of the limit is kept for bulk, so that it moves also while more pressing letters never end.
+        """
+        table = schema.outbox
+        found: list[OutboxItem] = []
+        for letter_class, number in CLASS_NUMBERS.items():
+            room = limit - len(found)
+            if letter_class is not LetterClass.BULK:
+                room -= limit // 20
+            if room <= 0:
+                continue
+            rows = connection.execute(
+                sa.select(table)
+                .where(
+                    table.c.state == OutboxState.WAITING,
+                    table.c.destination == self.destination(node),
+                    table.c.letter_class == number,
+                    table.c.id > after.get(letter_class, b""),
+                )
+                .order_by(table.c.id)
+                .limit(room)
+            )
+            found.extend(self.open(row) for row in rows)
+        return found
+
+    def with_state(self, connection: sa.Connection, state: OutboxState, node: NodeId | None = None) -> list[OutboxItem]:
+        """All rows in a state, for one destination or for all."""
+        table = schema.outbox
+        query = sa.select(table).where(table.c.state == state).order_by(table.c.id)
+        if node is not None:
+            query = query.where(table.c.destination == self.destination(node))
+        return [self.open(row) for row in connection.execute(query)]
+
+    def by_envelope(self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]) -> dict[EnvelopeId, OutboxItem]:
+        """Rows by envelope id; unknown ones are missing."""
+        table = schema.outbox
+        blinded = [self.envelope(item) for item in envelope_ids]
+        rows = connection.execute(sa.select(table).where(table.c.envelope.in_(blinded)))
+        items = (self.open(row) for row in rows)
+        return {item.envelope_id: item for item in items}
+
+    def by_tag(self, connection: sa.Connection, tag: LeafTag) -> list[OutboxItem]:
+        """The rows of one sent letter."""
+        table = schema.outbox
+        rows = connection.execute(sa.select(table).where(table.c.tag == tag).order_by(table.c.id))
+        return [self.open(row) for row in rows]
+
+    def offers_payload(self, connection: sa.Connection, node: NodeId, name: bytes) -> bool:
+        """Whether some envelope for this node carries this payload: only then is it served."""
+        table = schema.outbox
+        query = sa.select(table.c.id).where(
+            table.c.destination == self.destination(node), table.c.payload == name
+        )
+        return connection.execute(query.limit(1)).one_or_none() is not None
+
+    def deliveries(self, connection: sa.Connection, tag: LeafTag) -> list[DeliveryRow]:
+        """The recipients of one sent letter, in the order of submission."""
+        table = schema.deliveries
+        rows = connection.execute(sa.select(table).where(table.c.tag == tag))
+        found = []
+        for row in rows:
+            fields = self._keys.open_map("deliveries", row.id, "sealed", row.sealed)
+            found.append((fields.integer("at"), self._delivery(row, fields)))
+        return [delivery for _, delivery in sorted(found, key=lambda pair: pair[0])]
+
+    def _delivery(self, row: sa.Row[Any], fields: FieldReader) -> DeliveryRow:
+        return DeliveryRow(
+            id=row.id,
+            outbox=row.outbox,
+            tag=LeafTag(row.tag),
+            node=NodeId(fields.fixed("node", 32)),
+            mailbox=MailboxId(fields.fixed("mb", 16)),
+            address=fields.text("address", high=254),
+            entry_position=fields.integer("entry"),
+            state=DeliveryState(row.state),
+            changed_at_ms=row.changed_at_ms,
+        )
+
+    # -- writing
+
+    def set_state(self, tx: Transaction, row: bytes, state: OutboxState) -> None:
+        """Change a row's state."""
+        table = schema.outbox
+        tx.connection.execute(table.update().where(table.c.id == row).values(state=int(state)))

@@ -1,0 +1,182 @@
+"""Rows of payloads: counted uses, small ciphertexts, bitmaps of what is arriving. Spec: spec/delivery.md, 5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.errors import StoreError
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.payloads import PayloadStore
+from node.vault.sealing import RowKeys
+from node.vault.states import PayloadState
+from protocol.ids import PayloadId
+from protocol.payload import Descriptor
+
+__all__ = ["Arriving", "PayloadRows", "StoredPayload"]
+
+HASH_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayload:
+    """A complete payload: its blinded name, descriptor, and chunk 0 if it lies in the row."""
+
+    name: bytes
+    descriptor: Descriptor
+    data: bytes | None
+    hashes: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """A payload on its way in: chunk hashes and which chunks are durable."""
+
+    descriptor: Descriptor
+    hashes: tuple[bytes, ...]
+    have: bytes
+    """One bit a chunk, lowest bit first."""
+
+
+class PayloadRows:
+    """The payloads table, over a store of files."""
+
+    def __init__(self, keys: RowKeys, store: PayloadStore) -> None:
+        self._keys = keys
+        self.store = store
+
+    def name(self, payload_id: PayloadId) -> bytes:
+        """The blinded name under which a payload lies."""
+        return self._keys.blind("payload", payload_id)
+
+    # -- reading
+
+    def find(self, connection: sa.Connection, name: bytes) -> StoredPayload | None:
+        """A complete payload by its name."""
+        table = schema.payloads
+        row = connection.execute(
+            sa.select(table.c.descriptor, table.c.data, table.c.hashes).where(
+                table.c.id == name, table.c.state == PayloadState.COMPLETE
+            )
+        ).one_or_none()
+        return None if row is None else StoredPayload(name, Descriptor.decode(row.descriptor), row.data, row.hashes)
+
+    def is_complete(self, connection: sa.Connection, descriptor: Descriptor) -> bool:
+        """Whether all of this payload is here already."""
+        table = schema.payloads
+        state = connection.execute(
+            sa.select(table.c.state).where(table.c.id == self.name(descriptor.payload_id))
+        ).scalar_one_or_none()
+        return state == PayloadState.COMPLETE
+
+    def arriving(self, connection: sa.Connection, descriptor: Descriptor) -> Arriving | None:
+        """What an earlier transfer of this payload left."""
+        table = schema.payloads
+        row = connection.execute(
+            sa.select(table.c.hashes, table.c.bitmap).where(
+                table.c.id == self.name(descriptor.payload_id), table.c.state == PayloadState.ARRIVING
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        hashes = tuple(row.hashes[at : at + HASH_BYTES] for at in range(0, len(row.hashes), HASH_BYTES))
+        return Arriving(descriptor, hashes, row.bitmap)
+
+    def chunk_reader(self, payload: StoredPayload) -> Callable[[int], bytes]:
+        """A function that reads ciphertext chunks of a complete payload; it blocks."""
+        if payload.data is not None:
+            data = payload.data
+            return lambda _index: data
+        descriptor, store = payload.descriptor, self.store
+        return lambda index: store.read_chunk(payload.name, index, descriptor.chunk_length(index))
+
+    # -- writing
+
+    def keep(
+        self, tx: Transaction, descriptor: Descriptor, data: bytes | None, *, uses: int, hashes: bytes | None = None
+    ) -> None:
+        """Count more uses of a complete payload; it is inserted if it is not there yet."""
+        table = schema.payloads
+        name = self.name(descriptor.payload_id)
+        values = {"uses": table.c.uses + uses, "touched_at_ms": tx.now_ms, "state": PayloadState.COMPLETE}
+        if data is not None:
+            values["data"] = data
+        updated = tx.connection.execute(table.update().where(table.c.id == name).values(**values))
+        if updated.rowcount:
+            return
+        if data is None and hashes is None:
+            raise StoreError(f"payload {name.hex()} is not here", hint="run: coffre doctor")
+        tx.connection.execute(
+            table.insert().values(
+                id=name,
+                descriptor=descriptor.encode(),
+                state=PayloadState.COMPLETE,
+                uses=uses,
+                data=data,
+                hashes=hashes,
+                bitmap=None,
+                touched_at_ms=tx.now_ms,
+            )
+        )
+
+    def save_progress(self, tx: Transaction, items: Sequence[Arriving]) -> Sequence[None]:
+        """Batch handler: remember which chunks of arriving payloads are durable."""
+        table = schema.payloads
+        for item in items:
+            name = self.name(item.descriptor.payload_id)
+            updated = tx.connection.execute(
+                table.update()
+                .where(table.c.id == name, table.c.state == PayloadState.ARRIVING)
+                .values(bitmap=item.have, touched_at_ms=tx.now_ms)
+            )
+            if updated.rowcount:
+                continue
+            if tx.connection.execute(sa.select(table.c.id).where(table.c.id == name)).one_or_none() is None:
+                tx.connection.execute(
+                    table.insert().values(
+                        id=name,
+                        descriptor=item.descriptor.encode(),
+                        state=PayloadState.ARRIVING,
+                        uses=0,
+                        data=None,
+                        hashes=b"".join(item.hashes),
+                        bitmap=item.have,
+                        touched_at_ms=tx.now_ms,
+                    )
+                )
+        return [None] * len(items)
+
+    def complete(self, tx: Transaction, items: Sequence[Descriptor]) -> Sequence[None]:
+        """Batch handler: all chunks of these payloads are durable under their final names."""
+        table = schema.payloads
+        for descriptor in items:
+            tx.connection.execute(
+                table.update()
+                .where(table.c.id == self.name(descriptor.payload_id))
+                .values(state=PayloadState.COMPLETE, bitmap=None, touched_at_ms=tx.now_ms)
+            )
+        return [None] * len(items)
+
+    def release(self, tx: Transaction, name: bytes, *, uses: int = 1) -> None:
+        """Count uses down."""
+        table = schema.payloads
+        tx.connection.execute(table.update().where(table.c.id == name).values(uses=table.c.uses - uses))
+
+    def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[list[bytes]]:
+        """Batch handler: delete rows without uses, untouched since the given time; returns names of files to delete."""
+        table = schema.payloads
+        results = []
+        for before_ms in items:
+            names = list(
+                tx.connection.execute(
+                    sa.select(table.c.id).where(table.c.uses <= 0, table.c.touched_at_ms < before_ms)
+                ).scalars()
+            )
+            if names:
+                tx.connection.execute(table.delete().where(table.c.id.in_(names)))
+            results.append(names)
+        return results

@@ -1,0 +1,147 @@
+"""Payload ciphertexts: small ones in their database row, larger ones as files. Spec: spec/delivery.md, "Payloads".
+
+The store of files is behind `PayloadStore`, which an S3-compatible one can fulfil later (multipart upload for the
+incoming side, ranged reads for the rest). Names are blinded payload ids.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from node.errors import StoreError
+from node.folder import sync_folder
+from protocol.payload import CHUNK_BYTES, TAG_BYTES
+
+__all__ = ["INLINE_MAX_BYTES", "FilePayloadStore", "IncomingPayload", "PayloadStore"]
+
+INLINE_MAX_BYTES: Final = CHUNK_BYTES + TAG_BYTES
+"""A payload of one chunk lies in its row: one fsync for letter and payload, and no folder of a million small files."""
+
+_STEP: Final = CHUNK_BYTES + TAG_BYTES
+
+
+class IncomingPayload(Protocol):
+    """A payload being written, by us (sealing) or by chunks that arrive in any order. All methods block."""
+
+    def write_chunk(self, index: int, ciphertext: bytes) -> None:
+        """Put one verified chunk at its place."""
+        ...
+
+    def sync(self) -> None:
+        """Make what was written durable, so that a bitmap may say so."""
+        ...
+
+    def finish(self, name: bytes) -> None:
+        """Make the payload durable under its final name (16 blinded bytes)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, keeping what was written (for a later resume)."""
+        ...
+
+    def discard(self) -> None:
+        """Throw it away."""
+        ...
+
+
+class PayloadStore(Protocol):
+    """Where payloads of several chunks lie. name: 16 blinded bytes. All methods block: call them in a thread."""
+
+    def begin(self, working_name: bytes, *, resume: bool = False) -> IncomingPayload:
+        """Start writing under a working name (16 bytes), or go on with what an earlier `begin` left there."""
+        ...
+
+    def read_chunk(self, name: bytes, index: int, length: int) -> bytes:
+        """One ciphertext chunk of `length` bytes. StoreError if it is missing or short."""
+        ...
+
+    def delete(self, name: bytes) -> None:
+        """Remove a payload, complete or not; missing ones are no error."""
+        ...
+
+    def names(self) -> Iterator[bytes]:
+        """All complete payloads, for checks."""
+        ...
+
+
+class _IncomingFile:
+    def __init__(self, temporary: Path, final: Callable[[bytes], Path], *, resume: bool) -> None:
+        self._temporary, self._final = temporary, final
+        flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_TRUNC)
+        self._descriptor = os.open(temporary, flags, 0o600)
+
+    def write_chunk(self, index: int, ciphertext: bytes) -> None:
+        view, offset = memoryview(ciphertext), index * _STEP
+        while view:
+            written = os.pwrite(self._descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def finish(self, name: bytes) -> None:
+        os.fsync(self._descriptor)
+        self.close()
+        final = self._final(name)
+        final.parent.mkdir(mode=0o700, exist_ok=True)
+        self._temporary.replace(final)
+        sync_folder(final.parent)
+        sync_folder(final.parent.parent)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def discard(self) -> None:
+        self.close()
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+
+class FilePayloadStore:
+    """Files in a folder: `xx/name` complete, `incoming/name` not yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._incoming = folder / "incoming"
+        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _path(self, name: bytes) -> Path:
+        text = name.hex()
+        return self._folder / text[:2] / text[2:]
+
+    def begin(self, working_name: bytes, *, resume: bool = False) -> IncomingPayload:
+        """See PayloadStore."""
+        return _IncomingFile(self._incoming / working_name.hex(), self._path, resume=resume)
+
+    def read_chunk(self, name: bytes, index: int, length: int) -> bytes:
+        """See PayloadStore."""
+        try:
+            descriptor = os.open(self._path(name), os.O_RDONLY)
+        except FileNotFoundError:
+            raise StoreError(f"payload {name.hex()} is missing", hint="run: coffre doctor") from None
+        try:
+            data = os.pread(descriptor, length, index * _STEP)
+        finally:
+            os.close(descriptor)
+        if len(data) != length:
+            raise StoreError(f"payload {name.hex()} is cut short", hint="run: coffre doctor")
+        return data
+
+    def delete(self, name: bytes) -> None:
+        """See PayloadStore."""
+        for path in (self._path(name), self._incoming / name.hex()):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+    def names(self) -> Iterator[bytes]:
+        """See PayloadStore."""
+        for folder in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):
+            for path in sorted(folder.iterdir()):
+                yield bytes.fromhex(folder.name + path.name)
+

@@ -1,0 +1,205 @@
+"""Peers: institutions that an administrator accepted, their statements, heads and health. Spec: spec/directory.md, 5."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from node.errors import NotFoundError
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.directory import pack_chain, unpack_chain
+from node.vault.sealing import RowKeys
+from node.vault.signals import PEERS
+from protocol.codec import encode
+from protocol.details import Details
+from protocol.ids import NodeId
+from protocol.invite import Invite
+from protocol.logleaf import EventKind
+from protocol.statement import StatementChain, node_digits
+
+__all__ = ["Peer", "PeerFork", "PeerHealth", "PeerHead", "PeerRows"]
+
+BACKOFF_START_MS: Final = 15_000
+BACKOFF_CAP_MS: Final = 3_600_000
+BACKOFF_CAP_URGENT_MS: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """One peer. status: accepted or removed. alarm: two heads that cannot both be true, if it ever showed such."""
+
+    node_id: NodeId
+    status: str
+    institution: str
+    domain: str
+    endpoints: tuple[str, ...]
+    chain: StatementChain
+    log_head: bytes | None
+    alarm: bytes | None
+    accepted_at_ms: int
+    failures: int
+    next_attempt_at_ms: int
+    last_contact_at_ms: int
+    last_error: str
+
+    @property
+    def digits(self) -> str:
+        """The 30 digits to compare by telephone."""
+        return node_digits(self.node_id)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHealth:
+    """The outcome of an attempt or a contact. failures 0: reached."""
+
+    node_id: NodeId
+    failures: int
+    next_attempt_at_ms: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHead:
+    """A verified head of a peer's log."""
+
+    node_id: NodeId
+    note: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFork:
+    """Two heads of a peer that cannot both be true."""
+
+    node_id: NodeId
+    first: bytes
+    second: bytes
+    code: str
+
+
+class PeerRows:
+    """The peers table."""
+
+    def __init__(self, keys: RowKeys) -> None:
+        self._keys = keys
+
+    def all(self, connection: sa.Connection) -> list[Peer]:
+        """Every peer, removed ones included, by institution."""
+        return [_peer(row) for row in connection.execute(sa.select(schema.peers).order_by(schema.peers.c.institution))]
+
+    def accepted(self, connection: sa.Connection) -> list[Peer]:
+        """The accepted ones."""
+        return [peer for peer in self.all(connection) if peer.status == "accepted"]
+
+    def find(self, connection: sa.Connection, text: str) -> Peer:
+        """A peer by the beginning of its id, its domain or its institution's name. NotFoundError if not exactly one."""
+        wanted = text.strip().lower()
+        found = [
+            peer
+            for peer in self.all(connection)
+            if peer.node_id.text.startswith(wanted) or wanted in (peer.domain, peer.institution.lower())
+        ]
+        if len(found) != 1:
+            raise NotFoundError(f"{'no peer is' if not found else 'several peers are'} {text!r}", hint="see: coffre peers")
+        return found[0]
+
+    # -- batch handlers
+
+    def accept(self, tx: Transaction, items: Sequence[Invite]) -> Sequence[None]:
+        """Accept what administrators compared; again with a newer invite to renew endpoints and statements."""
+        table = schema.peers
+        for invite in items:
+            node_id = invite.chain.node_id
+            values = {
+                "status": "accepted",
+                "institution": invite.institution,
+                "domain": invite.domain,
+                "endpoints": json.dumps(invite.endpoints),
+                "statements": pack_chain(invite.chain),
+                "accepted_at_ms": tx.now_ms,
+                "failures": 0,
+                "next_attempt_at_ms": 0,
+                "last_error": "",
+            }
+            updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+            if not updated.rowcount:
+                tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
+            tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
+            tx.wake(PEERS)
+        return [None] * len(items)
+
+    def remove(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
+        """Accept no more letters and links of these; what they sent and proved stays."""
+        table = schema.peers
+        for node_id in items:
+            tx.connection.execute(table.update().where(table.c.node_id == node_id).values(status="removed"))
+            tx.log.append(EventKind.PEER_REMOVED, Details(node=self._keys.node_id, peer=node_id))
+            tx.wake(PEERS)
+        return [None] * len(items)
+
+    def set_health(self, tx: Transaction, items: Sequence[PeerHealth]) -> Sequence[None]:
+        """Remember attempts and contacts."""
+        table = schema.peers
+        for item in items:
+            values: dict[str, Any] = {
+                "failures": item.failures,
+                "next_attempt_at_ms": item.next_attempt_at_ms,
+                "last_error": item.error,
+            }
+            if not item.failures:
+                values["last_contact_at_ms"] = tx.now_ms
+            tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(**values))
+        return [None] * len(items)
+
+    def set_chain(self, tx: Transaction, items: Sequence[StatementChain]) -> Sequence[None]:
+        """Store a longer chain of statements."""
+        table = schema.peers
+        for chain in items:
+            tx.connection.execute(
+                table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
+            )
+            tx.wake(PEERS)
+        return [None] * len(items)
+
+    def set_head(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[None]:
+        """Store a verified head of a peer's log."""
+        table = schema.peers
+        for item in items:
+            tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(log_head=item.note))
+        return [None] * len(items)
+
+    def set_fork(self, tx: Transaction, items: Sequence[PeerFork]) -> Sequence[None]:
+        """Keep the proof that a peer showed two histories, once, and put it on record."""
+        table = schema.peers
+        for item in items:
+            kept = tx.connection.execute(
+                table.update()
+                .where(table.c.node_id == item.node_id, table.c.alarm.is_(None))
+                .values(alarm=encode([item.first, item.second]))
+            )
+            if kept.rowcount:
+                details = Details(node=self._keys.node_id, peer=item.node_id, code=item.code)
+                tx.log.append(EventKind.FORK_SEEN, details)
+        return [None] * len(items)
+
+
+def _peer(row: sa.Row[Any]) -> Peer:
+    return Peer(
+        node_id=NodeId(row.node_id),
+        status=row.status,
+        institution=row.institution,
+        domain=row.domain,
+        endpoints=tuple(json.loads(row.endpoints)),
+        chain=unpack_chain(row.statements),
+        log_head=row.log_head,
+        alarm=row.alarm,
+        accepted_at_ms=row.accepted_at_ms,
+        failures=row.failures,
+        next_attempt_at_ms=row.next_attempt_at_ms,
+        last_contact_at_ms=row.last_contact_at_ms,
+        last_error=row.last_error,
+    )

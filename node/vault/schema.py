@@ -1,0 +1,291 @@
+"""The tables, one schema for SQLite and PostgreSQL. Alembic's migrations lead to it; a test compares.
+
+Blinded columns (node/vault/sealing.py) are 16 bytes; `sealed` columns open with the data key only. Times are
+milliseconds UTC. What a table is for stands in its comment; the life of a letter through them in spec/delivery.md.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "alerts",
+    "deliveries",
+    "feed_entries",
+    "feed_operations",
+    "feeds",
+    "letters",
+    "log_epochs",
+    "log_leaves",
+    "log_tiles",
+    "mailbox_ways",
+    "mailboxes",
+    "metadata",
+    "outbox",
+    "payloads",
+    "peer_evidence",
+    "peers",
+    "returns",
+    "seen_deliveries",
+    "seen_envelopes",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id(name: str = "id", **kwargs: object) -> Column[bytes]:
+    return Column(name, LargeBinary(16), nullable=False, **kwargs)  # type: ignore[arg-type]
+
+
+def _time(name: str, **kwargs: object) -> Column[int]:
+    return Column(name, BigInteger, **{"nullable": False, **kwargs})  # type: ignore[arg-type]
+
+
+def _sealed(name: str = "sealed", *, nullable: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary, nullable=nullable)
+
+
+# Own mailboxes. Their addresses and keys stand in the own feed, which is public to the federation.
+mailboxes = Table(
+    "mailboxes",
+    metadata,
+    _id(primary_key=True),
+    Column("address", String(254), nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    _time("created_at_ms"),
+    Column("quota_bytes", BigInteger, nullable=False),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("failed_logins", Integer, nullable=False),
+    _time("locked_until_ms"),
+    _sealed("settings"),
+)
+
+# Ways to open a mailbox's two secrets: one row per password, recovery key, later app password or delegate.
+mailbox_ways = Table(
+    "mailbox_ways",
+    metadata,
+    _id(primary_key=True),
+    Column("mailbox", LargeBinary(16), ForeignKey("mailboxes.id"), nullable=False, index=True),
+    Column("way", String(16), nullable=False),
+    _time("created_at_ms"),
+    _sealed(),
+)
+
+# Letters in own mailboxes: received ones and the sender's copies. mailbox and letter are blinded.
+letters = Table(
+    "letters",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox"),
+    _id("letter"),
+    Column("folder", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    _time("arrived_at_ms"),
+    Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True, index=True),
+    _id("tag", index=True),
+    _sealed(),
+    Index("ix_letters_mailbox_folder_arrived_at_ms", "mailbox", "folder", "arrived_at_ms"),
+    Index("uq_letters_mailbox_folder_letter", "mailbox", "folder", "letter", unique=True),
+)
+
+# Payload ciphertexts: small ones in `data`, others as a file; `bitmap` marks chunks of one that is arriving.
+payloads = Table(
+    "payloads",
+    metadata,
+    _id(primary_key=True),
+    Column("descriptor", LargeBinary(72), nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=True),
+    Column("hashes", LargeBinary, nullable=True),
+    Column("bitmap", LargeBinary, nullable=True),
+    _time("touched_at_ms"),
+)
+
+# Envelopes to forward, one row per destination and sealing.
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(primary_key=True),
+    _id("destination"),
+    _id("envelope", unique=True),
+    _id("tag", index=True),
+    Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True),
+    Column("letter_class", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("crashes", SmallInteger, nullable=False),
+    _time("expires_at_ms"),
+    _time("next_warning_at_ms"),
+    _time("kept_until_ms"),
+    _sealed(),
+    Index("ix_outbox_state_destination_letter_class", "state", "destination", "letter_class", "id"),
+    Index("ix_outbox_state_next_warning_at_ms", "state", "next_warning_at_ms"),
+    Index("ix_outbox_kept_until_ms", "kept_until_ms"),
+)
+
+# One row per recipient of a sent letter: what its sender is shown.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(primary_key=True),
+    Column("outbox", LargeBinary(16), ForeignKey("outbox.id"), nullable=False, index=True),
+    _id("tag", index=True),
+    Column("state", SmallInteger, nullable=False),
+    _time("changed_at_ms"),
+    _sealed(),
+)
+
+# Evidence received from other nodes about letters sent from here; tag is that of the own log.
+peer_evidence = Table(
+    "peer_evidence",
+    metadata,
+    _id(primary_key=True),
+    _id("tag", index=True),
+    Column("delivery", LargeBinary(16), ForeignKey("deliveries.id"), nullable=False, index=True),
+    Column("kind", SmallInteger, nullable=False),
+    _time("time_ms"),
+    _sealed(),
+)
+
+# Evidence to bring back to a sending node after the deposit (opened, unreadable, collected).
+returns = Table(
+    "returns",
+    metadata,
+    _id(primary_key=True),
+    _id("destination", index=True),
+    Column("expires_at_ms", BigInteger, nullable=False),
+    _sealed(),
+)
+
+# Dedup rows: written in the deposit's transaction, they outlive every envelope.
+seen_envelopes = Table(
+    "seen_envelopes",
+    metadata,
+    _id(primary_key=True),
+    Column("kept_until_ms", BigInteger, nullable=False, index=True),
+    _sealed(),
+)
+seen_deliveries = Table(
+    "seen_deliveries",
+    metadata,
+    _id(primary_key=True),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("kept_until_ms", BigInteger, nullable=False, index=True),
+)
+
+# The own log, one row per epoch. The row is the fence: the transaction that locks it gives indexes and signs.
+log_epochs = Table(
+    "log_epochs",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    _time("signed_at_ms"),
+)
+
+# Hash tiles of 256 (tlog-tiles, height 8); the last one of a level is partial and is rewritten.
+log_tiles = Table(
+    "log_tiles",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hashes", LargeBinary, nullable=False),
+)
+
+# Leaves of the own log with their openings and details, sealed; erasing a letter empties `sealed`.
+log_leaves = Table(
+    "log_leaves",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("leaf", LargeBinary(59), nullable=False),
+    _id("tag", index=True),
+    _sealed(nullable=True),
+)
+
+# Institutions that an administrator accepted. Membership is no secret here.
+peers = Table(
+    "peers",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("institution", Text, nullable=False),
+    Column("domain", String(254), nullable=False, index=True),
+    Column("endpoints", Text, nullable=False),
+    Column("statements", LargeBinary, nullable=False),
+    Column("log_head", LargeBinary, nullable=True),
+    Column("alarm", LargeBinary, nullable=True),
+    _time("accepted_at_ms"),
+    Column("failures", Integer, nullable=False),
+    _time("next_attempt_at_ms"),
+    _time("last_contact_at_ms"),
+    Column("last_error", Text, nullable=False),
+)
+
+# Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+feed_operations = Table(
+    "feed_operations",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("operation", LargeBinary, nullable=False),
+)
+feed_entries = Table(
+    "feed_entries",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("subject", LargeBinary(16), primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("address", String(254), nullable=True, index=True),
+    Column("operation", LargeBinary, nullable=False),
+)
+
+# Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(primary_key=True),
+    Column("channel", String(16), nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    _time("next_attempt_at_ms"),
+    _time("expires_at_ms"),
+    _sealed(),
+    Index("ix_alerts_state_next_attempt_at_ms", "state", "next_attempt_at_ms"),
+)

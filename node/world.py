@@ -1,0 +1,55 @@
+"""What a node takes from outside itself: wall clock, randomness, threads. All of it is handed in, so that
+tests and simulations replace it; trio's own clock does the waiting. Streams are in node/post/network.py."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+import trio
+
+__all__ = ["BlockingRunner", "World", "run_in_thread"]
+
+T = TypeVar("T")
+
+# Disk, database and bulk cryptography. More threads than that only fight for two cores and one disk.
+_LIMITER_TOKENS: Final = 16
+_limiter: trio.CapacityLimiter | None = None
+
+
+class BlockingRunner(Protocol):
+    """Runs a function that blocks (disk, database, long cryptography) without stopping the event loop."""
+
+    async def __call__(self, function: Callable[..., T], *args: Any) -> T:
+        """Call `function(*args)` and return what it returns or raise what it raises."""
+        ...
+
+
+async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
+    """The BlockingRunner of a real node: a worker thread; never abandoned, so a commit is always awaited."""
+    global _limiter
+    if _limiter is None:
+        _limiter = trio.CapacityLimiter(_LIMITER_TOKENS)
+    return await trio.to_thread.run_sync(function, *args, limiter=_limiter)
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The outside of one node.
+
+    now_ms: wall clock, milliseconds since 1970-01-01 UTC. random_bytes: cryptographic randomness.
+    jitter: a number from 0 to 1 for spreading retries. run_blocking: see BlockingRunner.
+    """
+
+    now_ms: Callable[[], int] = _wall_clock_ms
+    random_bytes: Callable[[int], bytes] = os.urandom
+    jitter: Callable[[], float] = field(default=random.SystemRandom().random)
+    run_blocking: BlockingRunner = run_in_thread

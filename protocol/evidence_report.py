@@ -1,0 +1,220 @@
+"""What an evidence file proves, item by item, with nothing but the file. Spec: spec/evidence.md, 10."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import Final
+
+from protocol.checkpoint import Checkpoint, CheckpointVerifier, parse_origin, peek_checkpoint
+from protocol.details import Details
+from protocol.entry import InstitutionEntry, MailboxEntry
+from protocol.entry_evidence import EntryEvidence, VerifiedEntry, verify_entry_evidence
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.evidence import Evidence, VerifiedEvidence, verify_evidence, verify_opened_signature
+from protocol.evidence_file import EvidenceFile, NodeStatements
+from protocol.evidence_findings import Defect, Doubt, EntryFinding, EventFinding, NodeFinding, Report
+from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId, PayloadId
+from protocol.logleaf import EventKind
+from protocol.statement import StatementChain
+from protocol.tlogproof import TlogProof
+
+__all__ = ["verify_evidence_file"]
+
+_AT_SENDER: Final = frozenset({EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED})
+_AT_RECIPIENT: Final = frozenset(
+    {
+        EventKind.DEPOSITED,
+        EventKind.WITHDRAWN,
+        EventKind.WITHDRAW_TOO_LATE,
+        EventKind.OPENED,
+        EventKind.COLLECTED,
+        EventKind.UNREADABLE,
+    }
+)
+# A refusal of one mailbox is logged by the destination, one of the whole envelope by the sender that was told of it.
+_ELSEWHERE: Final = frozenset({EventKind.REFUSED, EventKind.RELAYED, EventKind.ALERTED})
+_OF_LETTERS: Final = _AT_SENDER | _AT_RECIPIENT | _ELSEWHERE
+
+
+def verify_evidence_file(file: EvidenceFile, *, expected_nodes: Collection[NodeId] | None = None) -> Report:
+    """Check every item of a parsed file.
+
+    expected_nodes: the nodes that the reader knows to be those of the institutions concerned; another one in the file
+    is a defect. None: any node will do, and each is reported as unconfirmed.
+    Raises nothing for what is in the file: the report says it.
+    """
+    nodes = [_check_node(item, expected_nodes) for item in file.nodes]
+    heads = _Heads(node for node, _ in nodes if node is not None)
+    entries = _check_domains([_check_entry(item, heads) for item in file.entries])
+    known = [item.verified for item in entries if item.verified is not None]
+    events = [_check_event(item, heads, known) for item in file.events]
+    return Report(
+        letter=file.letter,
+        nodes=tuple(finding for _, finding in nodes),
+        events=tuple(_agree(events, file.letter)),
+        entries=entries,
+    )
+
+
+class _Node:
+    """A node whose statements hold: verifies heads under all its keys, and tells those under lost ones."""
+
+    def __init__(self, chain: StatementChain) -> None:
+        self.node_id = chain.node_id
+        self.verifier = CheckpointVerifier(chain.node_id, chain.log_keys())
+        recoveries = [at for at, item in enumerate(chain.statements) if item.statement.bad_from_ms is not None]
+        kept = chain.statements[recoveries[-1] :] if recoveries else chain.statements
+        self._kept = CheckpointVerifier(chain.node_id, [item.statement.log_key for item in kept])
+
+    def doubts(self, raw: bytes) -> tuple[Doubt, ...]:
+        """What to ask about a head that verifies."""
+        try:
+            self._kept.open(raw)
+        except RemoteProtocolError:
+            return (Doubt.LOST_KEY,)
+        return ()
+
+
+class _Heads:
+    """The heads of a file: whose they are, and whether two of them contradict each other."""
+
+    def __init__(self, nodes: Iterable[_Node]) -> None:
+        self._nodes = {node.node_id: node for node in nodes}
+        self._roots: dict[tuple[str, int], bytes] = {}
+
+    def node_of(self, proof: TlogProof) -> _Node:
+        """The node whose head this claims to be. RemoteProtocolError(unknown_key) if the file has no such node."""
+        _, node_id, _ = parse_origin(peek_checkpoint(proof.checkpoint).origin)
+        try:
+            return self._nodes[node_id]
+        except KeyError:
+            raise RemoteProtocolError(Reason.UNKNOWN_KEY, "no valid statements of this node in the file") from None
+
+    def add(self, head: Checkpoint) -> None:
+        """Remember a verified head. RemoteProtocolError(fork) if one of the same size had another root."""
+        if self._roots.setdefault((head.origin, head.size), head.root) != head.root:
+            raise RemoteProtocolError(Reason.FORK, f"two heads of size {head.size} with different roots")
+
+
+def _check_node(item: NodeStatements, expected: Collection[NodeId] | None) -> tuple[_Node | None, NodeFinding]:
+    try:
+        chain = StatementChain.from_raw_list(item.statements)
+        if chain.node_id != item.node:
+            raise RemoteProtocolError(Reason.MISMATCH, "the statements are of another node")
+        if expected is not None and item.node not in expected:
+            raise RemoteProtocolError(Reason.MISMATCH, "not one of the expected nodes")
+    except RemoteProtocolError as error:
+        return None, NodeFinding(item.node, Defect.of(error))
+    return _Node(chain), NodeFinding(item.node, None, () if expected is not None else (Doubt.NODE_UNCONFIRMED,))
+
+
+def _check_entry(item: EntryEvidence, heads: _Heads) -> EntryFinding:
+    try:
+        node = heads.node_of(item.proof)
+        verified = verify_entry_evidence(item, node.verifier)
+        heads.add(verified.checkpoint)
+    except RemoteProtocolError as error:
+        return EntryFinding(None, Defect.of(error))
+    return EntryFinding(verified, None, node.doubts(item.proof.checkpoint))
+
+
+def _check_domains(findings: list[EntryFinding]) -> tuple[EntryFinding, ...]:
+    verified = [item.verified for item in findings if item.verified is not None]
+    claims = {
+        (item.node, domain)
+        for item in verified
+        if isinstance(item.entry, InstitutionEntry)
+        for domain in item.entry.domains
+    }
+    return tuple(
+        replace(item, doubts=(*item.doubts, Doubt.DOMAIN_UNCONFIRMED))
+        if item.verified is not None
+        and isinstance(item.verified.entry, MailboxEntry)
+        and (item.verified.node, item.verified.entry.domain) not in claims
+        else item
+        for item in findings
+    )
+
+
+def _check_event(item: Evidence, heads: _Heads, entries: list[VerifiedEntry]) -> EventFinding:
+    try:
+        node = heads.node_of(item.proof)
+        verified = verify_evidence(item, node.verifier)
+        heads.add(verified.checkpoint)
+        if verified.kind not in _OF_LETTERS:
+            raise RemoteProtocolError(Reason.MISMATCH, f"{verified.kind.word} is no event of a letter")
+        doubts = node.doubts(item.proof.checkpoint)
+        if verified.kind is EventKind.OPENED:
+            doubts += _check_opener(verified, entries)
+    except RemoteProtocolError as error:
+        return EventFinding(None, Defect.of(error))
+    return EventFinding(verified, None, doubts)
+
+
+def _check_opener(verified: VerifiedEvidence, entries: list[VerifiedEntry]) -> tuple[Doubt, ...]:
+    """The signature of who opened: the mailbox itself, or the one that acted for it (a mailbox of the same node)."""
+    details = verified.details
+    opener: MailboxId | None = details.actor or details.mailbox
+    keys = {
+        key
+        for found in entries
+        if isinstance(found.entry, MailboxEntry) and (found.node, found.entry.mailbox) == (details.node, opener)
+        for key in found.entry.signing_keys_at(verified.time_ms)
+    }
+    if not keys:
+        return (Doubt.OPENER_UNKNOWN,)
+    for key in keys:
+        try:
+            verify_opened_signature(verified, key)
+        except RemoteProtocolError:
+            continue
+        return ()
+    raise RemoteProtocolError(Reason.BAD_SIGNATURE, "the opening is signed by no key of the entries enclosed")
+
+
+def _sending_node(verified: VerifiedEvidence) -> NodeId | None:
+    """Which node sent the letter, where the kind of event tells."""
+    if verified.kind in _AT_SENDER:
+        return verified.details.node
+    return verified.details.peer if verified.kind in _AT_RECIPIENT else None
+
+
+def _agree(findings: list[EventFinding], letter: LetterId) -> list[EventFinding]:
+    """The findings, with a defect for each event that speaks of another letter than the file, or of another sending.
+
+    One letter has one id, one sending node and one payload; the first event that names one settles it.
+    """
+    verified = [item.verified for item in findings if item.verified is not None]
+    ours = [item for item in verified if item.details.letter == letter]
+    sender = next((found for item in ours if (found := _sending_node(item)) is not None), None)
+    payload = next((item.details.payload for item in ours if item.details.payload is not None), None)
+    envelopes = {item.details.envelope for item in ours}
+    return [_agree_one(item, letter, sender, payload, envelopes) for item in findings]
+
+
+def _agree_one(
+    finding: EventFinding,
+    letter: LetterId,
+    sender: NodeId | None,
+    payload: PayloadId | None,
+    envelopes: set[EnvelopeId | None],
+) -> EventFinding:
+    verified = finding.verified
+    if verified is None:
+        return finding
+    details: Details = verified.details
+    if verified.kind is EventKind.RELAYED:
+        # A relay sees envelopes, not letters.
+        defect = None if details.envelope in envelopes else "an envelope that no other event names"
+    elif details.letter != letter:
+        defect = "names another letter, or none"
+    elif _sending_node(verified) not in (None, sender):
+        defect = "names another sending node"
+    elif verified.kind is EventKind.REFUSED and sender not in (None, details.node, details.peer):
+        defect = "a refusal between other nodes"
+    elif details.payload not in (None, payload):
+        defect = "names another payload"
+    else:
+        defect = None
+    return finding if defect is None else EventFinding(None, Defect(Reason.MISMATCH, defect))

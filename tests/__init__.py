@@ -1,0 +1,1 @@
+"""What holds, tried from outside each room."""

@@ -1,0 +1,1 @@
+"""Our logs, notes and proofs under the eyes of software that others wrote."""

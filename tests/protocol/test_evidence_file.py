@@ -1,0 +1,120 @@
+"""Evidence files: nothing in them can change unnoticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.crypto import sha256
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.evidence import Evidence
+from protocol.evidence_file import MAX_EVIDENCE_FILE_BYTES, EvidenceFile, parse_evidence_file, write_evidence_file
+from protocol.evidence_report import verify_evidence_file
+from protocol.tlogproof import TlogProof
+from spec.vectors.sample_letter import SampleLetter
+
+LETTER = SampleLetter()
+FILE = LETTER.file()
+RAW = write_evidence_file(FILE)
+CHECKSUM_AT = RAW.rindex(b"sha256 ")
+
+
+def sealed(body: bytes) -> bytes:
+    """The file with this body and a checksum that fits."""
+    return body + f"sha256 {sha256(body).hex()}\n".encode()
+
+
+def test_a_file_reads_back_as_it_was_written() -> None:
+    assert parse_evidence_file(RAW) == FILE
+
+
+def test_any_changed_byte_is_noticed() -> None:
+    for at in range(len(RAW)):
+        changed = RAW[:at] + bytes([RAW[at] ^ 1]) + RAW[at + 1 :]
+        with pytest.raises(RemoteProtocolError):
+            parse_evidence_file(changed)
+
+
+@given(data=st.data())
+def test_any_changed_byte_is_noticed_though_the_checksum_was_made_anew(data: st.DataObject) -> None:
+    at, bit = data.draw(st.integers(0, CHECKSUM_AT - 1)), 1 << data.draw(st.integers(0, 7))
+    body = RAW[:at] + bytes([RAW[at] ^ bit]) + RAW[at + 1 : CHECKSUM_AT]
+    try:
+        file = parse_evidence_file(sealed(body))
+    except RemoteProtocolError:
+        return
+    assert not verify_evidence_file(file).ok
+
+
+@given(data=st.data())
+def test_a_file_that_was_cut_is_refused(data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(RAW) - 1))
+    with pytest.raises(RemoteProtocolError):
+        parse_evidence_file(RAW[:end])
+
+
+@given(data=st.data())
+def test_a_line_more_fewer_or_moved_is_noticed(data: st.DataObject) -> None:
+    lines = RAW[:CHECKSUM_AT].split(b"\n")
+    at, to = (data.draw(st.integers(0, len(lines) - 2)) for _ in range(2))
+    line = lines[at]
+    edited = list(lines)
+    match data.draw(st.sampled_from(["drop", "double", "move"])):
+        case "drop":
+            del edited[at]
+        case "double":
+            edited.insert(to, line)
+        case _:
+            edited.insert(to, edited.pop(at))
+    if edited == lines:
+        return
+    try:
+        file = parse_evidence_file(sealed(b"\n".join(edited)))
+    except RemoteProtocolError:
+        return
+    # Lists may be written in another order: hashes of one proof moved among themselves are found by verifying.
+    assert not verify_evidence_file(file).ok
+
+
+@given(junk=st.binary(max_size=400))
+def test_junk_is_refused(junk: bytes) -> None:
+    for raw in (junk, sealed(junk), sealed(b"coffre-evidence@v1\n" + junk)):
+        with pytest.raises(RemoteProtocolError):
+            parse_evidence_file(raw)
+
+
+def test_what_is_larger_than_any_file_is_not_looked_at() -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_evidence_file(RAW + bytes(MAX_EVIDENCE_FILE_BYTES))
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        replace(FILE, events=()),
+        replace(FILE, nodes=()),
+        replace(FILE, nodes=(FILE.nodes[0], FILE.nodes[0])),
+        replace(FILE, events=(replace(FILE.events[0], details=b""),)),
+        replace(FILE, events=(replace(FILE.events[0], proof=TlogProof(0, (), b"no head\n")),)),
+    ],
+    ids=["no_events", "no_nodes", "node_twice", "no_details", "no_head"],
+)
+def test_a_file_that_nobody_could_read_is_not_written(file: EvidenceFile) -> None:
+    with pytest.raises(LocalProtocolError):
+        write_evidence_file(file)
+
+
+def test_a_letter_to_a_thousand_mailboxes_fits() -> None:
+    # Each mailbox: deposited, opened and its entry, under proofs as long as those of a log with a million leaves.
+    def long(evidence: Evidence) -> Evidence:
+        proof = evidence.proof
+        return replace(evidence, proof=replace(proof, hashes=tuple(bytes([level]) * 32 for level in range(20))))
+
+    events = tuple(long(item) for item in FILE.events[1:]) * 1000
+    entries = tuple(replace(item, proof=long(FILE.events[0]).proof) for item in FILE.entries[1:]) * 1000
+    raw = write_evidence_file(replace(FILE, events=events, entries=entries))
+    assert len(raw) < MAX_EVIDENCE_FILE_BYTES
