@@ -1,0 +1,72 @@
+"""`demo`: three institutions on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.common import run_command, say
+
+__all__ = ["add_to"]
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Play the story, check everything, stop; status 0 if all holds.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to put it (default: a temporary folder, removed at the end).")
+    ] = None,
+) -> None:
+    """Three institutions on loopback exchange real letters with documents; then they stay up to be played with."""
+
+    async def body() -> None:
+        import logging
+
+        import structlog
+        import trio
+
+        from node.demo.scene import PASSWORD, Scene
+
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+        place = folder or Path(tempfile.mkdtemp(prefix="coffre-demo-"))
+        try:
+            scene = Scene(place, say)
+            async with scene.playing():
+                with trio.fail_after(300):
+                    await scene.play()
+                say("every letter was opened byte for byte, every piece of evidence verified")
+                if not once:
+                    await _stay(place, PASSWORD)
+        finally:
+            if folder is None:
+                shutil.rmtree(place, ignore_errors=True)
+
+    run_command(body)
+
+
+async def _stay(place: Path, password: str) -> None:
+    import signal
+
+    import trio
+
+    secret = place / "password"
+    secret.write_text(password + "\n", encoding="ascii")
+    say("")
+    say("The three nodes stay up. In another terminal, for example:")
+    pw = f"--password-file {secret}"
+    say(f"  coffre -C {place}/clinic inbox dr.modele {pw}")
+    say(f"  coffre -C {place}/hospital send --from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai {pw}")
+    say(f"  coffre -C {place}/hospital sent dr.fictive {pw}")
+    say(f"  coffre evidence verify {place}/evidence-*.txt")
+    say("Stop with Ctrl-C; the folder goes then, unless it was named with --folder.")
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            return
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("demo")(demo)

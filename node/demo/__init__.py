@@ -1,0 +1,1 @@
+"""`coffre demo`: three institutions on this machine that exchange real letters."""

@@ -1,0 +1,316 @@
+"""The demo's story: three institutions meet, write, open, answer, withdraw; every claim is checked. Spec: spec/delivery.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import trio
+from protocol.crypto import Secret
+from protocol.entry import Accepts, MailboxEntry, MailboxKind
+from protocol.evidence_file import parse_evidence_file, write_evidence_file
+from protocol.evidence_report import verify_evidence_file
+from protocol.ids import MailboxId
+from protocol.invite import Invite, decode_invite, encode_invite
+from protocol.letter import LetterClass
+
+from node.app import Node, open_node
+from node.demo.documents import write_cda, write_pdf
+from node.demo.mail_sink import MailSink
+from node.errors import CoffreError, StateError
+from node.post.compose import AttachmentSource, Draft
+from node.post.submit import Accepted
+from node.setup import init_node, prepare
+from node.vault import ways
+from node.vault.alert_queue import AlertPreferences
+from node.vault.evidence_export import export_evidence
+from node.vault.mailboxes import OpenMailbox
+from node.vault.states import DeliveryState, LetterFolder
+from node.vault.timeline import Timeline
+
+__all__ = ["Institution", "Scene"]
+
+PASSWORD: Final = "demo-password"  # noqa: S105 - printed for whoever plays with the demo
+_STEP_TIMEOUT_S: Final = 30
+
+_CAST: Final = (
+    ("hospital", "Hôpital des Tilleuls", "tilleuls.example", True, (("dr.fictive", "Dr Aline Fictive"), ("urgences", "Service des urgences"))),
+    ("clinic", "Clinique du Pont", "pont.example", True, (("dr.modele", "Dr Basile Modèle"),)),
+    ("practice", "Cabinet des Lilas", "lilas.example", False, (("dr.exemple", "Dr Clara Exemple"),)),
+)
+
+
+@dataclass(slots=True)
+class Institution:
+    """One institution of the demo, its node opened and running."""
+
+    name: str
+    node: Node
+    folder: Path
+
+
+class Scene:
+    """Plays the story in a folder, telling it line by line."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+        self.folder = folder
+        self._tell = tell
+        self.sink = MailSink()
+        self.institutions: dict[str, Institution] = {}
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """Set up three institutions, run them, and stop them at the end."""
+        async with AsyncExitStack() as stack:
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            smtp_port: int = await nursery.start(self.sink.run)
+            stop = trio.Event()
+            for key, name, domain, listens, people in _CAST:
+                node = await self._make(stack, key, name, domain, listens, people, smtp_port)
+                self.institutions[key] = Institution(name, node, self.folder / key)
+            await self._acquaint()
+            done = []
+            for institution in self.institutions.values():
+                finished = trio.Event()
+                done.append(finished)
+                await nursery.start(partial(_run, institution.node, stop, finished))
+            try:
+                yield
+            finally:
+                stop.set()
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _STEP_TIMEOUT_S):
+                    for finished in done:
+                        await finished.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _make(
+        self,
+        stack: AsyncExitStack,
+        key: str,
+        name: str,
+        domain: str,
+        listens: bool,
+        people: tuple[tuple[str, str], ...],
+        smtp_port: int,
+    ) -> Node:
+        port = await _free_port()
+        new = prepare(
+            path=self.folder / key,
+            institution=name,
+            domain=domain,
+            listen=f"127.0.0.1:{port}" if listens else "",
+            endpoints=(),
+            kind="practice" if key == "practice" else "hospital",
+            town="Toulouse",
+            database="",
+            passphrase=None,
+            passphrase_file=None,
+            recovery_folder=None,
+        )
+        result = await init_node(new)
+        settings = new.path / "coffre.toml"
+        text = settings.read_text("utf-8").replace('host = ""\nport = 587', f'host = "127.0.0.1"\nport = {smtp_port}')
+        text = text.replace('security = "starttls"', 'security = "none"').replace('sender = ""', f'sender = "coffre@{domain}"')
+        settings.write_text(text, encoding="utf-8")
+        node = await stack.enter_async_context(open_node(new.path))
+        where = f"on 127.0.0.1:{port}" if listens else "dials out only"
+        self._tell(f"{name:24} {where:20} fingerprint {result.digits}")
+        for local, person in people:
+            await _add_mailbox(node, f"{local}@{domain}", person)
+        return node
+
+    async def _acquaint(self) -> None:
+        """Every institution accepts every other's invitation, as two administrators would after a telephone call."""
+        nodes = [item.node for item in self.institutions.values()]
+        for node in nodes:
+            for other in nodes:
+                if other is not node:
+                    link = other.settings.link
+                    invite = Invite(
+                        chain=other.keyring.chain,
+                        institution=other.settings.institution,
+                        domain=other.settings.domain,
+                        endpoints=link.endpoints,
+                        made_at_ms=other.world.now_ms(),
+                    )
+                    text = encode_invite(invite, other.keyring.identity)
+                    await node.database.write(node.peers.accept, decode_invite(text))
+
+    # -- the story
+
+    async def play(self) -> None:
+        """Write, open, answer and withdraw letters; StateError if anything is not as it must be."""
+        hospital, clinic, practice = (self.institutions[key].node for key in ("hospital", "clinic", "practice"))
+        await _eventually(self._directories_are_there, "the directories did not arrive")
+        self._tell("directories exchanged")
+        documents = self.folder / "documents"
+        documents.mkdir()
+        cda = write_cda(documents / "compte-rendu.xml", title="Compte rendu", author="Dr Aline Fictive", number=1, paragraphs=1200)
+        pdf = write_pdf(documents / "ordonnance.pdf", title="Ordonnance fictive - Camille EXEMPLE")
+        scan = documents / "imagerie.bin"
+        await trio.Path(scan).write_bytes(hashlib.shake_256(b"demo").digest(5_000_000))
+
+        fictive = await _open(hospital, "dr.fictive@tilleuls.example")
+        modele = await _open(clinic, "dr.modele@pont.example")
+        exemple = await _open(practice, "dr.exemple@lilas.example")
+        first = await self._send(
+            hospital, fictive, ("dr.modele@pont.example", "dr.exemple@lilas.example"), "Sortie de Mme Camille EXEMPLE", (cda, pdf, scan),
+            cc=("urgences@tilleuls.example",),
+        )  # fmt: skip
+        await self._opened(clinic, modele, first, (cda, pdf, scan))
+        await self._opened(practice, exemple, first, (cda, pdf, scan))
+        urgences = await _open(hospital, "urgences@tilleuls.example")
+        await self._opened(hospital, urgences, first, (cda, pdf, scan))
+        second = await self._send(practice, exemple, ("dr.fictive@tilleuls.example",), "Re: Sortie de Mme Camille EXEMPLE", (pdf,), LetterClass.URGENT)
+        await self._opened(hospital, fictive, second, (pdf,))
+        third = await self._send(clinic, modele, ("dr.fictive@tilleuls.example",), "Envoyé par erreur", ())
+        await self._reach(clinic, modele, third, DeliveryState.DEPOSITED)
+        await clinic.withdrawals.request(await clinic.reading.find(modele, LetterFolder.SENT, third.row.hex()))
+        await self._reach(clinic, modele, third, DeliveryState.WITHDRAWN)
+        await self._reach(hospital, fictive, first, DeliveryState.OPENED)
+        await self._reach(practice, exemple, second, DeliveryState.OPENED)
+        for node, letter in ((hospital, first), (practice, second), (clinic, third)):
+            await self._prove(node, letter)
+        await _eventually(lambda: _true(len(self.sink.mails) >= 5), "alerts did not arrive")
+        self._tell(f"{len(self.sink.mails)} alerts by e-mail, none with content: « {self.sink.mails[0][1]} »")
+
+    async def _directories_are_there(self) -> bool:
+        for institution in self.institutions.values():
+            for _, _, domain, _, people in _CAST:
+                for local, _ in people:
+                    try:
+                        await institution.node.database.read(institution.node.directory.find, f"{local}@{domain}")
+                    except CoffreError:
+                        return False
+        return True
+
+    async def _send(
+        self,
+        node: Node,
+        sender: OpenMailbox,
+        to: tuple[str, ...],
+        subject: str,
+        files: tuple[Path, ...],
+        letter_class: LetterClass = LetterClass.NORMAL,
+        cc: tuple[str, ...] = (),
+    ) -> Accepted:
+        types = {".xml": "application/xml", ".pdf": "application/pdf"}
+        attachments = tuple(
+            AttachmentSource(
+                name=path.name,
+                media_type=types.get(path.suffix, "application/octet-stream"),
+                size=path.stat().st_size,
+                path=path,
+            )
+            for path in files
+        )
+        text = "Bonjour,\n\nVoici les documents. Toutes les personnes sont fictives.\n"
+        draft = Draft(
+            sender=sender,
+            to=to,
+            cc=cc,
+            subject=subject,
+            text=text,
+            attachments=attachments,
+            letter_class=letter_class,
+        )
+        accepted = await node.submitter.submit(draft)
+        self._tell(f"{sender.address} wrote « {subject} » to {', '.join(to + cc)}")
+        return accepted
+
+    async def _opened(self, node: Node, reader: OpenMailbox, letter: Accepted, files: tuple[Path, ...]) -> None:
+        """Wait for the letter, open it, and compare every file byte for byte."""
+
+        async def here() -> bool:
+            page = await node.reading.page(reader, LetterFolder.INBOX)
+            return any(item.letter is not None and item.letter.letter_id == letter.letter_id for item in page)
+
+        await _eventually(here, f"the letter did not reach {reader.address}")
+        page = await node.reading.page(reader, LetterFolder.INBOX)
+        summary = next(item for item in page if item.letter and item.letter.letter_id == letter.letter_id)
+        handed_out = await node.reading.open(reader, summary.stored)
+        target = self.folder / "opened" / reader.address / letter.letter_id.text[:8]
+        target.mkdir(parents=True)
+        for index, path in enumerate(files):
+            saved = await node.world.run_blocking(handed_out.content.save_attachment, index, target, lambda _done: None)
+            if saved.read_bytes() != path.read_bytes():
+                raise StateError(f"{saved} is not the file that was sent")
+        self._tell(f"{reader.address} opened it: {len(files)} files, byte for byte")
+
+    async def _timeline(self, node: Node, sender: OpenMailbox, letter: Accepted) -> Timeline:
+        stored = await node.reading.find(sender, LetterFolder.SENT, letter.row.hex())
+        return await node.timelines.timeline(stored)
+
+    async def _reach(self, node: Node, sender: OpenMailbox, letter: Accepted, state: DeliveryState) -> None:
+        async def reached() -> bool:
+            timeline = await self._timeline(node, sender, letter)
+            return all(line.state is state for line in timeline.recipients)
+
+        await _eventually(reached, f"not every recipient came to {state.word}")
+        timeline = await self._timeline(node, sender, letter)
+        for line in timeline.recipients:
+            self._tell(f"    {line.address:28} {line.institution:22} {line.state.word}")
+
+    async def _prove(self, node: Node, letter: Accepted) -> None:
+        made = await export_evidence(node.database, node.keys, node.directory, node.outbox, letter.row.hex())
+        data = write_evidence_file(made)
+        path = self.folder / f"evidence-{letter.letter_id.text[:8]}.txt"
+        await trio.Path(path).write_bytes(data)
+        nodes = [item.node.node_id for item in self.institutions.values()]
+        report = verify_evidence_file(parse_evidence_file(data), expected_nodes=nodes)
+        if not report.ok:
+            raise StateError(f"{path} does not verify")
+        self._tell(f"evidence: {len(report.events)} signed events verify from {path.name} alone ({len(data)} bytes)")
+
+
+async def _run(
+    node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]
+) -> None:
+    await node.run(stop=stop, task_status=task_status)
+    finished.set()
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+async def _eventually(condition: Callable[[], object], problem: str) -> None:
+    """Look until the condition holds. The demo watches real nodes from outside, so it has to look."""
+    with trio.move_on_after(_STEP_TIMEOUT_S):
+        while not await condition():  # type: ignore[misc]
+            await trio.sleep(0.05)
+        return
+    raise StateError(problem)
+
+
+async def _free_port() -> int:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port: int = listeners[0].socket.getsockname()[1]
+    for listener in listeners:
+        await listener.aclose()
+    return port
+
+
+async def _add_mailbox(node: Node, address: str, person: str) -> None:
+    secrets = ways.make_secrets(node.world.random_bytes)
+    profile = MailboxEntry(
+        mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
+        kind=MailboxKind.SERVICE if person.startswith("Service") else MailboxKind.PERSON,
+        address=address,
+        name=person,
+        signing_key=secrets.sign.verify_key,
+        seal_key=secrets.read.seal_key,
+        accepts=Accepts(2 * 1024**3),
+        town="Toulouse",
+    )
+    made = await node.mailboxes.create(profile, secrets, Secret(PASSWORD.encode()), quota_bytes=10**9)
+    await node.database.write(node.alerts.set_preferences, (made.id, AlertPreferences(email=f"alerts+{address}")))
+
+
+async def _open(node: Node, address: str) -> OpenMailbox:
+    return await node.mailboxes.open(address, Secret(PASSWORD.encode()))
