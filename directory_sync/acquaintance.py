@@ -26,7 +26,8 @@ class KnownNode:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What an administrator decides on. digits: to compare by telephone. refusal: why it cannot be accepted, or empty.
-    warnings: what to ask about before accepting. is_renewal: the node is known already."""
+    warnings: what to ask about before accepting. is_renewal: the node is known already.
+    """
 
     node_id: NodeId
     digits: str

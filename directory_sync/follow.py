@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import anyio
+
 from protocol.checkpoint import Checkpoint, CheckpointVerifier, feed_origin
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed import FeedState, Operation, decode_operation

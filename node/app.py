@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -101,12 +101,8 @@ class Node:
         self.alerts = AlertQueue(self.keys)
         self.disk = DiskWatch(folder.path, limits)
         self.mailboxes = Mailboxes(self.database, self.keys, self.directory, keyring.recovery_seal_key, world)
-        self.reading = Reading(
-            database=self.database, keys=self.keys, directory=self.directory, payloads=self.payloads
-        )
-        self.timelines = Timelines(
-            database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox
-        )
+        self.reading = Reading(database=self.database, keys=self.keys, directory=self.directory, payloads=self.payloads)
+        self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         composer = Composer(
             node_id=self.node_id,
             identity=keyring.identity,
@@ -214,9 +210,7 @@ class Node:
                 writer=writer,
                 verifiers=verifiers,
             ),
-            server=Server(
-                database=self.database, directory=self.directory, outbox=self.outbox, payloads=self.payloads
-            ),
+            server=Server(database=self.database, directory=self.directory, outbox=self.outbox, payloads=self.payloads),
             withdrawals=self.withdrawals,
             network=network,
             in_flight=in_flight,
@@ -262,7 +256,7 @@ class Node:
             await self.write_head_file()
             in_flight.close()
 
-    def _log_event(self, tx: Transaction, items: list[EventKind]) -> list[None]:
+    def _log_event(self, tx: Transaction, items: Sequence[EventKind]) -> Sequence[None]:
         for kind in items:
             tx.log.append(kind, Details(node=self.node_id))
         return [None] * len(items)

@@ -85,7 +85,11 @@ class Settings(BaseSettings):
     """All settings of a node. Unknown keys are refused."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="COFFRE_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        extra="forbid",
+        frozen=True,
+        env_prefix="COFFRE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     institution: str
@@ -111,7 +115,7 @@ class Settings(BaseSettings):
 
 
 def split_endpoint(text: str) -> tuple[str, int]:
-    """ "host:port" or "[v6]:port" as (host, port). ValueError in one line otherwise."""
+    """host:port or [v6]:port as (host, port). ValueError in one line otherwise."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{text!r} is not HOST:PORT")

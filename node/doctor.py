@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from protocol.checkpoint import CheckpointVerifier
-from protocol.errors import RemoteProtocolError
-from protocol.merkle import CompactRange
 
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
 from node.vault.states import OutboxState, PayloadState
+from protocol.checkpoint import CheckpointVerifier
+from protocol.errors import RemoteProtocolError
+from protocol.merkle import CompactRange
 
 if TYPE_CHECKING:
     from node.app import Node
@@ -77,7 +77,10 @@ async def _disk(node: Node) -> Check:
         name="disk",
         ok=percent < limits.disk_all_percent,
         warning=warning and percent < limits.disk_all_percent,
-        message=f"{percent:.0f} % used; bulk letters wait from {limits.disk_bulk_percent} %, all from {limits.disk_all_percent} %",
+        message=(
+            f"{percent:.0f} % used; bulk letters wait from {limits.disk_bulk_percent} %,"
+            f" all from {limits.disk_all_percent} %"
+        ),
     )
 
 

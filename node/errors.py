@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "ConfigError",
     "CoffreError",
+    "ConfigError",
     "FolderError",
     "LimitError",
     "LockedError",

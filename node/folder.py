@@ -128,7 +128,8 @@ class Folder:
             except BlockingIOError:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 raise FolderError(
-                    f"a node already runs on {self.path} (process {holder})", hint="stop it first, or use another folder"
+                    f"a node already runs on {self.path} (process {holder})",
+                    hint="stop it first, or use another folder",
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

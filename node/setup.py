@@ -39,7 +39,8 @@ _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNode:
     """What `init` is told. listen: HOST:PORT or empty; endpoints: what peers dial, by default `listen`;
-    recovery_folder: where the two recovery files go, outside the node's folder."""
+    recovery_folder: where the two recovery files go, outside the node's folder.
+    """
 
     path: Path
     institution: str

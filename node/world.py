@@ -1,5 +1,6 @@
 """What a node takes from outside itself: wall clock, randomness, threads. All of it is handed in, so that
-tests and simulations replace it; trio's own clock does the waiting. Streams are in node/post/network.py."""
+tests and simulations replace it; trio's own clock does the waiting. Streams are in node/post/network.py.
+"""
 
 from __future__ import annotations
 

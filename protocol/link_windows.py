@@ -25,35 +25,29 @@ class Window:
     The parts are for the side that asks; the other one enforces the limit alone.
     """
 
-    __slots__ = ("_used", "limit", "total", "unit")
+    __slots__ = ("_kept", "_used", "limit", "total")
 
     def __init__(self, limit: int, unit: int) -> None:
         self.limit = limit
-        self.unit = unit
         self.total = 0
         self._used = dict.fromkeys(LetterClass, 0)
+        self._kept = {
+            LetterClass.URGENT: max(-(-limit // _URGENT_DIVISOR), unit),
+            LetterClass.BULK: max(-(-limit // _BULK_DIVISOR), unit),
+        }
 
     def has_room(self, letter_class: LetterClass, amount: int) -> bool:
         """Whether this much more may be asked for now.
 
-        With nothing under way anything has room, so no window, however small, can stop a link. Beyond that, urgent and
-        normal mail cannot fill the part of bulk, nor normal and bulk that of urgent mail.
+        It must leave what the other classes have kept and not used. With nothing under way anything has room, so no
+        window, however small, can stop a link.
         """
         if self.total == 0:
             return True
-        if self.total + amount > self.limit:
-            return False
-        return all(
-            letter_class is owner or self._leaves(self._kept(divisor), self.total - self._used[owner], amount)
-            for owner, divisor in ((LetterClass.URGENT, _URGENT_DIVISOR), (LetterClass.BULK, _BULK_DIVISOR))
+        unused = sum(
+            max(kept - self._used[owner], 0) for owner, kept in self._kept.items() if owner is not letter_class
         )
-
-    def _kept(self, divisor: int) -> int:
-        return max(-(-self.limit // divisor), self.unit)
-
-    def _leaves(self, kept: int, others: int, amount: int) -> bool:
-        # A window smaller than its parts would stop everything: what is first under way may always use them.
-        return others == 0 or others + amount <= self.limit - kept
+        return self.total + amount <= self.limit - unused
 
     @property
     def is_full(self) -> bool:

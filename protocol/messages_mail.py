@@ -34,6 +34,7 @@ __all__ = [
     "split_results",
 ]
 
+_CLASSES: Final = tuple(item.value for item in LetterClass)
 RESULT_STATUSES: Final = ("deposited", "refused", "deferred", "withdrawn", "too_late", "unknown")
 # Field names, lengths and the values of fixed size in an offer, a result, and a mailbox's part of it: at most.
 _OFFER_ROOM: Final = 64
@@ -74,7 +75,7 @@ class Offer(MapMessage):
     def read(cls, fields: FieldReader) -> Self:
         """See MapMessage."""
         return cls(
-            LetterClass(fields.choice("class", tuple(LetterClass))),
+            LetterClass(fields.choice("class", _CLASSES)),
             fields.binary("env", low=1, high=MAX_ENVELOPE_BYTES),
             fields.binary("inline", low=TAG_BYTES + 1, high=MAX_BODY_BYTES) if "inline" in fields else None,
         )

@@ -62,9 +62,7 @@ class EmailChannel:
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
         if settings.security == "tls":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                settings.host, settings.port, timeout=_TIMEOUT_S, context=self._tls()
-            )
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_TIMEOUT_S, context=self._tls())
         else:
             smtp = smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT_S)
         smtp.ehlo()
@@ -139,9 +137,7 @@ class WebhookChannel:
         try:
             secret = Path(self._secret_file).read_bytes().strip()
             call = compose_webhook(alert, secret=secret, now_ms=now_ms)
-            self._request = self._client.build_request(
-                "POST", alert.target, content=call.body, headers=call.headers
-            )
+            self._request = self._client.build_request("POST", alert.target, content=call.body, headers=call.headers)
         except (OSError, httpx2.InvalidURL, ValueError) as error:
             raise ChannelError(f"webhook: {type(error).__name__}", permanent=not isinstance(error, OSError)) from error
 

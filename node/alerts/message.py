@@ -1,4 +1,7 @@
-"""What an alert says: which mailbox, what sort of event, where to log in. Nothing of a letter. Spec: spec/delivery.md, 10."""
+"""What an alert says: which mailbox, what sort of event, where to log in. Nothing of a letter.
+
+Spec: spec/delivery.md, 10.
+"""
 
 from __future__ import annotations
 

@@ -84,6 +84,10 @@ class AlertSender:
         if error.permanent or (again_at_ms or 0) > alert.expires_at_ms:
             again_at_ms = None
         _logger.warning(
-            "alert not sent", channel=alert.channel, reason=str(error), attempts=alert.attempts + 1, final=not again_at_ms
+            "alert not sent",
+            channel=alert.channel,
+            reason=str(error),
+            attempts=alert.attempts + 1,
+            final=not again_at_ms,
         )
         await self._database.write(self._queue.mark_failed, (alert, again_at_ms))

@@ -23,7 +23,7 @@ def _split(tile: bytes) -> list[bytes]:
 
 
 def extend_tiles(connection: sa.Connection, epoch: int, start: int, hashes: Sequence[bytes]) -> None:
-    """Append leaf hashes from index `start` on: fill tiles of level 0, and put the root of each full tile one level up."""
+    """Append leaf hashes from index `start` on: fill tiles, and put the root of each full one a level up."""
     table = schema.log_tiles
     level, position = 0, start
     rising = list(hashes)
@@ -57,14 +57,20 @@ class TileReader:
         self._nodes: dict[tuple[int, int], bytes] = {}
 
     @classmethod
-    def load(cls, connection: sa.Connection, epoch: int, size: int, *, first: int, last: int | None = None) -> TileReader:
+    def load(
+        cls, connection: sa.Connection, epoch: int, size: int, *, first: int, last: int | None = None
+    ) -> TileReader:
         """Read the tiles that proofs for leaves `first` to `last` (default: to the end) at this size need."""
         table = schema.log_tiles
         last = size - 1 if last is None else last
         wanted: list[sa.ColumnElement[bool]] = []
         level, count = 0, size
         while count > 0:
-            low, high, end = first >> (_HEIGHT * (level + 1)), last >> (_HEIGHT * (level + 1)), (count - 1) // TILE_WIDTH
+            low, high, end = (
+                first >> (_HEIGHT * (level + 1)),
+                last >> (_HEIGHT * (level + 1)),
+                (count - 1) // TILE_WIDTH,
+            )
             wanted.append(
                 sa.and_(
                     table.c.level == level,
@@ -88,10 +94,7 @@ class TileReader:
             hashes = self._tiles[tile_level, tile]
         except KeyError:
             raise StoreError(f"log tile {tile_level}/{tile} is missing", hint="run: coffre doctor") from None
-        if rest == 0:
-            found = hashes[offset]
-        else:
-            found = root_of(hashes[offset : offset + (1 << rest)])
+        found = hashes[offset] if rest == 0 else root_of(hashes[offset : offset + (1 << rest)])
         self._nodes[level, index] = found
         return found
 

@@ -15,9 +15,12 @@ __all__ = ["add_to"]
 
 
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Play the story, check everything, stop; status 0 if all holds.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Play the story, check everything, stop; status 0 if all holds.")
+    ] = False,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where to put it (default: a temporary folder, removed at the end).")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to put it (default: a temporary folder, removed at the end)."),
     ] = None,
 ) -> None:
     """Three institutions on loopback exchange real letters with documents; then they stay up to be played with."""
@@ -58,7 +61,8 @@ async def _stay(place: Path, password: str) -> None:
     say("The three nodes stay up. In another terminal, for example:")
     pw = f"--password-file {secret}"
     say(f"  coffre -C {place}/clinic inbox dr.modele {pw}")
-    say(f"  coffre -C {place}/hospital send --from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai {pw}")
+    letter = "--from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai"
+    say(f"  coffre -C {place}/hospital send {letter} {pw}")
     say(f"  coffre -C {place}/hospital sent dr.fictive {pw}")
     say(f"  coffre evidence verify {place}/evidence-*.txt")
     say("Stop with Ctrl-C; the folder goes then, unless it was named with --folder.")

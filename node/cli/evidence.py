@@ -13,7 +13,9 @@ from node.errors import ConfigError
 __all__ = ["add_to"]
 
 outbox_app = typer.Typer(help="Letters that wait to be forwarded.", invoke_without_command=True, rich_markup_mode=None)
-evidence_app = typer.Typer(help="Signed evidence of what happened to a letter.", no_args_is_help=True, rich_markup_mode=None)
+evidence_app = typer.Typer(
+    help="Signed evidence of what happened to a letter.", no_args_is_help=True, rich_markup_mode=None
+)
 _MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -216,7 +218,8 @@ def _shown(report: Any) -> dict[str, Any]:
         for item in report.nodes
     ]
     entries = [
-        {"recipient": "" if item.verified is None else str(getattr(item.verified.entry, "address", ""))} | _problem(item)
+        {"recipient": "" if item.verified is None else str(getattr(item.verified.entry, "address", ""))}
+        | _problem(item)
         for item in report.entries
     ]
     return {"id": report.letter.text, "ok": report.ok, "nodes": nodes, "events": events, "entries": entries}
@@ -225,22 +228,27 @@ def _shown(report: Any) -> dict[str, Any]:
 def _print(shown: dict[str, Any]) -> None:
     say(f"letter {shown['id']}")
     rows = [
-        (item["institution"] or item["id"][:16], item["fingerprint"], item["problem"] or ", ".join(item["doubts"]) or "ok")
+        (
+            item["institution"] or item["id"][:16],
+            item["fingerprint"],
+            item["problem"] or ", ".join(item["doubts"]) or "ok",
+        )
         for item in shown["nodes"]
     ]
     table(("signed by", "fingerprint", "check"), rows, empty="no nodes")
-    rows = [
+    events = [
         (
             "ok" if item["ok"] else "WRONG",
             moment(item["time_ms"]),
             item["kind"],
             item["node"],
-            item["recipient"] + (f" ({item.get('role') or item.get('code')})" if item.get("role") or item.get("code") else ""),
+            item["recipient"]
+            + (f" ({item.get('role') or item.get('code')})" if item.get("role") or item.get("code") else ""),
             item["problem"] or ", ".join(item["doubts"]),
         )
         for item in shown["events"]
     ]
-    table(("", "time", "event", "in the log of", "recipient", "note"), rows, empty="no events")
+    table(("", "time", "event", "in the log of", "recipient", "note"), events, empty="no events")
     say("everything in this file verifies" if shown["ok"] else "SOMETHING IN THIS FILE DOES NOT VERIFY")
     if any("node_unconfirmed" in item["doubts"] for item in shown["nodes"]):
         say("Compare each fingerprint with what that institution itself says (or give them with --node).")

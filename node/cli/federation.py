@@ -122,7 +122,9 @@ async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool
 
 def accept(
     context: typer.Context,
-    invitation: Annotated[str, typer.Argument(metavar="INVITE", help="A file, the text itself, or - for standard input.")],
+    invitation: Annotated[
+        str, typer.Argument(metavar="INVITE", help="A file, the text itself, or - for standard input.")
+    ],
     fingerprint: Annotated[
         str | None, typer.Option(metavar="DIGITS", help="The 30 digits that the other administrator read out.")
     ] = None,

@@ -39,9 +39,13 @@ _To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="A recip
 _Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="A recipient of a copy.")]
 _Text = Annotated[str | None, typer.Option(help="The text.")]
 _TextFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the text (UTF-8).")]
-_Attach = Annotated[list[Path] | None, typer.Option("--attach", metavar="FILE", help="A file to attach; again for more.")]
+_Attach = Annotated[
+    list[Path] | None, typer.Option("--attach", metavar="FILE", help="A file to attach; again for more.")
+]
 _Class = Annotated[str, typer.Option("--class", metavar="CLASS", help="urgent, normal or bulk.")]
-_Deadline = Annotated[float | None, typer.Option("--deadline-hours", help="Give up after this long (default by class).")]
+_Deadline = Annotated[
+    float | None, typer.Option("--deadline-hours", help="Give up after this long (default by class).")
+]
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -352,15 +356,26 @@ def _timeline_fields(timeline: Timeline) -> dict[str, Any]:
 def _print_timeline(subject: str, timeline: Timeline) -> None:
     say(subject)
     rows = [
-        (line.address, line.institution, line.state.word + (f" ({line.code})" if line.code else ""), moment(line.changed_at_ms))
+        (
+            line.address,
+            line.institution,
+            line.state.word + (f" ({line.code})" if line.code else ""),
+            moment(line.changed_at_ms),
+        )
         for line in timeline.recipients
     ]
     table(("recipient", "institution", "state", "since"), rows, empty="no recipients")
-    rows = [
-        (moment(event.time_ms), event.kind.word, event.address, event.code or event.role, "here" if event.own else "there")
+    history = [
+        (
+            moment(event.time_ms),
+            event.kind.word,
+            event.address,
+            event.code or event.role,
+            "here" if event.own else "there",
+        )
         for event in timeline.events
     ]
-    table(("time", "event", "recipient", "", "signed"), rows, empty="nothing yet")
+    table(("time", "event", "recipient", "", "signed"), history, empty="nothing yet")
 
 
 def sent(

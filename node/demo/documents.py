@@ -32,7 +32,9 @@ _SECTION = """
 def write_cda(path: Path, *, title: str, author: str, number: int, paragraphs: int) -> Path:
     """Write a CDA-like document of about `paragraphs` × 100 bytes."""
     sections = "".join(
-        _SECTION.format(title=f"Section {at + 1}", text=escape(f"Observation fictive n° {at + 1} de la patiente exemple."))
+        _SECTION.format(
+            title=f"Section {at + 1}", text=escape(f"Observation fictive n° {at + 1} de la patiente exemple.")
+        )
         for at in range(paragraphs)
     )
     text = _CDA.format(number=number, title=escape(title), author=escape(author), sections=sections)

@@ -1,4 +1,7 @@
-"""The demo's story: three institutions meet, write, open, answer, withdraw; every claim is checked. Spec: spec/delivery.md."""
+"""The demo's story: three institutions meet, write, open, answer, withdraw; every claim is checked.
+
+Spec: spec/delivery.md.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,6 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from protocol.crypto import Secret
-from protocol.entry import Accepts, MailboxEntry, MailboxKind
-from protocol.evidence_file import parse_evidence_file, write_evidence_file
-from protocol.evidence_report import verify_evidence_file
-from protocol.ids import MailboxId
-from protocol.invite import Invite, decode_invite, encode_invite
-from protocol.letter import LetterClass
 
 from node.app import Node, open_node
 from node.demo.documents import write_cda, write_pdf
@@ -32,14 +28,27 @@ from node.vault.evidence_export import export_evidence
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
+from protocol.crypto import Secret
+from protocol.entry import Accepts, MailboxEntry, MailboxKind
+from protocol.evidence_file import parse_evidence_file, write_evidence_file
+from protocol.evidence_report import verify_evidence_file
+from protocol.ids import MailboxId
+from protocol.invite import Invite, decode_invite, encode_invite
+from protocol.letter import LetterClass
 
 __all__ = ["Institution", "Scene"]
 
-PASSWORD: Final = "demo-password"  # noqa: S105 - printed for whoever plays with the demo
+PASSWORD: Final = "demo-password"
 _STEP_TIMEOUT_S: Final = 30
 
 _CAST: Final = (
-    ("hospital", "Hôpital des Tilleuls", "tilleuls.example", True, (("dr.fictive", "Dr Aline Fictive"), ("urgences", "Service des urgences"))),
+    (
+        "hospital",
+        "Hôpital des Tilleuls",
+        "tilleuls.example",
+        True,
+        (("dr.fictive", "Dr Aline Fictive"), ("urgences", "Service des urgences")),
+    ),
     ("clinic", "Clinique du Pont", "pont.example", True, (("dr.modele", "Dr Basile Modèle"),)),
     ("practice", "Cabinet des Lilas", "lilas.example", False, (("dr.exemple", "Dr Clara Exemple"),)),
 )
@@ -115,7 +124,9 @@ class Scene:
         result = await init_node(new)
         settings = new.path / "coffre.toml"
         text = settings.read_text("utf-8").replace('host = ""\nport = 587', f'host = "127.0.0.1"\nport = {smtp_port}')
-        text = text.replace('security = "starttls"', 'security = "none"').replace('sender = ""', f'sender = "coffre@{domain}"')
+        text = text.replace('security = "starttls"', 'security = "none"').replace(
+            'sender = ""', f'sender = "coffre@{domain}"'
+        )
         settings.write_text(text, encoding="utf-8")
         node = await stack.enter_async_context(open_node(new.path))
         where = f"on 127.0.0.1:{port}" if listens else "dials out only"
@@ -150,7 +161,9 @@ class Scene:
         self._tell("directories exchanged")
         documents = self.folder / "documents"
         documents.mkdir()
-        cda = write_cda(documents / "compte-rendu.xml", title="Compte rendu", author="Dr Aline Fictive", number=1, paragraphs=1200)
+        cda = write_cda(
+            documents / "compte-rendu.xml", title="Compte rendu", author="Dr Aline Fictive", number=1, paragraphs=1200
+        )
         pdf = write_pdf(documents / "ordonnance.pdf", title="Ordonnance fictive - Camille EXEMPLE")
         scan = documents / "imagerie.bin"
         await trio.Path(scan).write_bytes(hashlib.shake_256(b"demo").digest(5_000_000))
@@ -158,15 +171,22 @@ class Scene:
         fictive = await _open(hospital, "dr.fictive@tilleuls.example")
         modele = await _open(clinic, "dr.modele@pont.example")
         exemple = await _open(practice, "dr.exemple@lilas.example")
-        first = await self._send(
-            hospital, fictive, ("dr.modele@pont.example", "dr.exemple@lilas.example"), "Sortie de Mme Camille EXEMPLE", (cda, pdf, scan),
-            cc=("urgences@tilleuls.example",),
-        )  # fmt: skip
+        subject = "Sortie de Mme Camille EXEMPLE"
+        to = ("dr.modele@pont.example", "dr.exemple@lilas.example")
+        files, cc = (cda, pdf, scan), ("urgences@tilleuls.example",)
+        first = await self._send(hospital, fictive, to, subject, files, cc=cc)
         await self._opened(clinic, modele, first, (cda, pdf, scan))
         await self._opened(practice, exemple, first, (cda, pdf, scan))
         urgences = await _open(hospital, "urgences@tilleuls.example")
         await self._opened(hospital, urgences, first, (cda, pdf, scan))
-        second = await self._send(practice, exemple, ("dr.fictive@tilleuls.example",), "Re: Sortie de Mme Camille EXEMPLE", (pdf,), LetterClass.URGENT)
+        second = await self._send(
+            practice,
+            exemple,
+            ("dr.fictive@tilleuls.example",),
+            "Re: Sortie de Mme Camille EXEMPLE",
+            (pdf,),
+            LetterClass.URGENT,
+        )
         await self._opened(hospital, fictive, second, (pdf,))
         third = await self._send(clinic, modele, ("dr.fictive@tilleuls.example",), "Envoyé par erreur", ())
         await self._reach(clinic, modele, third, DeliveryState.DEPOSITED)
@@ -268,9 +288,7 @@ class Scene:
         self._tell(f"evidence: {len(report.events)} signed events verify from {path.name} alone ({len(data)} bytes)")
 
 
-async def _run(
-    node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]
-) -> None:
+async def _run(node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]) -> None:
     await node.run(stop=stop, task_status=task_status)
     finished.set()
 

@@ -193,9 +193,7 @@ class Depositor:
         seen = self._dedup.find(tx.connection, [key for of_item in keys for key in of_item.values()])
         room = _Room(tx.connection, {mailbox for item in items for mailbox in item.accepted})
         batch = _Batch(seen=seen, room=room)
-        results: list[AfterCommit | Exception] = [
-            self._one(tx, item, keys[at], batch) for at, item in enumerate(items)
-        ]
+        results: list[AfterCommit | Exception] = [self._one(tx, item, keys[at], batch) for at, item in enumerate(items)]
         if batch.letters:
             tx.connection.execute(schema.letters.insert(), batch.letters)
         room.write()

@@ -182,7 +182,7 @@ class Forwarder:
                 self._after[item.letter_class] = max(self._after.get(item.letter_class, b""), item.row)
                 if item.row in self._busy:
                     continue
-                await self._link.wait_window(lambda machine, item=item: machine.can_offer(item.letter_class))  # type: ignore[misc]
+                await self._link.wait_offer(item.letter_class)
                 if item.letter_class is not LetterClass.URGENT and ticket.is_set():
                     break  # something new: it may be urgent
                 self._busy.add(item.row)

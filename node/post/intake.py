@@ -1,4 +1,7 @@
-"""Offers coming in: gathered into batches, checked in a thread, deposited in one transaction, answered. Spec: spec/delivery.md, 4."""
+"""Offers coming in: gathered into batches, checked in a thread, deposited in one transaction, answered.
+
+Spec: spec/delivery.md, 4.
+"""
 
 from __future__ import annotations
 
@@ -60,9 +63,7 @@ def result_frames(envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome]) -
 class Intake:
     """Takes offers from all links of the node."""
 
-    def __init__(
-        self, *, database: Database, checker: Checker, depositor: Depositor, puller: PayloadPuller
-    ) -> None:
+    def __init__(self, *, database: Database, checker: Checker, depositor: Depositor, puller: PayloadPuller) -> None:
         self._database = database
         self._checker = checker
         self._depositor = depositor
@@ -78,10 +79,9 @@ class Intake:
 
     async def run(self) -> None:
         """Handle offers until cancelled."""
-        async with trio.open_nursery() as pulls:
-            async with trio.open_nursery() as workers:
-                for _ in range(_WORKERS):
-                    workers.start_soon(self._work, pulls)
+        async with trio.open_nursery() as pulls, trio.open_nursery() as workers:
+            for _ in range(_WORKERS):
+                workers.start_soon(self._work, pulls)
 
     async def _work(self, pulls: trio.Nursery) -> None:
         while True:
@@ -129,9 +129,7 @@ class Intake:
                 item.link.reply(item.stream, frame)
 
     @staticmethod
-    def _frames(
-        offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception
-    ) -> Iterator[Result]:
+    def _frames(offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception) -> Iterator[Result]:
         envelope_id = offer.envelope.envelope_id
         if isinstance(outcomes, Exception):
             _logger.error("deposit failed", envelope=envelope_id.text[:12], error=type(outcomes).__name__)
@@ -140,7 +138,7 @@ class Intake:
             yield from result_frames(envelope_id, outcomes)
 
     async def _pull(self, link: PeerLink, offer: CheckedOffer) -> None:
-        """Fetch the payload, then deposit, then tell on the link if it still lives; a repeated offer learns it anyway."""
+        """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway."""
         try:
             inline = await self._puller.pull(link, offer.envelope.head.descriptor)
         except LinkError as error:
@@ -171,4 +169,3 @@ class Intake:
         if isinstance(outcomes, Exception):
             raise outcomes
         return outcomes
-

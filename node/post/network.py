@@ -57,9 +57,7 @@ class Network(Protocol):
         """Connect to host:port. LinkError if nobody answers or the handshake fails."""
         ...
 
-    async def listen(
-        self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]
-    ) -> None:
+    async def listen(self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]) -> None:
         """Accept connections until cancelled; `task_status` is started with the address in use."""
         ...
 
@@ -121,9 +119,7 @@ class TlsNetwork:
     async def _handshake(
         self, tcp: trio.SocketStream, context: ssl.SSLContext, remote: str, *, server_side: bool
     ) -> Connection:
-        stream = trio.SSLStream(
-            tcp, context, server_hostname=None, server_side=server_side, https_compatible=False
-        )
+        stream = trio.SSLStream(tcp, context, server_hostname=None, server_side=server_side, https_compatible=False)
         try:
             with trio.fail_after(_HANDSHAKE_TIMEOUT_S):
                 await stream.do_handshake()
@@ -136,9 +132,7 @@ class TlsNetwork:
             raise LinkError("handshake", f"TLS handshake with {remote} failed ({reason})") from error
         return Connection(stream, certificate, remote)
 
-    async def listen(
-        self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]
-    ) -> None:
+    async def listen(self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]) -> None:
         """See Network. LinkError("port", …) if the address cannot be had."""
         host, port = split_endpoint(endpoint)
         try:

@@ -1,8 +1,11 @@
-"""The post office: all links of a running node, and the mail between its own mailboxes. Spec: spec/delivery.md, 3 and 7."""
+"""The post office: all links of a running node, and the mail between its own mailboxes.
+
+Spec: spec/delivery.md, 3 and 7.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,13 +120,11 @@ class PostOffice:
 
     # -- poison
 
-    def _count_crashes(self, tx: Transaction, items: list[frozenset[bytes]]) -> list[None]:
+    def _count_crashes(self, tx: Transaction, items: Sequence[frozenset[bytes]]) -> Sequence[None]:
         table = schema.outbox
         for left_behind in items:
             for row in left_behind:
-                tx.connection.execute(
-                    table.update().where(table.c.id == row).values(crashes=table.c.crashes + 1)
-                )
+                tx.connection.execute(table.update().where(table.c.id == row).values(crashes=table.c.crashes + 1))
                 tx.connection.execute(
                     table.update()
                     .where(
@@ -237,9 +238,7 @@ class PostOffice:
         async def on_push(_link: PeerLink, message: Message) -> None:
             await sessions[0].push(message)
 
-        link = PeerLink(
-            connection, peer=peer.node_id, role=role, hello=hello, on_request=on_request, on_push=on_push
-        )
+        link = PeerLink(connection, peer=peer.node_id, role=role, hello=hello, on_request=on_request, on_push=on_push)
         sessions.append(self._session(link, peer))
         self._links.setdefault(peer.node_id, set()).add(link)
 

@@ -1,4 +1,6 @@
-"""One link to one peer: drives the sans-IO machine of protocol/link.py over a stream. Spec: spec/wire.md, spec/delivery.md 7.
+"""One link to one peer: drives the sans-IO machine of protocol/link.py over a stream.
+
+Spec: spec/wire.md, spec/delivery.md 7.
 
 One task reads, one writes; the reader never waits for the writer. Requests of the peer are handed to a handler; answers
 to ours are matched by stream. Control frames leave before payload data, urgent mail before the rest.
@@ -18,6 +20,7 @@ import trio
 from node.post.network import Connection, LinkError
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import NodeId
+from protocol.letter import LetterClass
 from protocol.link import Link
 from protocol.link_events import PeerGoodbye, PeerHello, Push, Reply, Request
 from protocol.link_states import Role
@@ -93,7 +96,10 @@ class PeerLink:
     # -- life
 
     async def run(self, on_open: Callable[[PeerLink], Awaitable[None]]) -> None:
-        """Exchange hellos, run `on_open`, serve until either side ends. RemoteProtocolError or LinkError on a bad end."""
+        """Exchange hellos, run `on_open`, serve until either side ends.
+
+        RemoteProtocolError or LinkError, in a group, on a bad end.
+        """
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -186,6 +192,14 @@ class PeerLink:
             if allowed(self._machine):
                 return
             await moved.wait()
+
+    async def wait_bytes(self, count: int) -> None:
+        """Wait until `count` more payload bytes may be asked for."""
+        await self.wait_window(lambda machine: machine.can_request_bytes(count))
+
+    async def wait_offer(self, letter_class: LetterClass) -> None:
+        """Wait until one more letter of this class may be offered."""
+        await self.wait_window(lambda machine: machine.can_offer(letter_class))
 
     @asynccontextmanager
     async def request(self, message: Message) -> AsyncIterator[Callable[[], Awaitable[Message]]]:

@@ -1,4 +1,7 @@
-"""Fetching a payload that did not fit its offer: by ranges, verified chunk by chunk, resumable. Spec: spec/delivery.md, 5."""
+"""Fetching a payload that did not fit its offer: by ranges, verified chunk by chunk, resumable.
+
+Spec: spec/delivery.md, 5.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ class PayloadPuller:
 
         async def worker() -> None:
             for first, count in jobs:
-                await link.wait_window(lambda machine: machine.can_request_bytes(count * (CHUNK_BYTES + TAG_BYTES)))
+                await link.wait_bytes(count * (CHUNK_BYTES + TAG_BYTES))
                 index = first
                 async with aclosing(_range(link, arriving.descriptor, first, count)) as chunks:
                     async for chunk in chunks:

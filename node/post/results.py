@@ -1,4 +1,6 @@
-"""What comes back to the sender: evidence verified, then deliveries and outbox rows brought up to date. Spec: spec/delivery.md, 2.9.
+"""What comes back to the sender: evidence verified, then deliveries and outbox rows brought up to date.
+
+Spec: spec/delivery.md, 2.9.
 
 Nothing is believed before its evidence verifies and names our envelope, slip, letter, payload and mailbox.
 """
@@ -85,7 +87,7 @@ class Verifiers:
 
 
 def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVerifier) -> Finding:
-    """Open and verify evidence about an outbox item of ours. RemoteProtocolError: mismatch and what verifying raises."""
+    """Open and verify evidence about an outbox item of ours. RemoteProtocolError: mismatch, what verifying raises."""
     evidence = open_boxed(boxed, reply_key=item.reply_key)
     verified = verify_evidence(evidence, verifier)
     details = verified.details

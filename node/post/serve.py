@@ -1,4 +1,7 @@
-"""Answers to what a peer asks for: payload ranges, statements, feed operations, proofs of the log. Spec: spec/wire.md, 6 and 7."""
+"""Answers to what a peer asks for: payload ranges, statements, feed operations, proofs of the log.
+
+Spec: spec/wire.md, 6 and 7.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,7 @@ _FEED_BATCH: Final = 512
 class Server:
     """Serves one node's peers. Payloads are served only to nodes that have an envelope for them."""
 
-    def __init__(
-        self, *, database: Database, directory: Directory, outbox: OutboxRows, payloads: PayloadRows
-    ) -> None:
+    def __init__(self, *, database: Database, directory: Directory, outbox: OutboxRows, payloads: PayloadRows) -> None:
         self._database = database
         self._directory = directory
         self._outbox = outbox
@@ -97,9 +98,7 @@ class Server:
     def _feed(connection: sa.Connection, request: FeedGet) -> Message:
         feeds, journal = schema.feeds, schema.feed_operations
         row = connection.execute(
-            sa.select(feeds.c.size, feeds.c.note).where(
-                feeds.c.node_id == request.node, feeds.c.epoch == request.epoch
-            )
+            sa.select(feeds.c.size, feeds.c.note).where(feeds.c.node_id == request.node, feeds.c.epoch == request.epoch)
         ).one_or_none()
         if row is None:
             return Gone("unknown_feed")
@@ -133,4 +132,3 @@ class Server:
             return Gone("unknown_head")
         hashes = consistency_proof(request.old_size, row.size, StoredTileReader(connection, request.epoch))
         return LogProof(row.note, tuple(hashes))
-

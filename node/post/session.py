@@ -1,4 +1,7 @@
-"""A link once it is open: hello compared, statements and feed fetched, then mail both ways. Spec: spec/delivery.md, 7."""
+"""A link once it is open: hello compared, statements and feed fetched, then mail both ways.
+
+Spec: spec/delivery.md, 7.
+"""
 
 from __future__ import annotations
 
@@ -90,8 +93,8 @@ class FeedFollower:
         return FeedBatch(reply.operations, reply.head, reply.more)
 
 
-def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[None | Exception]:
-    results: list[None | Exception] = []
+def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
+    results: list[Exception | None] = []
     for item in items:
         held, _ = load_feed(tx.connection, item.node, item.epoch, lock=True)
         if held.size + len(item.operations) == item.state.size:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from protocol.ids import NodeId
 
 from node.errors import NotFoundError
 from node.vault import schema
@@ -15,6 +14,7 @@ from node.vault.outbox_rows import OutboxRows
 from node.vault.peers import Peer, PeerRows
 from node.vault.signals import OUTBOX, PEERS
 from node.vault.states import OutboxState
+from protocol.ids import NodeId
 
 __all__ = ["WaitingLetter", "list_waiting", "retry_now"]
 

@@ -57,11 +57,11 @@ class Withdrawals:
     # -- the sending side
 
     async def request(self, stored: StoredLetter) -> None:
-        """Take a sent letter back: it is offered no more, and each destination is asked. StateError if all is decided."""
+        """Take a sent letter back: offered no more, and each destination is asked. StateError if all is decided."""
         await self._database.write(self._request, stored)
 
-    def _request(self, tx: Transaction, items: Sequence[StoredLetter]) -> Sequence[None | Exception]:
-        results: list[None | Exception] = []
+    def _request(self, tx: Transaction, items: Sequence[StoredLetter]) -> Sequence[Exception | None]:
+        results: list[Exception | None] = []
         for stored in items:
             open_states = (DeliveryState.WAITING, DeliveryState.DEPOSITED)
             open_rows = {
@@ -138,9 +138,7 @@ class Withdrawals:
 
         return AfterCommit(outcomes)
 
-    def _append(
-        self, tx: Transaction, kind: EventKind, item: Withdrawal, mailbox: MailboxId, tag: LeafTag
-    ) -> LeafRef:
+    def _append(self, tx: Transaction, kind: EventKind, item: Withdrawal, mailbox: MailboxId, tag: LeafTag) -> LeafRef:
         details = Details(
             node=self._keys.node_id,
             peer=item.sender_node,
@@ -197,17 +195,13 @@ class Withdrawals:
         size = 0 if stored is None else stored.descriptor.ciphertext_length
         self._payloads.release(tx, payload)
         table = schema.mailboxes
-        tx.connection.execute(
-            table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes - size)
-        )
+        tx.connection.execute(table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes - size))
 
     @staticmethod
     def _too_late_leaf(tx: Transaction, tag: LeafTag) -> LeafRef | None:
         """The leaf that said so already: a repeated request adds nothing to the log."""
         table = schema.log_leaves
-        rows = tx.connection.execute(
-            sa.select(table.c.epoch, table.c.position, table.c.leaf).where(table.c.tag == tag)
-        )
+        rows = tx.connection.execute(sa.select(table.c.epoch, table.c.position, table.c.leaf).where(table.c.tag == tag))
         for row in rows:
             if LogLeaf.decode(row.leaf).kind is EventKind.WITHDRAW_TOO_LATE:
                 return LeafRef(row.epoch, row.position)

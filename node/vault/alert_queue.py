@@ -80,9 +80,7 @@ class AlertQueue:
             raise NotFoundError(f"no mailbox {mailbox.text} on this node")
         return row.address, self._open_settings(bytes(mailbox), row.settings)
 
-    def set_preferences(
-        self, tx: Transaction, items: Sequence[tuple[MailboxId, AlertPreferences]]
-    ) -> Sequence[None]:
+    def set_preferences(self, tx: Transaction, items: Sequence[tuple[MailboxId, AlertPreferences]]) -> Sequence[None]:
         """Batch handler: store preferences."""
         table = schema.mailboxes
         for mailbox, wanted in items:
@@ -172,9 +170,10 @@ class AlertQueue:
     def next_due_ms(self, connection: sa.Connection) -> int | None:
         """When the next waiting alert is due."""
         table = schema.alerts
-        return connection.execute(
+        due: int | None = connection.execute(
             sa.select(sa.func.min(table.c.next_attempt_at_ms)).where(table.c.state == AlertState.WAITING)
         ).scalar_one()
+        return due
 
     def mark_sent(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[bool]:
         """Batch handler: claim alerts as sent; False for one that is not waiting any more (another process has it)."""

@@ -1,4 +1,7 @@
-"""Reading the content of a stored letter: chunks verified and opened as they are needed. Spec: spec/sealing.md, 4 to 6."""
+"""Reading the content of a stored letter: chunks verified and opened as they are needed.
+
+Spec: spec/sealing.md, 4 to 6.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +131,7 @@ def open_content(
 
 
 def check_letter_against_slip(signed: SignedLetter, slip: Slip) -> None:
-    """The letter is the one that the slip brought: sender's node, letter id, class, time. RemoteProtocolError(mismatch)."""
+    """The letter is the one that the slip brought: node, letter id, class, time. RemoteProtocolError(mismatch)."""
     letter = signed.letter
     same = (letter.sender.node, letter.letter_id, letter.letter_class)
     if same != (slip.sender_node, slip.letter_id, slip.letter_class):

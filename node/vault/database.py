@@ -20,10 +20,12 @@ from node.vault.engine import Engines
 from node.vault.signals import Signals
 from node.world import World
 
-__all__ = ["AfterCommit", "Database", "Handler", "TransactionLog", "Transaction"]
+__all__ = ["AfterCommit", "Database", "Handler", "Transaction", "TransactionLog"]
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Item = TypeVar("Item", contravariant=True)
+Result = TypeVar("Result", covariant=True)
+Given = TypeVar("Given")
+Written = TypeVar("Written")
 T = TypeVar("T")
 
 # More than this in one transaction makes the first ones wait for no gain: the fsync is shared by then.
@@ -119,14 +121,14 @@ class Database:
 
     # -- writing
 
-    async def write(self, handler: Handler[Item, Result], item: Item) -> Result:
+    async def write(self, handler: Handler[Given, Written], item: Given) -> Written:
         """Write one item; returns when the transaction that holds it is on disk."""
         results = await self.write_many(handler, [item])
         if isinstance(results[0], Exception):
             raise results[0]
         return results[0]
 
-    async def write_many(self, handler: Handler[Item, Result], items: Sequence[Item]) -> list[Result | Exception]:
+    async def write_many(self, handler: Handler[Given, Written], items: Sequence[Given]) -> list[Written | Exception]:
         """Write several items in one transaction; an item's failure is its result, an exception."""
         if not items:
             return []
@@ -159,7 +161,7 @@ class Database:
             await self._queue[-1].done.wait()
 
     def _commit(self, batch: Sequence[_Pending]) -> frozenset[str]:
-        """Commit a batch in one transaction; if that fails, each pending call alone, so that one bad item harms none."""
+        """Commit a batch in one transaction; if that fails, each call alone, so that one bad item harms none."""
         try:
             return self._commit_once(batch)
         except Exception as error:

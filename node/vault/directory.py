@@ -69,9 +69,7 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         return FeedState(), b""
-    live = connection.execute(
-        sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node)
-    )
+    live = connection.execute(sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node))
     erased = [row.state[at : at + 16] for at in range(8, len(row.state), 16)]
     state = FeedState(
         CompactRange.from_bytes(row.size, row.frontier),
@@ -117,9 +115,7 @@ def store_feed(
         )
     packed = state.last_snapshot.to_bytes(8, "big", signed=True) + b"".join(sorted(state.erased))
     values = {"size": state.size, "frontier": b"".join(state.tree.hashes), "note": head, "state": packed}
-    updated = connection.execute(
-        feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(**values)
-    )
+    updated = connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(**values))
     if updated.rowcount == 0:
         connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
 
@@ -229,9 +225,7 @@ class Directory:
         """The entry of an institution whose feed is held; StoreError if it has none."""
         table = schema.feed_entries
         raw = connection.execute(
-            sa.select(table.c.operation).where(
-                table.c.node_id == node, table.c.kind == OperationKind.INSTITUTION
-            )
+            sa.select(table.c.operation).where(table.c.node_id == node, table.c.kind == OperationKind.INSTITUTION)
         ).scalar_one_or_none()
         entry = None if raw is None else decode_operation(raw).entry
         if entry is None:

@@ -1,4 +1,4 @@
-"""Engines for the two databases: SQLite (default) and PostgreSQL, opened so that a commit is on disk when it returns."""
+"""Engines for the two databases, SQLite (default) and PostgreSQL: a commit is on disk when it returns."""
 
 from __future__ import annotations
 
@@ -89,9 +89,7 @@ def open_engines(url: str | URL) -> Engines:
     if parsed.get_backend_name() == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     elif parsed.get_backend_name() != "sqlite":
-        raise StoreError(
-            f"{parsed.get_backend_name()} is not supported", hint="use SQLite (default) or postgresql://…"
-        )
+        raise StoreError(f"{parsed.get_backend_name()} is not supported", hint="use SQLite (default) or postgresql://…")
     engines = Engines(parsed)
     try:
         with engines.reader.connect() as connection:

@@ -5,14 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import sqlalchemy as sa
-from protocol.details import decode_details
-from protocol.entry_evidence import EntryEvidence
-from protocol.evidence import Evidence, decode_evidence
-from protocol.evidence_file import EvidenceFile, NodeStatements
-from protocol.feed import Operation, OperationKind, decode_operation
-from protocol.ids import LeafTag, MailboxId, NodeId
-from protocol.merkle import ListReader, inclusion_proof, leaf_hash
-from protocol.tlogproof import TlogProof
 
 from node.audit.log import LeafRef, read_evidence
 from node.errors import NotFoundError
@@ -22,6 +14,14 @@ from node.vault.directory import EPOCH, Directory, load_feed
 from node.vault.outbox_rows import OutboxRows
 from node.vault.reading import prefix_range
 from node.vault.sealing import RowKeys
+from protocol.details import decode_details
+from protocol.entry_evidence import EntryEvidence
+from protocol.evidence import Evidence, decode_evidence
+from protocol.evidence_file import EvidenceFile, NodeStatements
+from protocol.feed import Operation, OperationKind, decode_operation
+from protocol.ids import LeafTag, MailboxId, NodeId
+from protocol.merkle import ListReader, inclusion_proof, leaf_hash
+from protocol.tlogproof import TlogProof
 
 __all__ = ["export_evidence"]
 

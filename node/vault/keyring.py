@@ -20,7 +20,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.labels import Label
 from protocol.statement import StatementChain
 
-__all__ = ["ArgonCost", "DEFAULT_COST", "Keyring", "NodeSealSecret", "load_keyring", "save_keyring"]
+__all__ = ["DEFAULT_COST", "ArgonCost", "Keyring", "NodeSealSecret", "load_keyring", "save_keyring"]
 
 _MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 

@@ -1,10 +1,13 @@
-"""Own mailboxes: making, opening by password, throttling, password change, recovery, closing. Spec: spec/delivery.md, 8."""
+"""Own mailboxes: making, opening by password, throttling, password change, recovery, closing.
+
+Spec: spec/delivery.md, 8.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 import trio
@@ -118,7 +121,9 @@ class Mailboxes:
 
     # -- making
 
-    async def create(self, profile: MailboxEntry, secrets: MailboxSecrets, password: Secret, *, quota_bytes: int) -> Mailbox:
+    async def create(
+        self, profile: MailboxEntry, secrets: MailboxSecrets, password: Secret, *, quota_bytes: int
+    ) -> Mailbox:
         """Make a mailbox, wrap its secrets both ways, publish its entry, all in one transaction.
 
         profile: the entry to publish; its id and keys are those of `secrets`. StateError if the address is taken.
@@ -250,9 +255,12 @@ class Mailboxes:
         table = schema.mailboxes
         results = []
         for mailbox in items:
-            failures = 1 + tx.connection.execute(
-                sa.select(table.c.failed_logins).where(table.c.id == mailbox).with_for_update()
-            ).scalar_one()
+            failures = (
+                1
+                + tx.connection.execute(
+                    sa.select(table.c.failed_logins).where(table.c.id == mailbox).with_for_update()
+                ).scalar_one()
+            )
             until_ms = 0
             if failures >= _HARD_LOCK_FAILURES:
                 until_ms = _FOREVER_MS
@@ -299,13 +307,13 @@ class Mailboxes:
         return [None] * len(items)
 
     async def close(self, address: str) -> None:
-        """Close a mailbox: published as closed, nothing arrives any more, its letters stay. StateError if it is closed."""
+        """Close a mailbox: published as closed; nothing arrives, its letters stay. StateError if it is closed."""
         mailbox = await self.find(address)
         await self._database.write(self._close, mailbox)
 
-    def _close(self, tx: Transaction, items: Sequence[Mailbox]) -> Sequence[None | Exception]:
+    def _close(self, tx: Transaction, items: Sequence[Mailbox]) -> Sequence[Exception | None]:
         table = schema.mailboxes
-        results: list[None | Exception] = []
+        results: list[Exception | None] = []
         for item in items:
             closed = tx.connection.execute(
                 table.update().where(table.c.id == item.id, table.c.status == "open").values(status="closed")
@@ -331,7 +339,7 @@ _SELECT: Final = sa.select(
 )
 
 
-def _mailbox(row: sa.Row[tuple[bytes, str, str, int, int, int, int, int]]) -> Mailbox:
+def _mailbox(row: sa.Row[*tuple[Any, ...]]) -> Mailbox:
     return Mailbox(
         id=MailboxId(row.id),
         address=row.address,

@@ -51,4 +51,6 @@ def migrate(engines: Engines) -> None:
 
 
 def _is_known(revision: str) -> bool:
-    return any(path.name.startswith(f"{revision}_") for path in (Path(__file__).parent / "migrations/versions").iterdir())
+    return any(
+        path.name.startswith(f"{revision}_") for path in (Path(__file__).parent / "migrations/versions").iterdir()
+    )

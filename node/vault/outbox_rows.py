@@ -151,7 +151,9 @@ class OutboxRows:
             query = query.where(table.c.destination == self.destination(node))
         return [self.open(row) for row in connection.execute(query)]
 
-    def by_envelope(self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]) -> dict[EnvelopeId, OutboxItem]:
+    def by_envelope(
+        self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]
+    ) -> dict[EnvelopeId, OutboxItem]:
         """Rows by envelope id; unknown ones are missing."""
         table = schema.outbox
         blinded = [self.envelope(item) for item in envelope_ids]
@@ -168,9 +170,7 @@ class OutboxRows:
     def offers_payload(self, connection: sa.Connection, node: NodeId, name: bytes) -> bool:
         """Whether some envelope for this node carries this payload: only then is it served."""
         table = schema.outbox
-        query = sa.select(table.c.id).where(
-            table.c.destination == self.destination(node), table.c.payload == name
-        )
+        query = sa.select(table.c.id).where(table.c.destination == self.destination(node), table.c.payload == name)
         return connection.execute(query.limit(1)).one_or_none() is not None
 
     def deliveries(self, connection: sa.Connection, tag: LeafTag) -> list[DeliveryRow]:

@@ -144,4 +144,3 @@ class FilePayloadStore:
         for folder in sorted(self._folder.glob("[0-9a-f][0-9a-f]")):
             for path in sorted(folder.iterdir()):
                 yield bytes.fromhex(folder.name + path.name)
-

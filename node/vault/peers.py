@@ -1,4 +1,7 @@
-"""Peers: institutions that an administrator accepted, their statements, heads and health. Spec: spec/directory.md, 5."""
+"""Peers: institutions that an administrator accepted, their statements, heads and health.
+
+Spec: spec/directory.md, 5.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from protocol.invite import Invite
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain, node_digits
 
-__all__ = ["Peer", "PeerFork", "PeerHealth", "PeerHead", "PeerRows"]
+__all__ = ["Peer", "PeerFork", "PeerHead", "PeerHealth", "PeerRows"]
 
 BACKOFF_START_MS: Final = 15_000
 BACKOFF_CAP_MS: Final = 3_600_000
@@ -104,7 +107,9 @@ class PeerRows:
             if peer.node_id.text.startswith(wanted) or wanted in (peer.domain, peer.institution.lower())
         ]
         if len(found) != 1:
-            raise NotFoundError(f"{'no peer is' if not found else 'several peers are'} {text!r}", hint="see: coffre peers")
+            raise NotFoundError(
+                f"{'no peer is' if not found else 'several peers are'} {text!r}", hint="see: coffre peers"
+            )
         return found[0]
 
     # -- batch handlers

@@ -94,9 +94,7 @@ class _Opening:
 class Reading:
     """Reads the letters of opened mailboxes."""
 
-    def __init__(
-        self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows
-    ) -> None:
+    def __init__(self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows) -> None:
         self._database = database
         self._keys = keys
         self._directory = directory
@@ -183,7 +181,8 @@ class Reading:
         self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter, signed: SignedLetter
     ) -> None:
         """The rest of the checks in their order. RemoteProtocolError if the letter is bad; StateError if its sender's
-        entry is not here yet (the feed is on its way)."""
+        entry is not here yet (the feed is on its way).
+        """
         signed.check_addressed_to(self._keys.node_id, opened.id)
         check_letter_against_slip(signed, stored.slip)
         sender = signed.letter.sender
@@ -216,16 +215,14 @@ class Reading:
                 await self._database.write(self._write_opening, bad)
             raise
         if stored.folder is LetterFolder.INBOX:
-            opening = _Opening(
-                stored=stored, kind=EventKind.OPENED, role=role, signed=content.signed, mailbox=opened
-            )
+            opening = _Opening(stored=stored, kind=EventKind.OPENED, role=role, signed=content.signed, mailbox=opened)
             await self._database.write(self._write_opening, opening)
         return OpenedLetter(stored=stored, content=content)
 
-    def _write_opening(self, tx: Transaction, items: Sequence[_Opening]) -> Sequence[None | Exception]:
+    def _write_opening(self, tx: Transaction, items: Sequence[_Opening]) -> Sequence[Exception | None]:
         """Batch handler: decided under the letter row's lock, so that opening and withdrawing exclude each other."""
         table = schema.letters
-        results: list[None | Exception] = []
+        results: list[Exception | None] = []
         for item in items:
             state = tx.connection.execute(
                 sa.select(table.c.state).where(table.c.id == item.stored.row).with_for_update()
@@ -244,7 +241,8 @@ class Reading:
 
     def _details(self, tx: Transaction, item: _Opening) -> Details:
         stored, slip = item.stored, item.stored.slip
-        assert stored.signed_slip is not None and stored.envelope_id is not None
+        assert stored.signed_slip is not None
+        assert stored.envelope_id is not None
         digest = signature = None
         if item.signed is not None and item.mailbox is not None:
             digest = item.signed.digest

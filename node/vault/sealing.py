@@ -27,7 +27,8 @@ _MAX_ROW_BYTES = 16 * 1024 * 1024
 
 def new_row_id(now_ms: int, random_bytes: Callable[[int], bytes]) -> bytes:
     """16 bytes that sort by time: u48 milliseconds ‖ 10 random bytes. Known before the row is written,
-    so the row's seal can be bound to it; rising, so inserts stay at one end of the index."""
+    so the row's seal can be bound to it; rising, so inserts stay at one end of the index.
+    """
     return now_ms.to_bytes(6, "big") + random_bytes(10)
 
 
@@ -52,9 +53,7 @@ class RowKeys:
     def seal(self, table: str, row: bytes, column: str, plaintext: bytes) -> bytes:
         """Seal one column of one row; it opens at that place only."""
         salt = self.random_bytes(SALT_BYTES)
-        return seal_box(
-            self.data_key.reveal(), info=self._info(table, row, column), salt=salt, plaintext=plaintext
-        )
+        return seal_box(self.data_key.reveal(), info=self._info(table, row, column), salt=salt, plaintext=plaintext)
 
     def open(self, table: str, row: bytes, column: str, box: bytes) -> bytes:
         """What was sealed. StoreError if the row is damaged, moved, or of another node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -16,10 +17,11 @@ from node.vault.sealing import RowKeys
 from node.vault.states import DeliveryState
 from protocol.details import Details, decode_details
 from protocol.evidence import Evidence, decode_evidence
-from protocol.ids import LeafTag, NodeId
+from protocol.ids import LeafTag, MailboxId, NodeId
 from protocol.logleaf import EventKind, LogLeaf
 
 __all__ = ["LetterEvidence", "RecipientLine", "Timeline", "TimelineEvent", "Timelines"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:
@@ -92,7 +94,9 @@ class Timelines:
 
     def _timeline(self, connection: sa.Connection, tag: LeafTag) -> Timeline:
         held = self._evidence(connection, tag)
-        by_place = {(delivery.node, delivery.mailbox): delivery for delivery in held.deliveries}
+        by_place: dict[tuple[NodeId, MailboxId | None], DeliveryRow] = {
+            (delivery.node, delivery.mailbox): delivery for delivery in held.deliveries
+        }
         events = []
         for evidence in held.evidence:
             leaf, details = LogLeaf.decode(evidence.leaf), decode_details(evidence.details)
@@ -104,7 +108,7 @@ class Timelines:
         )
 
     def _event(
-        self, leaf: LogLeaf, details: Details, by_place: dict[tuple[NodeId, object], DeliveryRow]
+        self, leaf: LogLeaf, details: Details, by_place: Mapping[tuple[NodeId, MailboxId | None], DeliveryRow]
     ) -> TimelineEvent:
         own = details.node == self._keys.node_id
         place = details.peer if own and (details.peer, details.mailbox) in by_place else details.node
@@ -119,9 +123,7 @@ class Timelines:
             role=details.role or "",
         )
 
-    def _line(
-        self, connection: sa.Connection, delivery: DeliveryRow, events: list[TimelineEvent]
-    ) -> RecipientLine:
+    def _line(self, connection: sa.Connection, delivery: DeliveryRow, events: list[TimelineEvent]) -> RecipientLine:
         mine = [event for event in events if event.address == delivery.address]
         peer = connection.execute(
             sa.select(schema.peers.c.institution).where(schema.peers.c.node_id == delivery.node)

@@ -1,6 +1,7 @@
 """Ways into a mailbox: its two secrets wrapped once per password and once for the recovery key. Spec: spec/delivery.md,
 "Ways in". Opening the wrap is the password check; there is no other hash to guess at, and all of it lies once more
-under the node's data key."""
+under the node's data key.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,14 @@ from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import MailboxId, NodeId
 from protocol.labels import Label
 
-__all__ = ["MailboxSecrets", "make_secrets", "open_by_password", "open_by_recovery", "wrap_by_password", "wrap_for_recovery"]
+__all__ = [
+    "MailboxSecrets",
+    "make_secrets",
+    "open_by_password",
+    "open_by_recovery",
+    "wrap_by_password",
+    "wrap_for_recovery",
+]
 
 _READ: Final = b"read"
 _SIGN: Final = b"sign"

@@ -93,7 +93,7 @@ def test_both_ask_at_once_and_answers_come_in_any_order() -> None:
 
 def test_many_frames_in_one_read() -> None:
     pair = Pair()
-    asked = [pair.dialler.request(OFFER) for _ in range(48)]
+    asked = [pair.dialler.request(OFFER) for _ in range(44)]
     events = pair.to_acceptor(b"".join(data for _, data in asked) + Heads((b"a head",)).frame(0))
     assert events == [*(Request(stream, OFFER) for stream, _ in asked), Push(Heads((b"a head",)))]
 

@@ -15,7 +15,7 @@ from protocol.messages import (
     MAX_RANGE_CHUNKS,
     Event,
     EventOk,
-    Message,
+    Gone,
     Offer,
     RangeData,
     RangeGet,
@@ -38,16 +38,13 @@ def _fill(pair: Pair, letter_class: LetterClass) -> list[int]:
     return streams
 
 
-def test_normal_mail_leaves_a_quarter_to_urgent_and_a_twentieth_to_bulk() -> None:
+def test_each_class_leaves_what_the_others_have_kept() -> None:
     pair = Pair()
-    assert len(_fill(pair, NORMAL)) == 48
-    assert len(_fill(pair, BULK)) == 0
-    assert len(_fill(pair, URGENT)) == 12
-    assert len(_fill(pair, BULK)) == 0
+    assert [len(_fill(pair, each)) for each in (NORMAL, BULK, URGENT, NORMAL)] == [44, 4, 16, 0]
     pair = Pair()
-    assert len(_fill(pair, URGENT)) == 60
-    assert len(_fill(pair, NORMAL)) == 0
-    assert len(_fill(pair, BULK)) == 4
+    assert [len(_fill(pair, each)) for each in (URGENT, NORMAL, BULK)] == [60, 0, 4]
+    pair = Pair()
+    assert [len(_fill(pair, each)) for each in (BULK, NORMAL, URGENT)] == [48, 0, 16]
 
 
 def test_an_answer_opens_the_window_again() -> None:
@@ -63,7 +60,7 @@ def test_a_window_of_one_offer_takes_any_class(letter_class: LetterClass) -> Non
     assert len(_fill(Pair(max_offers=1), letter_class)) == 1
 
 
-def test_bulk_finds_room_for_a_chunk_while_urgent_and_normal_ranges_fill_the_default_window() -> None:
+def test_bulk_finds_room_for_a_chunk_while_other_ranges_fill_the_default_window() -> None:
     window = Window(4 * 1024 * 1024, CIPHERTEXT_CHUNK_BYTES)
     for letter_class in (NORMAL, URGENT):
         while window.has_room(letter_class, CIPHERTEXT_CHUNK_BYTES):
@@ -96,16 +93,23 @@ def test_no_class_is_ever_shut_out(
     assert window.has_room(letter_class, amount)
 
 
-@given(st.integers(40, 4096), st.lists(_classes, max_size=300))
-def test_urgent_and_bulk_always_find_their_part(limit: int, others: list[LetterClass]) -> None:
-    for owner in (URGENT, BULK):
-        window = Window(limit, 1)
-        for other in others * (1 + limit // max(len(others), 1)):
-            if other is not owner and window.has_room(other, 1):
-                window.take(other, 1)
-        kept = -(-limit // (4 if owner is URGENT else 20))
-        assert limit - window.total >= kept
-        assert window.has_room(owner, 1)
+@given(st.integers(40, 4096), st.lists(st.tuples(_classes, st.integers(1, 400), st.booleans()), max_size=40))
+def test_urgent_and_bulk_always_find_their_part(limit: int, steps: list[tuple[LetterClass, int, bool]]) -> None:
+    window, used = Window(limit, 1), dict.fromkeys(LetterClass, 0)
+    for each, count, comes in steps:
+        for _ in range(count):
+            if comes and window.has_room(each, 1):
+                window.take(each, 1)
+                used[each] += 1
+            elif not comes and used[each]:
+                window.give_back(each, 1)
+                used[each] -= 1
+    assert window.total == sum(used.values()) <= limit
+    for owner, divisor in ((URGENT, 4), (BULK, 20)):
+        for _ in range(-(-limit // divisor) - used[owner]):
+            assert window.has_room(owner, 1)
+            window.take(owner, 1)
+            used[owner] += 1
 
 
 def test_more_offers_than_stated_end_the_link() -> None:
@@ -167,21 +171,22 @@ def test_one_range_may_always_be_asked_for_and_nothing_beside_it() -> None:
 
 
 def test_bytes_that_arrived_make_room_before_the_range_ends() -> None:
-    pair = Pair(max_bytes=2 * CIPHERTEXT_CHUNK_BYTES)
-    stream = pair.ask(RangeGet(PAYLOAD_ID, 0, 2))
-    assert not pair.dialler.can_request_bytes(CIPHERTEXT_CHUNK_BYTES, URGENT)
-    for piece in range_pieces(bytes(CIPHERTEXT_CHUNK_BYTES), last=False):
+    pair = Pair(max_bytes=3 * CIPHERTEXT_CHUNK_BYTES)
+    stream = pair.ask(RangeGet(PAYLOAD_ID, 0, 3))
+    pieces = list(range_pieces(bytes(2 * CIPHERTEXT_CHUNK_BYTES), last=False))
+    for piece in pieces[:-1]:
         pair.answer(stream, piece)
-    # The rest of this one is a normal letter's, so an urgent one's chunk fits beside it, to the byte.
+    assert not pair.dialler.can_request_bytes(CIPHERTEXT_CHUNK_BYTES, BULK)
+    pair.answer(stream, pieces[-1])
+    # One chunk of the first range, one for this one, and one kept for urgent letters.
     assert pair.dialler.can_request_bytes(CIPHERTEXT_CHUNK_BYTES, BULK)
-    with_class = pair.dialler.request(RangeGet(PAYLOAD_ID, 2, 1), BULK)
-    assert len(pair.to_acceptor(with_class[1])) == 1
+    _, data = pair.dialler.request(RangeGet(PAYLOAD_ID, 3, 1), BULK)
+    assert len(pair.to_acceptor(data)) == 1
 
 
-@pytest.mark.parametrize("ends", [RangeData(b"short", True)], ids=["shorter_than_asked"])
-def test_a_range_that_ends_early_gives_all_its_room_back(ends: Message) -> None:
+def test_a_range_that_ends_early_gives_all_its_room_back() -> None:
     pair = Pair(max_bytes=CIPHERTEXT_CHUNK_BYTES)
-    for _ in range(5):
+    for last in (RangeData(b"short", True), Gone("unreadable")) * 3:
         stream = pair.ask(RangeGet(PAYLOAD_ID, 0, 16))
         assert pair.answer(stream, RangeData(bytes(52_432), False)) is False
-        assert pair.answer(stream, ends) is True
+        assert pair.answer(stream, last) is True
