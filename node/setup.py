@@ -39,7 +39,8 @@ _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNode:
     """What `init` is told. listen: HOST:PORT or empty; endpoints: what peers dial, by default `listen`;
-    recovery_folder: where the two recovery files go, outside the node's folder.
+    recovery_folder: where the two recovery files go, outside the node's folder; passphrase_is_new: it was made by
+    `prepare`, and `passphrase_file` is still to be written.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class NewNode:
     passphrase: Secret
     passphrase_file: Path | None
     recovery_folder: Path
+    passphrase_is_new: bool = False
     database: str = ""
 
 
@@ -72,7 +74,7 @@ def prepare(
 ) -> NewNode:
     """Check what `init` was told and fill in what was left out. ConfigError in one line.
 
-    Without a passphrase one is made and written beside the folder, never into it: who steals the folder has nothing.
+    Without a passphrase one is made, to be written beside the folder, never into it: who steals the folder has nothing.
     """
     world = world or World()
     domain = domain.strip().lower()
@@ -86,13 +88,10 @@ def prepare(
         message = f"{domain!r} is no domain (like clinic.example)" if "x@" in str(error) else str(error)
         raise ConfigError(message) from None
     folder = path.absolute()
+    passphrase_is_new = passphrase is None
     if passphrase is None:
         passphrase_file = folder.with_name(folder.name + ".passphrase")
-        if passphrase_file.exists():
-            raise FolderError(f"{passphrase_file} exists", hint="give --passphrase-file")
         passphrase = Secret(_made_passphrase(world.random_bytes(16)).encode())
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_private(passphrase_file, passphrase.reveal() + b"\n")
     return NewNode(
         path=folder,
         institution=institution.strip(),
@@ -103,6 +102,7 @@ def prepare(
         town=town,
         passphrase=passphrase,
         passphrase_file=passphrase_file,
+        passphrase_is_new=passphrase_is_new,
         recovery_folder=recovery_folder or folder.with_name(folder.name + ".recovery"),
         database=database,
     )
@@ -133,7 +133,7 @@ def _recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
 def read_recovery_file(path: Path) -> SealSecret:
     """The mailbox recovery key from its file. WrongSecretError if it is another sort of file."""
     try:
-        lines = [line for line in path.read_text("ascii").split("\n") if line and not line.startswith("#")]
+        lines = [line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")]
         code = lines[0].removeprefix(_MAILBOX_PREFIX)
         if len(lines) != 1 or code == lines[0]:
             raise ValueError("another sort of file")
@@ -142,7 +142,8 @@ def read_recovery_file(path: Path) -> SealSecret:
         raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, IndexError, CoffreError) as error:
         raise WrongSecretError(
-            f"{path} is no mailbox recovery file", hint="it was written by coffre init, outside the node's folder"
+            f"{path} is not a mailbox recovery file",
+            hint="that file was written by coffre init, outside the node's folder",
         ) from error
 
 
@@ -204,6 +205,8 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
             raise ConfigError("an institution's name has 1 to 200 bytes")
         recovery, mailbox_recovery = SigningSecret(world.random_bytes(32)), SealSecret(world.random_bytes(96))
         keyring = _make_keyring(world, recovery, mailbox_recovery)
+        if new.passphrase_is_new and new.passphrase_file is not None:
+            _write_passphrase(new.passphrase_file, new.passphrase, made)
         write_private(folder.settings_file, _settings_text(new, folder).encode())
         load_settings(folder.settings_file)
         save_keyring(folder.keyring_file, keyring, new.passphrase, random_bytes=world.random_bytes)
@@ -212,8 +215,11 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
         await _first_entries(new, world)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
-        for path in made:
-            path.unlink(missing_ok=True)
+        for path in reversed(made):
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
         raise
     return InitResult(
         node_id=keyring.chain.node_id.text,
@@ -224,6 +230,13 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
     )
 
 
+def _write_passphrase(path: Path, passphrase: Secret, made: list[Path]) -> None:
+    if path.exists():
+        raise FolderError(f"{path} exists; it may belong to another node", hint="give --passphrase-file")
+    write_private(path, passphrase.reveal() + b"\n")
+    made.append(path)
+
+
 def _write_recovery(
     new: NewNode, folder: Folder, recovery: SigningSecret, mailbox_recovery: SealSecret, made: list[Path]
 ) -> tuple[Path, Path]:
@@ -231,7 +244,10 @@ def _write_recovery(
     if target == folder.path or folder.path in target.parents:
         raise ConfigError("recovery files do not belong into the node's folder", hint="choose another --recovery-dir")
     try:
+        is_new = not target.exists()
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_new:
+            made.append(target)
         files = (target / "identity-recovery.key", target / "mailbox-recovery.key")
         for path in files:
             if path.exists():

@@ -235,7 +235,10 @@ class Link:
             raise RemoteProtocolError(Reason.WRONG_STATE, f"{name} on stream {stream}, peer {self._peer_half.value}")
         match kind:
             case FrameKind.HELLO:
-                return self._take_hello(Hello.decode(frame.body))
+                self.peer_hello = hello = Hello.decode(frame.body)
+                self._ours = Exchanges(max_offers=hello.max_offers, max_bytes=hello.max_bytes)
+                self._enter(peer=HalfState.SPEAKING)
+                return PeerHello(hello)
             case FrameKind.GOODBYE:
                 code = Goodbye.decode(frame.body).code
                 self._enter(peer=HalfState.DONE)
@@ -254,16 +257,10 @@ class Link:
                 self._theirs.open(stream, message, LetterClass.NORMAL)
                 # It crossed our goodbye: it cannot be answered any more.
                 return Request(stream, message) if self._own_half is not HalfState.DONE else None
-            case FrameKind.REPLY:
-                self._ours.check_reply(stream, message_type)
-                message = message_type.decode(frame.body)
-                return Reply(stream, message, self._ours.answer(stream, message))
-
-    def _take_hello(self, hello: Hello) -> PeerHello:
-        self.peer_hello = hello
-        self._ours = Exchanges(max_offers=hello.max_offers, max_bytes=hello.max_bytes)
-        self._enter(peer=HalfState.SPEAKING)
-        return PeerHello(hello)
+        # What is left is a reply.
+        self._ours.check_reply(stream, message_type)
+        message = message_type.decode(frame.body)
+        return Reply(stream, message, self._ours.answer(stream, message))
 
     def _pass_over(self, frame_type: int) -> None:
         if frame_type < OPTIONAL_TYPES:

@@ -48,6 +48,7 @@ PasswordFile = Annotated[
     typer.Option("--password-file", metavar="FILE", help="File with the mailbox's password (otherwise asked for)."),
 ]
 _MAX_SECRET_BYTES: Final = 4096
+_UNBOUNDED_COLUMNS: Final = 10_000
 
 
 @dataclass(slots=True)
@@ -144,7 +145,7 @@ def confirm(question: str, *, assume: bool, option: str) -> bool:
     if assume:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError(question, hint=f"nobody to ask here; give {option}")
+        raise ConfigError("this needs an answer, and there is no terminal to ask on", hint=f"give {option}")
     return typer.confirm(question, default=False)
 
 
@@ -202,7 +203,7 @@ def short_id(row: bytes) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """A table for people."""
+    """A table for people. Addresses and ids are never cut short: people copy them. `id` columns stay on one line."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -211,11 +212,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) 
     if not rows:
         say(empty)
         return
-    made = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         made.add_row(*(escape(cell) for cell in row))
-    console = Console(soft_wrap=not sys.stdout.isatty())
-    console.print(made)
+    # Without a terminal (a pipe, a file) lines are as long as they need.
+    Console(width=None if sys.stdout.isatty() else _UNBOUNDED_COLUMNS).print(made)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def outbox(context: typer.Context, as_json: JsonOption = False) -> None:
 @outbox_app.command("retry")
 def retry(
     context: typer.Context,
-    row: Annotated[str | None, typer.Argument(metavar="[ID]", help="One row; without it, all.")] = None,
+    row: Annotated[str | None, typer.Argument(metavar="ID", help="One row; without it, all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try again now: forget the waiting times of institutions, and take up what was set aside."""
@@ -162,8 +162,8 @@ def _expected(texts: list[str], present: list[Any], *, as_json: bool) -> list[An
         except ValueError:
             try:
                 found.append(NodeId.from_text(text.strip().lower()))
-            except ValueError as error:
-                fail(ConfigError(f"--node {text}: {error}"), as_json=as_json)
+            except ValueError:
+                fail(ConfigError(f"--node {text!r} is neither 30 digits nor a node's id"), as_json=as_json)
             continue
         matching = [item for item in present if node_digits(item) == digits]
         if not matching:
@@ -225,17 +225,22 @@ def _shown(report: Any) -> dict[str, Any]:
     return {"id": report.letter.text, "ok": report.ok, "nodes": nodes, "events": events, "entries": entries}
 
 
+def _words(doubts: list[str]) -> str:
+    return ", ".join(doubt.replace("_", " ") for doubt in doubts)
+
+
 def _print(shown: dict[str, Any]) -> None:
     say(f"letter {shown['id']}")
     rows = [
         (
             item["institution"] or item["id"][:16],
             item["fingerprint"],
-            item["problem"] or ", ".join(item["doubts"]) or "ok",
+            item["problem"] or _words(item["doubts"]) or "ok",
         )
         for item in shown["nodes"]
     ]
     table(("signed by", "fingerprint", "check"), rows, empty="no nodes")
+    say("")
     events = [
         (
             "ok" if item["ok"] else "WRONG",
@@ -244,11 +249,12 @@ def _print(shown: dict[str, Any]) -> None:
             item["node"],
             item["recipient"]
             + (f" ({item.get('role') or item.get('code')})" if item.get("role") or item.get("code") else ""),
-            item["problem"] or ", ".join(item["doubts"]),
+            item["problem"] or _words(item["doubts"]),
         )
         for item in shown["events"]
     ]
     table(("", "time", "event", "in the log of", "recipient", "note"), events, empty="no events")
+    say("")
     say("everything in this file verifies" if shown["ok"] else "SOMETHING IN THIS FILE DOES NOT VERIFY")
     if any("node_unconfirmed" in item["doubts"] for item in shown["nodes"]):
         say("Compare each fingerprint with what that institution itself says (or give them with --node).")

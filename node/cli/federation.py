@@ -46,7 +46,10 @@ def invite(
             )
             digits = node_digits(node.node_id)
             if out is not None:
-                out.write_text(text + "\n", encoding="ascii")
+                try:
+                    out.write_text(text + "\n", encoding="ascii")
+                except OSError as error:
+                    raise ConfigError(f"{out} cannot be written: {error.strerror}") from error
             if as_json:
                 emit({"id": node.node_id.text, "fingerprint": digits, "invite": text, "file": str(out or "")})
             elif out is not None:

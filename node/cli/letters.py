@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-_Mailbox = Annotated[str, typer.Argument(metavar="M", help="The mailbox: name or name@domain.")]
+_Mailbox = Annotated[str, typer.Argument(metavar="MAILBOX", help="The mailbox: name or name@domain.")]
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its beginning, as lists show it.")]
 _To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="A recipient; may be given again.")]
 _Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="A recipient of a copy.")]
@@ -44,9 +44,11 @@ _Attach = Annotated[
 ]
 _Class = Annotated[str, typer.Option("--class", metavar="CLASS", help="urgent, normal or bulk.")]
 _Deadline = Annotated[
-    float | None, typer.Option("--deadline-hours", help="Give up after this long (default by class).")
+    float | None,
+    typer.Option("--deadline-hours", metavar="HOURS", help="Give up after this long (default by class)."),
 ]
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
+_MAX_DEADLINE_HOURS: Final = 30 * 24
 
 
 def _text_of(text: str | None, text_file: Path | None) -> str:
@@ -75,6 +77,14 @@ def _attachment(path: Path) -> AttachmentSource:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return AttachmentSource(name=path.name, media_type=media_type.lower(), size=size, path=path)
+
+
+def _lifetime_ms(hours: float | None) -> int | None:
+    if hours is None:
+        return None
+    if not 0 < hours <= _MAX_DEADLINE_HOURS:
+        raise LimitError("a deadline lies between 1 minute and 30 days from now")
+    return int(hours * 3_600_000)
 
 
 def _class_of(word: str) -> Any:
@@ -108,7 +118,7 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool) -> None:
 
 def send(
     context: typer.Context,
-    sender: Annotated[str, typer.Option("--from", metavar="M", help="The sending mailbox.")],
+    sender: Annotated[str, typer.Option("--from", metavar="MAILBOX", help="The sending mailbox.")],
     to: _To,
     subject: Annotated[str, typer.Option(help="The subject.")],
     cc: _Cc = None,
@@ -136,7 +146,7 @@ def send(
                 text=content,
                 attachments=attachments,
                 letter_class=wanted,
-                lifetime_ms=None if deadline_hours is None else int(deadline_hours * 3_600_000),
+                lifetime_ms=_lifetime_ms(deadline_hours),
             )
             await _submit(node, draft, as_json=as_json)
 
@@ -224,7 +234,7 @@ def open_letter(
     context: typer.Context,
     mailbox: _Mailbox,
     letter_id: _Id,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for text and attachments.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the attachments.")] = None,
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -355,6 +365,7 @@ def _timeline_fields(timeline: Timeline) -> dict[str, Any]:
 
 def _print_timeline(subject: str, timeline: Timeline) -> None:
     say(subject)
+    say("")
     rows = [
         (
             line.address,
@@ -365,6 +376,7 @@ def _print_timeline(subject: str, timeline: Timeline) -> None:
         for line in timeline.recipients
     ]
     table(("recipient", "institution", "state", "since"), rows, empty="no recipients")
+    say("")
     history = [
         (
             moment(event.time_ms),
@@ -381,7 +393,7 @@ def _print_timeline(subject: str, timeline: Timeline) -> None:
 def sent(
     context: typer.Context,
     mailbox: _Mailbox,
-    letter_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One letter: its timeline.")] = None,
+    letter_id: Annotated[str | None, typer.Argument(metavar="ID", help="One letter: its timeline.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
     password_file: PasswordFile = None,
     as_json: JsonOption = False,

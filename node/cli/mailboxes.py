@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,10 +23,26 @@ from node.cli.common import (
 )
 from node.errors import ConfigError
 
+if TYPE_CHECKING:
+    from node.vault.alert_queue import AlertPreferences
+
 __all__ = ["add_to"]
 
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
-_Address = Annotated[str, typer.Argument(metavar="M", help="The mailbox: name or name@domain.")]
+_Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="The mailbox: name or name@domain.")]
+
+
+def _preferences(email: str, webhook: str) -> AlertPreferences:
+    """Where alerts go, checked: an address that no mail can carry must not wait in a queue."""
+    from node.vault.alert_queue import AlertPreferences
+
+    name, _, domain = email.partition("@")
+    plain = email.isascii() and email.isprintable() and not set(email) & set(' <>,"')
+    if email and not (plain and name and domain and "@" not in domain):
+        raise ConfigError(f"{email!r} is not an e-mail address")
+    if webhook and not (webhook.startswith(("https://", "http://")) and webhook.isascii() and webhook.isprintable()):
+        raise ConfigError(f"{webhook!r} is not a webhook's address", hint="https://…")
+    return AlertPreferences(email=email, webhook=webhook)
 
 
 @mailbox_app.command("add")
@@ -35,14 +51,15 @@ def add(
     mailbox: _Address,
     name: Annotated[str, typer.Option(help="The person's or service's name.")] = "",
     kind: Annotated[str, typer.Option(help="person, service, application or practice.")] = "person",
-    profession: Annotated[str, typer.Option()] = "",
-    specialty: Annotated[str, typer.Option()] = "",
+    profession: Annotated[str, typer.Option(help="As the directory shows it.")] = "",
+    specialty: Annotated[str, typer.Option(help="As the directory shows it.")] = "",
     unit: Annotated[str, typer.Option(help="Ward or department.")] = "",
-    town: Annotated[str, typer.Option()] = "",
+    town: Annotated[str, typer.Option(help="The town.")] = "",
     email: Annotated[str, typer.Option(help="Where alerts go by e-mail.")] = "",
     webhook: Annotated[str, typer.Option(metavar="URL", help="Where alerts go by webhook.")] = "",
     accepts: Annotated[
-        list[str] | None, typer.Option("--accept-class", help="Classes it takes (default: all).")
+        list[str] | None,
+        typer.Option("--accept-class", metavar="CLASS", help="urgent, normal or bulk; again for more (default: all)."),
     ] = None,
     max_bytes: Annotated[int, typer.Option(help="The largest attachments it takes, together.")] = 2 * 1024**3,
     quota_bytes: Annotated[int | None, typer.Option(help="How much it may hold (default: [limits]).")] = None,
@@ -53,7 +70,6 @@ def add(
 
     async def body() -> None:
         from node.vault import ways
-        from node.vault.alert_queue import AlertPreferences
         from protocol.entry import LETTER_CLASSES, Accepts, MailboxEntry, MailboxKind
         from protocol.errors import LocalProtocolError
         from protocol.ids import MailboxId
@@ -64,6 +80,7 @@ def add(
                 raise ConfigError(f"{address} is not of this node's domain, {node.settings.domain}")
             if kind not in tuple(MailboxKind):
                 raise ConfigError(f"no kind {kind!r}", hint=f"one of {', '.join(MailboxKind)}")
+            wanted = _preferences(email, webhook)
             classes = tuple(accepts or LETTER_CLASSES)
             secrets = ways.make_secrets(node.world.random_bytes)
             profile = MailboxEntry(
@@ -87,7 +104,6 @@ def add(
             quota = node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes
             made = await node.mailboxes.create(profile, secrets, password, quota_bytes=quota)
             if email or webhook:
-                wanted = AlertPreferences(email=email, webhook=webhook)
                 await node.database.write(node.alerts.set_preferences, (made.id, wanted))
             if as_json:
                 emit({"id": made.id.text, "address": made.address, "status": made.status})
@@ -217,21 +233,23 @@ def alerts(
     """Show or set where a mailbox's alerts go."""
 
     async def body() -> None:
-        from node.vault.alert_queue import AlertPreferences
-
         async with opened_node(context) as node:
             found = await node.mailboxes.find(full_address(node, mailbox))
             _, wanted = await node.database.read(node.alerts.preferences, found.id)
             if email is not None or webhook is not None:
-                wanted = AlertPreferences(
-                    email=wanted.email if email is None else email,
-                    webhook=wanted.webhook if webhook is None else webhook,
+                wanted = _preferences(
+                    wanted.email if email is None else email, wanted.webhook if webhook is None else webhook
                 )
                 await node.database.write(node.alerts.set_preferences, (found.id, wanted))
         if as_json:
             emit({"id": found.id.text, "email": wanted.email, "webhook": wanted.webhook})
         else:
             say(f"{found.address}: e-mail {wanted.email or 'none'}, webhook {wanted.webhook or 'none'}")
+            settings = node.settings.alerts
+            if wanted.email and not settings.smtp.host:
+                say("No e-mail is sent before [alerts.smtp] in coffre.toml names a server.")
+            if wanted.webhook and not settings.webhook_secret_file:
+                say("No webhook is called before [alerts] in coffre.toml names a webhook_secret_file.")
 
     run_command(body, as_json=as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -59,5 +60,27 @@ demo.add_to(app)
 
 
 def run() -> None:
-    """The `coffre` command."""
-    app()
+    """The `coffre` command. A wrong command line ends with status 2 and one line on standard error."""
+    try:
+        status = app(standalone_mode=False)
+    except typer.Abort:
+        status = 130
+    except typer.TyperException as error:
+        status = _show_usage_error(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _show_usage_error(error: typer.TyperException) -> int:
+    message = str(getattr(error, "message", error))
+    if callable(written := getattr(error, "format_message", None)):
+        message = str(written())
+    if "\n" not in message:
+        context = getattr(error, "ctx", None)
+        command = "coffre" if context is None else context.command_path
+        message = f"coffre: {message.rstrip('.')} (see: {command} --help)"
+    typer.echo(message, err=True)
+    return int(getattr(error, "exit_code", 2))
+
+
+if __name__ == "__main__":
+    run()

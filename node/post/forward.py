@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from node.post.inflight import InFlight
-from node.post.peer_link import PeerLink
+from node.post.peer_link import PeerLink, Pending
 from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -26,7 +26,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id
 from protocol.ids import NodeId
 from protocol.letter import LetterClass
-from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Wanted, Withdraw, inline_fits
+from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
 
 __all__ = ["Forwarder", "SenderSide", "first_of"]
@@ -173,24 +173,27 @@ class Forwarder:
         while True:
             ticket = self._database.signals.ticket(OUTBOX)
             moved = self._moved
-            items = await self._database.read(
-                lambda connection: self._outbox.waiting_for(
-                    connection, self._link.peer, after=dict(self._after), limit=_READ_AHEAD
-                )
-            )
-            for item in items:
+            items = await self._database.read(self._read_ahead, dict(self._after))
+            for item, inline in items:
+                if item.row not in self._busy:
+                    await self._link.wait_offer(item.letter_class)
+                    if item.letter_class is not LetterClass.URGENT and ticket.is_set():
+                        break  # something new: it may be urgent
+                    # Nothing is awaited between the window's word and the request that relies on it.
+                    pending = self._link.begin(Offer(item.letter_class, item.envelope, inline))
+                    self._flying.begin(item.row)
+                    self._busy.add(item.row)
+                    nursery.start_soon(self._finish_offer, item, pending)
                 self._after[item.letter_class] = max(self._after.get(item.letter_class, b""), item.row)
-                if item.row in self._busy:
-                    continue
-                await self._link.wait_offer(item.letter_class)
-                if item.letter_class is not LetterClass.URGENT and ticket.is_set():
-                    break  # something new: it may be urgent
-                self._busy.add(item.row)
-                nursery.start_soon(self._offer, item)
-                await trio.lowlevel.checkpoint()
             if not items:
                 await self._wait(ticket, moved)
             self._reset_due()
+
+    def _read_ahead(
+        self, connection: sa.Connection, after: dict[LetterClass, bytes]
+    ) -> list[tuple[OutboxItem, bytes | None]]:
+        items = self._outbox.waiting_for(connection, self._link.peer, after=after, limit=_READ_AHEAD)
+        return [(item, self._inline(connection, item)) for item in items]
 
     async def _wait(self, ticket: trio.Event, moved: trio.Event) -> None:
         next_retry = min((retry.at for retry in self._retries.values()), default=math.inf)
@@ -213,23 +216,20 @@ class Forwarder:
         if due:
             self._after.clear()
 
-    async def _offer(self, item: OutboxItem) -> None:
-        inline = await self._database.read(self._inline, item)
-        offer = Offer(item.letter_class, item.envelope, inline)
-        self._flying.begin(item.row)
-        async with self._link.request(offer) as next_reply:
-            reply = await next_reply()
-            results: list[MailboxResult] = []
+    async def _finish_offer(self, item: OutboxItem, pending: Pending) -> None:
+        results: list[MailboxResult] = []
+        try:
+            reply = await pending.next()
             while isinstance(reply, Result):
                 results.extend(reply.results)
                 if not reply.more:
                     break
-                reply = await next_reply()
-        self._flying.end(item.row)
-        if isinstance(reply, Wanted):
-            return  # the peer fetches the payload; its result comes as a push, or the next link asks again
-        assert isinstance(reply, Result)
-        await self._settle(item, reply, results)
+                reply = await pending.next()
+        finally:
+            self._flying.end(item.row)
+        if isinstance(reply, Result):
+            await self._settle(item, reply, results)
+        # Otherwise it is Wanted: the peer fetches the payload; its result comes as a push, or the next link asks again.
 
     def _inline(self, connection: sa.Connection, item: OutboxItem) -> bytes | None:
         payload = None if item.payload is None else self._payloads.find(connection, item.payload)
@@ -289,13 +289,12 @@ class Forwarder:
         )
         box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
         results: list[MailboxResult] = []
-        async with self._link.request(Withdraw(box)) as next_reply:
-            more = True
-            while more:
-                reply = await next_reply()
-                assert isinstance(reply, Result)
-                results.extend(reply.results)
-                more = reply.more
+        pending, more = await self._link.begin_when_free(Withdraw(box)), True
+        while more:
+            reply = await pending.next()
+            assert isinstance(reply, Result)
+            results.extend(reply.results)
+            more = reply.more
         try:
             await self._sender.take_results(item, results)
         except* RemoteProtocolError as group:

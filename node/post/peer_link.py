@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -25,14 +24,17 @@ from protocol.link import Link
 from protocol.link_events import PeerGoodbye, PeerHello, Push, Reply, Request
 from protocol.link_states import Role
 from protocol.message import Message
-from protocol.messages import Hello, Offer, RangeGet
+from protocol.messages import Hello
 
-__all__ = ["PeerLink", "RequestHandler"]
+__all__ = ["PeerLink", "Pending", "RequestHandler"]
 
 _READ_BYTES: Final = 256 * 1024
 # Payload data waiting to be written: enough to keep the stream busy, little enough that control frames pass quickly.
 _DATA_QUEUE_BYTES: Final = 512 * 1024
 _GOODBYE_TIMEOUT_S: Final = 3
+# Answers waiting for a peer that does not read; an honest one has at most its windows' worth.
+_MAX_CONTROL_BYTES: Final = 16 * 1024 * 1024
+_MAX_PUSHES: Final = 256
 _HELLO_TIMEOUT_S: Final = 20
 _LOOK_EVERY_S: Final = 30
 
@@ -40,16 +42,30 @@ RequestHandler = Callable[["PeerLink", int, Message], Awaitable[None]]
 PushHandler = Callable[["PeerLink", Message], Awaitable[None]]
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """Replies to one request, as they come. `send` never blocks: windows bound what is under way."""
+class Pending:
+    """Replies to one request, as they come; `put` never blocks, since windows bound what is under way."""
 
-    replies: deque[Message | Exception] = field(default_factory=deque)
-    arrived: trio.Event = field(default_factory=trio.Event)
+    __slots__ = ("_arrived", "_replies")
+
+    def __init__(self) -> None:
+        self._replies: deque[Message | Exception] = deque()
+        self._arrived = trio.Event()
 
     def put(self, item: Message | Exception) -> None:
-        self.replies.append(item)
-        self.arrived.set()
+        """One more reply, or the reason why none comes any more."""
+        self._replies.append(item)
+        self._arrived.set()
+
+    async def next(self) -> Message:
+        """Wait for the next reply. LinkError if the link ends before it."""
+        while not self._replies:
+            self._arrived = trio.Event()
+            await self._arrived.wait()
+        item = self._replies.popleft()
+        if isinstance(item, Exception):
+            self._replies.append(item)
+            raise item
+        return item
 
 
 def _monotonic_ms() -> int:
@@ -82,11 +98,13 @@ class PeerLink:
         self._on_request = on_request
         self._on_push = on_push
         self._control: deque[bytes] = deque()
+        self._control_bytes = 0
+        self._pushes = 0
         self._data: deque[bytes] = deque()
         self._data_bytes = 0
         self._to_write = trio.Event()
         self._written = trio.Event()
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting: dict[int, Pending] = {}
         self._window_moved = trio.Event()
         self._saying_goodbye = False
         self._failure: RemoteProtocolError | None = None
@@ -130,9 +148,12 @@ class PeerLink:
         if self._saying_goodbye or self.closed.is_set():
             return
         self._saying_goodbye = True
-        with trio.move_on_after(_GOODBYE_TIMEOUT_S), suppress(LocalProtocolError):
+        # Payload data that waits is dropped: the rest of its range could not follow anyway.
+        self._data.clear()
+        self._data_bytes = 0
+        with trio.move_on_after(_GOODBYE_TIMEOUT_S):
             self._queue(self._machine.goodbye(code))
-            while (self._control or self._data) and not self.closed.is_set():
+            while self._control and not self.closed.is_set():
                 await self._written.wait()
         self._scope.cancel()
 
@@ -150,6 +171,9 @@ class PeerLink:
             self._data_bytes += len(data)
         else:
             self._control.append(data)
+            self._control_bytes += len(data)
+            if self._control_bytes > _MAX_CONTROL_BYTES:
+                self.fail(RemoteProtocolError(Reason.OVERLOAD, "the peer does not read what it asked for"))
         self._to_write.set()
 
     def push(self, message: Message) -> None:
@@ -201,35 +225,27 @@ class PeerLink:
         """Wait until one more letter of this class may be offered."""
         await self.wait_window(lambda machine: machine.can_offer(letter_class))
 
-    @asynccontextmanager
-    async def request(self, message: Message) -> AsyncIterator[Callable[[], Awaitable[Message]]]:
-        """Send a request; inside, each call of the yielded function waits for the next reply to it."""
-        if not isinstance(message, Offer | RangeGet):
-            await self.wait_window(lambda machine: machine.can_request_control())
+    def begin(self, message: Message) -> Pending:
+        """Send a request at once and hand out where its replies come. LinkError if the link is ending.
+
+        For offers and ranges wait for the window first, with nothing awaited in between.
+        """
         self._check_alive()
+        if self._saying_goodbye:
+            raise LinkError("lost", "the link is ending")
         stream, data = self._machine.request(message)
-        waiting = self._waiting[stream] = _Waiting()
+        pending = self._waiting[stream] = Pending()
         self._queue(data)
+        return pending
 
-        async def next_reply() -> Message:
-            while not waiting.replies:
-                waiting.arrived = trio.Event()
-                await waiting.arrived.wait()
-            item = waiting.replies.popleft()
-            if isinstance(item, Exception):
-                raise item
-            return item
-
-        try:
-            yield next_reply
-        finally:
-            # Replies that still come to a request given up are legal to the machine and dropped here.
-            self._waiting.pop(stream, None)
+    async def begin_when_free(self, message: Message) -> Pending:
+        """The same for any other request: waits while the peer has too many of them unanswered."""
+        await self.wait_window(lambda machine: machine.can_request_control())
+        return self.begin(message)
 
     async def ask(self, message: Message) -> Message:
         """Send a request that has one reply, and wait for it."""
-        async with self.request(message) as next_reply:
-            return await next_reply()
+        return await (await self.begin_when_free(message)).next()
 
     async def _watch_failure(self) -> None:
         await self._failed.wait()
@@ -244,6 +260,7 @@ class PeerLink:
             if self._control:
                 chunk = b"".join(self._control)
                 self._control.clear()
+                self._control_bytes = 0
             else:
                 chunk = self._data.popleft()
                 self._data_bytes -= len(chunk)
@@ -268,12 +285,13 @@ class PeerLink:
                 match event:
                     case Request(stream, message):
                         nursery.start_soon(self._on_request, self, stream, message)
-                    case Reply(stream, message, _):
+                    case Reply(stream, message, is_final):
                         moved = True
-                        if (waiting := self._waiting.get(stream)) is not None:
-                            waiting.put(message)
+                        self._waiting[stream].put(message)
+                        if is_final:
+                            del self._waiting[stream]
                     case Push(message):
-                        nursery.start_soon(self._on_push, self, message)
+                        self._start_push(nursery, message)
                     case PeerHello(hello):
                         self.peer_hello = hello
                         if hello.node != self.peer:
@@ -282,16 +300,26 @@ class PeerLink:
                         self.opened.set()
                         nursery.start_soon(on_open, self)
                     case PeerGoodbye(code):
-                        if not self._saying_goodbye:
-                            self._saying_goodbye = True
-                            with suppress(LocalProtocolError):
-                                self._queue(self._machine.goodbye("goodbye"))
+                        await self.goodbye("goodbye")
                         if code not in _CALM_GOODBYES:
                             raise LinkError(code, f"{self.remote} ended the link: {code}")
                         return
             if moved:
                 self._window_moved.set()
                 self._window_moved = trio.Event()
+
+    def _start_push(self, nursery: trio.Nursery, message: Message) -> None:
+        if self._pushes >= _MAX_PUSHES:
+            raise RemoteProtocolError(Reason.OVERLOAD, "more pushed than can be handled")
+        self._pushes += 1
+
+        async def handle() -> None:
+            try:
+                await self._on_push(self, message)
+            finally:
+                self._pushes -= 1
+
+        nursery.start_soon(handle)
 
     async def _receive(self, deadline: float) -> bytes:
         with trio.CancelScope(deadline=deadline):

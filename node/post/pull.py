@@ -12,11 +12,12 @@ from typing import Final
 import trio
 
 from node.post.network import LinkError
-from node.post.peer_link import PeerLink
+from node.post.peer_link import PeerLink, Pending
 from node.vault.database import Database
 from node.vault.payload_rows import Arriving, PayloadRows
 from node.vault.payloads import IncomingPayload
 from protocol.errors import Reason, RemoteProtocolError
+from protocol.message import Message
 from protocol.messages import Gone, HashesData, HashesGet, RangeData, RangeGet
 from protocol.payload import CHUNK_BYTES, TAG_BYTES, Descriptor, verify_chunk, verify_chunk_hashes
 
@@ -88,7 +89,6 @@ class PayloadPuller:
 
         async def worker() -> None:
             for first, count in jobs:
-                await link.wait_bytes(count * (CHUNK_BYTES + TAG_BYTES))
                 index = first
                 async with aclosing(_range(link, arriving.descriptor, first, count)) as chunks:
                     async for chunk in chunks:
@@ -150,17 +150,15 @@ def _missing_ranges(have: bytes, count: int) -> Iterator[tuple[int, int]]:
 
 async def _fetch_hashes(link: PeerLink, descriptor: Descriptor) -> tuple[bytes, ...]:
     joined = bytearray()
-    async with link.request(HashesGet(descriptor.payload_id)) as next_reply:
-        last = False
-        while not last:
-            with trio.fail_after(_IDLE_TIMEOUT_S):
-                reply = await next_reply()
-            if not isinstance(reply, HashesData):
-                raise _gone(reply)
-            joined += bytes(reply.data)
-            last = reply.last
-            if len(joined) > descriptor.chunk_count * 32:
-                raise RemoteProtocolError(Reason.MISMATCH, "more chunk hashes than chunks")
+    pending, last = await link.begin_when_free(HashesGet(descriptor.payload_id)), False
+    while not last:
+        reply = await _next(pending)
+        if not isinstance(reply, HashesData):
+            raise _gone(reply)
+        joined += bytes(reply.data)
+        last = reply.last
+        if len(joined) > descriptor.chunk_count * 32:
+            raise RemoteProtocolError(Reason.MISMATCH, "more chunk hashes than chunks")
     hashes: Sequence[bytes] = [bytes(joined[at : at + 32]) for at in range(0, len(joined), 32)]
     verify_chunk_hashes(descriptor, hashes)
     return tuple(hashes)
@@ -168,28 +166,32 @@ async def _fetch_hashes(link: PeerLink, descriptor: Descriptor) -> tuple[bytes, 
 
 async def _range(link: PeerLink, descriptor: Descriptor, first: int, count: int) -> AsyncGenerator[bytes, None]:
     """The ciphertext chunks of one range, as each becomes whole."""
-    index, pending = first, bytearray()
-    async with link.request(RangeGet(descriptor.payload_id, first, count)) as next_reply:
-        last = False
-        while not last:
-            try:
-                with trio.fail_after(_IDLE_TIMEOUT_S):
-                    reply = await next_reply()
-            except trio.TooSlowError as error:
-                raise LinkError("idle", "no byte of a payload for ten minutes") from error
-            if not isinstance(reply, RangeData):
-                raise _gone(reply)
-            pending += bytes(reply.data)
-            last = reply.last
-            while index < first + count and len(pending) >= descriptor.chunk_length(index):
-                length = descriptor.chunk_length(index)
-                yield bytes(pending[:length])
-                del pending[:length]
-                index += 1
-            if len(pending) and index == first + count:
-                raise RemoteProtocolError(Reason.MISMATCH, "more payload data than was asked for")
-    if index != first + count or pending:
+    index, held = first, bytearray()
+    await link.wait_bytes(count * (CHUNK_BYTES + TAG_BYTES))
+    pending, last = link.begin(RangeGet(descriptor.payload_id, first, count)), False
+    while not last:
+        reply = await _next(pending)
+        if not isinstance(reply, RangeData):
+            raise _gone(reply)
+        held += bytes(reply.data)
+        last = reply.last
+        while index < first + count and len(held) >= descriptor.chunk_length(index):
+            length = descriptor.chunk_length(index)
+            yield bytes(held[:length])
+            del held[:length]
+            index += 1
+        if held and index == first + count:
+            raise RemoteProtocolError(Reason.MISMATCH, "more payload data than was asked for")
+    if index != first + count or held:
         raise RemoteProtocolError(Reason.MISMATCH, "less payload data than was asked for")
+
+
+async def _next(pending: Pending) -> Message:
+    try:
+        with trio.fail_after(_IDLE_TIMEOUT_S):
+            return await pending.next()
+    except trio.TooSlowError as error:
+        raise LinkError("idle", "no byte of a payload for ten minutes") from error
 
 
 def _gone(reply: object) -> LinkError:

@@ -195,9 +195,22 @@ class Directory:
         """
         for found in self._candidates(connection, address):
             return found
-        near = nearest(address, self.addresses(connection))
+        known = self.addresses(connection)
+        near = nearest(address, known)
         hint = f"did you mean {', '.join(near)}?" if near else "see: coffre peers"
+        domain = "@" + address.rpartition("@")[2]
+        awaited = self._awaited(connection, domain[1:])
+        if awaited is not None and not any(other.endswith(domain) for other in known):
+            hint = f"the directory of {awaited} has not arrived yet; it comes when both nodes run"
         raise RecipientError(f"no mailbox {address} is known", hint=hint, nearest=tuple(near))
+
+    def _awaited(self, connection: sa.Connection, domain: str) -> str | None:
+        """The name of the accepted institution that holds a domain."""
+        peers = schema.peers
+        name: str | None = connection.execute(
+            sa.select(peers.c.institution).where(peers.c.domain == domain, peers.c.status == "accepted")
+        ).scalar()
+        return name
 
     def _candidates(self, connection: sa.Connection, address: str) -> Iterator[FoundMailbox]:
         table = schema.feed_entries

@@ -59,16 +59,22 @@ class Signals:
             await self._watch_postgresql()
 
     async def _watch_sqlite(self) -> None:
-        def version(connection: sa.Connection) -> int:
-            return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        # The driver's own connection: SQLAlchemy's begins a transaction, in which the version never changes.
+        connection = await self._world.run_blocking(self._engines.reader.raw_connection)
 
-        connection = await self._world.run_blocking(self._engines.reader.connect)
-        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        def version() -> int:
+            cursor = connection.cursor()
+            try:
+                ((seen,),) = cursor.execute("PRAGMA data_version")
+                return int(seen)
+            finally:
+                cursor.close()
+
         try:
-            last = await self._world.run_blocking(version, connection)
+            last = await self._world.run_blocking(version)
             while True:
                 await trio.sleep(_SQLITE_POLL_S)
-                seen = await self._world.run_blocking(version, connection)
+                seen = await self._world.run_blocking(version)
                 if seen != last:
                     last = seen
                     self.set(TOPICS)
