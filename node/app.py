@@ -51,6 +51,7 @@ from node.vault.peers import PeerRows
 from node.vault.reading import Reading
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.signals import LOG
 from node.vault.timeline import Timelines
 from node.world import World
 from protocol.checkpoint import peek_checkpoint
@@ -245,7 +246,8 @@ class Node:
                 nursery.start_soon(deadlines.run)
                 nursery.start_soon(sender.run)
                 nursery.start_soon(self._keep_head_file)
-                nursery.start_soon(self.database.signals.watch_other_processes)
+                if self.world.shares_database:
+                    nursery.start_soon(self.database.signals.watch_other_processes)
                 task_status.started(office)
                 await stop.wait()
                 with trio.move_on_after(_DRAIN_S):
@@ -262,12 +264,11 @@ class Node:
         return [None] * len(items)
 
     async def _keep_head_file(self) -> None:
-        written = None
         while True:
-            if self.log.released is not written:
-                written = self.log.released
-                await self.write_head_file()
+            ticket = self.database.signals.ticket(LOG)
+            await self.write_head_file()
             await trio.sleep(_HEAD_FILE_EVERY_S)
+            await ticket.wait()
 
     def _sweep_incoming(self) -> None:
         """Remove what sealing left behind when its process died: nothing refers to it."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from node.app import open_node
 from node.config import load_settings, split_endpoint
-from node.errors import CoffreError, ConfigError, FolderError, WrongSecretError
+from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
@@ -24,6 +24,7 @@ from protocol.certificate import build_certificate
 from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.details import Details
 from protocol.entry import InstitutionEntry
+from protocol.errors import LocalProtocolError
 from protocol.letter import normalise_address
 from protocol.logleaf import EventKind
 from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
@@ -140,7 +141,7 @@ def read_recovery_file(path: Path) -> SealSecret:
         return SealSecret(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
     except OSError as error:
         raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, IndexError, CoffreError) as error:
+    except (ValueError, IndexError, LocalProtocolError) as error:
         raise WrongSecretError(
             f"{path} is not a mailbox recovery file",
             hint="that file was written by coffre init, outside the node's folder",

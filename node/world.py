@@ -47,10 +47,12 @@ class World:
     """The outside of one node.
 
     now_ms: wall clock, milliseconds since 1970-01-01 UTC. random_bytes: cryptographic randomness.
-    jitter: a number from 0 to 1 for spreading retries. run_blocking: see BlockingRunner.
+    jitter: a number from 0 to 1 for spreading retries. run_blocking: see BlockingRunner. shares_database: whether other
+    processes may change the database, so that it is watched.
     """
 
     now_ms: Callable[[], int] = _wall_clock_ms
     random_bytes: Callable[[int], bytes] = os.urandom
     jitter: Callable[[], float] = field(default=random.SystemRandom().random)
     run_blocking: BlockingRunner = run_in_thread
+    shares_database: bool = True

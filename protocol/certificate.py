@@ -10,7 +10,6 @@ import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.x509.oid import NameOID
@@ -21,15 +20,19 @@ from protocol.errors import Reason, RemoteProtocolError
 __all__ = ["MAX_CERTIFICATE_BYTES", "build_certificate", "check_certificate", "private_key_pem"]
 
 MAX_CERTIFICATE_BYTES: Final = 1024
+_SIGNATURE_BYTES: Final = 64
+# Where the only certificate that this profile allows for a key has that key, and what its signature covers.
+_CERTIFICATE_BYTES: Final = 363
+_KEY: Final = slice(159, 191)
+_SIGNED: Final = slice(4, 289)
 _FROM: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _UNTIL: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 
-def build_certificate(secret: SigningSecret) -> bytes:
-    """The self-signed certificate of a link key, DER; the same bytes each time."""
-    private = Ed25519PrivateKey.from_private_bytes(secret.reveal())
-    public = private.public_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, sha256(secret.verify_key).hex()[:32])])
+def _sign(key: bytes, signer: Ed25519PrivateKey) -> bytes:
+    """The certificate of `key`, DER. By another key than its own only the signature, the last 64 bytes, differs."""
+    public = Ed25519PublicKey.from_public_bytes(key)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, sha256(key).hex()[:32])])
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -54,65 +57,35 @@ def build_certificate(secret: SigningSecret) -> bytes:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
     )
-    return builder.sign(private, algorithm=None).public_bytes(Encoding.DER)
+    return builder.sign(signer, algorithm=None).public_bytes(Encoding.DER)
 
 
-def _tbs_for(key: VerifyKey, certificate: x509.Certificate) -> bool:
-    """Whether every field is what build_certificate writes for this key."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, sha256(key).hex()[:32])])
-    public = Ed25519PublicKey.from_public_bytes(key)
-    extensions = {item.oid: item for item in certificate.extensions}
-    wanted = {
-        x509.BasicConstraints.oid: (x509.BasicConstraints(ca=False, path_length=None), True),
-        x509.SubjectKeyIdentifier.oid: (x509.SubjectKeyIdentifier.from_public_key(public), False),
-        x509.AuthorityKeyIdentifier.oid: (x509.AuthorityKeyIdentifier.from_issuer_public_key(public), False),
-        x509.KeyUsage.oid: (x509.KeyUsage(True, *[False] * 8), True),
-    }
-    return (
-        certificate.subject == name
-        and certificate.issuer == name
-        and certificate.serial_number == 1
-        and certificate.not_valid_before_utc == _FROM
-        and certificate.not_valid_after_utc == _UNTIL
-        and extensions.keys() == wanted.keys()
-        and all((extensions[oid].value, extensions[oid].critical) == value for oid, value in wanted.items())
-    )
+def build_certificate(secret: SigningSecret) -> bytes:
+    """The self-signed certificate of a link key, DER; the same bytes each time."""
+    return _sign(secret.verify_key, Ed25519PrivateKey.from_private_bytes(secret.reveal()))
 
 
-# All that the library raises for bytes which are no certificate that it understands: not all are ValueErrors.
-_UNREADABLE: Final = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
+# Signs what is only compared up to its signature: no secret.
+_ANYBODY: Final = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
 def check_certificate(der: bytes) -> VerifyKey:
-    """The link key of a certificate that keeps the profile; RemoteProtocolError(bad_certificate, bad_key)."""
-    bad = RemoteProtocolError(Reason.BAD_CERTIFICATE, "not a link certificate of the profile")
-    if len(der) > MAX_CERTIFICATE_BYTES:
+    """The link key of a certificate that is, byte for byte, the one which the profile allows for this key.
+
+    Compared, not parsed: no X.509 reader meets bytes from outside, and there is no second form to overlook.
+    RemoteProtocolError: bad_certificate, bad_key (of the right form, but no valid point).
+    """
+    if len(der) != _CERTIFICATE_BYTES:
         raise RemoteProtocolError(Reason.BAD_CERTIFICATE, f"certificate of {len(der)} bytes")
+    key, signature = der[_KEY], der[-_SIGNATURE_BYTES:]
+    if der[:-_SIGNATURE_BYTES] != _sign(key, _ANYBODY)[:-_SIGNATURE_BYTES]:
+        raise RemoteProtocolError(Reason.BAD_CERTIFICATE, "not a link certificate of the profile")
+    checked = VerifyKey.checked(key)
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        public = certificate.public_key()
-        if not isinstance(public, Ed25519PublicKey):
-            raise bad
-        key = VerifyKey.checked(public.public_bytes_raw())
-        if not _tbs_for(key, certificate):
-            raise bad
-        key.verify_raw(certificate.tbs_certificate_bytes, certificate.signature)
-        if certificate.public_bytes(Encoding.DER) != der:
-            raise bad
-    except _UNREADABLE as error:
-        raise bad from error
+        checked.verify_raw(der[_SIGNED], signature)
     except RemoteProtocolError as error:
-        if error.reason is Reason.BAD_SIGNATURE:
-            raise bad from error
-        raise
-    return key
+        raise RemoteProtocolError(Reason.BAD_CERTIFICATE, "not signed by its own key") from error
+    return checked
 
 
 def private_key_pem(secret: SigningSecret, passphrase: bytes) -> bytes:

@@ -32,6 +32,7 @@ MAX_STATEMENT_BYTES: Final = 16 * 1024
 # A renewal each year and a recovery now and then: centuries.
 MAX_CHAIN: Final = 512
 PQ_KEY_BYTES: Final = 1312
+_MAX_TIME_MS: Final = 2**62
 _KNOWN_SIGNATURES: Final = ("own", "prev", "rec")
 
 
@@ -40,7 +41,7 @@ class Statement:
     """One statement. number counts from 0; previous is H("statement", statement n−1), None in the first.
 
     link_certificates: DER, one, or two during a change. seal_keys likewise, the one to use first. pq_key: ML-DSA-44.
-    valid_from_ms, valid_until_ms: milliseconds UTC. bad_from_ms: only where a recovery says since when the lost key is
+    valid_from_ms, valid_until_ms: milliseconds UTC. bad_from_ms: in a recovery, and only there, since when the lost key is
     not to be believed. extra: fields of later versions, kept.
     """
 
@@ -109,7 +110,12 @@ def sign_statement(
     previous: SigningSecret | None = None,
     recovery: SigningSecret | None = None,
 ) -> bytes:
-    """The signed statement: by its own identity key, and by the one it replaces or by the recovery key."""
+    """The signed statement: by its own identity key, and by the one it replaces or by the recovery key.
+
+    LocalProtocolError if both are given: which of the two signed decides what the statement may do.
+    """
+    if previous is not None and recovery is not None:
+        raise LocalProtocolError("a statement is signed by the key before or by recovery, not by both")
     signatures = {"own": own.sign(Label.STATEMENT, statement_bytes)}
     if previous is not None:
         signatures["prev"] = previous.sign(Label.STATEMENT, statement_bytes)
@@ -142,18 +148,24 @@ def _decode_statement(data: bytes) -> Statement:
             SealKey.checked(check_binary(item, "seal", SealKey.LENGTH, SealKey.LENGTH))
             for item in fields.items("seal", low=1, high=2)
         ),
-        valid_from_ms=fields.integer("from"),
-        valid_until_ms=fields.integer("until"),
-        bad_from_ms=fields.integer("bad_from") if "bad_from" in fields else None,
+        valid_from_ms=fields.integer("from", high=_MAX_TIME_MS),
+        valid_until_ms=fields.integer("until", high=_MAX_TIME_MS),
+        bad_from_ms=fields.integer("bad_from", high=_MAX_TIME_MS) if "bad_from" in fields else None,
         extra=fields.rest(),
     )
-    if "prev" in statement.extra or statement.valid_until_ms <= statement.valid_from_ms:
-        raise RemoteProtocolError(Reason.MALFORMED, "a first statement with a previous one, or no time of validity")
+    if number == 0 and ("prev" in statement.extra or statement.bad_from_ms is not None):
+        raise RemoteProtocolError(Reason.MALFORMED, "a first statement follows nothing and recovers nothing")
+    if statement.valid_until_ms <= statement.valid_from_ms:
+        raise RemoteProtocolError(Reason.MALFORMED, "no time of validity")
     return statement
 
 
 def decode_signed_statement(raw: bytes) -> SignedStatement:
-    """Take a signed statement apart: shape, keys, certificates, and its own signature. Not yet its place in a chain."""
+    """Take a signed statement apart: shape, keys, certificates, and its own signature. Not yet its place in a chain.
+
+    RemoteProtocolError: too_large, malformed, not_canonical, too_deep, unknown_version, bad_key, bad_certificate,
+    bad_signature.
+    """
     outer = decode(raw, max_bytes=MAX_STATEMENT_BYTES + 1024)
     if not isinstance(outer, list) or len(outer) != 2:
         raise RemoteProtocolError(Reason.MALFORMED, "expected [statement, signatures]")
@@ -162,8 +174,11 @@ def decode_signed_statement(raw: bytes) -> SignedStatement:
     signatures = {name: fields.fixed(name, 64) for name in _KNOWN_SIGNATURES if name in fields}
     fields.done()
     statement = _decode_statement(statement_bytes)
-    if "own" not in signatures:
-        raise RemoteProtocolError(Reason.BAD_SIGNATURE, "not signed by its own key")
+    # The signed bytes say who must sign them. Were it left to the signatures beside them, a thief of the key before
+    # could put an own one in the place of the recovery key's, and the recovery would count as a plain renewal.
+    second = () if statement.number == 0 else ("prev",) if statement.bad_from_ms is None else ("rec",)
+    if set(signatures) != {"own", *second}:
+        raise RemoteProtocolError(Reason.BAD_SIGNATURE, f"statement {statement.number} needs own {' '.join(second)}")
     statement.identity_key.verify(Label.STATEMENT, statement_bytes, signatures["own"])
     return SignedStatement(raw, statement_bytes, statement, signatures)
 
@@ -172,7 +187,7 @@ def decode_signed_statement(raw: bytes) -> SignedStatement:
 class StatementChain:
     """A node's statements in force, oldest first, each verified against the one before.
 
-    `superseded`: statements that a recovery cancelled; letters signed under them before bad_from stay valid.
+    `superseded`: statements that a recovery cancelled. They give no key to trust; their log keys verify old evidence.
     """
 
     node_id: NodeId
@@ -188,7 +203,7 @@ class StatementChain:
     def from_genesis(cls, raw: bytes) -> StatementChain:
         """A chain of one. Its hash is the node id. RemoteProtocolError if it is not a valid first statement."""
         signed = decode_signed_statement(raw)
-        if signed.statement.number != 0 or set(signed.signatures) != {"own"}:
+        if signed.statement.number != 0:
             raise RemoteProtocolError(Reason.MALFORMED, "not a first statement")
         return cls(NodeId(hash_labelled(Label.NODE_ID, signed.statement_bytes)), (signed,))
 
@@ -209,61 +224,46 @@ class StatementChain:
     def extend(self, raw: bytes) -> StatementChain:
         """The chain with one more statement. One already in it changes nothing.
 
-        RemoteProtocolError: bad_signature, mismatch (does not follow), fork (two successors with the same sort of
-        signature: keep both statements as proof).
+        RemoteProtocolError: as decode_signed_statement, bad_signature, mismatch (does not follow), fork (two successors
+        with the same sort of signature: keep both statements as proof).
         """
         signed = decode_signed_statement(raw)
-        statement = signed.statement
+        number, previous = signed.statement.number, signed.statement.previous
         if any(known.statement_bytes == signed.statement_bytes for known in (*self.statements, *self.superseded)):
             return self
-        place = statement.number
-        cancelled = next((known for known in self.superseded if known.hash == statement.previous), None)
-        if cancelled is not None:
-            # Built on a statement that a recovery cancelled: cancelled with it. Its signatures are checked all the
-            # same: its log key enters log_keys, where a stranger must not put one.
-            if place != cancelled.statement.number + 1:
-                raise RemoteProtocolError(Reason.MISMATCH, f"statement {place} does not follow a cancelled one")
-            self._check_signatures(signed, cancelled.statement)
+        cancelled = next((known for known in self.superseded if known.hash == previous), None)
+        before = cancelled or (self.statements[number - 1] if 0 < number <= len(self.statements) else None)
+        if before is None or previous != before.hash or number != before.statement.number + 1:
+            raise RemoteProtocolError(Reason.MISMATCH, f"statement {number} follows none of this chain")
+        # Checked also where the statement will be cancelled: its log key enters log_keys, where a stranger must not
+        # put one.
+        self._check_second_signature(signed, before.statement)
+        replaced = () if cancelled else self.statements[number:]
+        if cancelled or any(known.by_recovery for known in replaced):
+            # Recovery has spoken on another branch: what identity keys sign here is cancelled, now as later.
             if signed.by_recovery:
-                raise RemoteProtocolError(Reason.FORK, "the recovery key signed on both sides of a recovery")
-            return self._with_superseded((signed,))
-        if place == 0:
-            raise RemoteProtocolError(Reason.FORK, "another first statement")
-        if place > len(self.statements):
-            raise RemoteProtocolError(Reason.MISMATCH, f"statement {place} does not follow {len(self.statements) - 1}")
-        before = self.statements[place - 1]
-        if statement.previous != before.hash:
-            raise RemoteProtocolError(Reason.MISMATCH, "names another statement as the one before")
-        self._check_signatures(signed, before.statement)
-        replaced = self.statements[place:]
-        if replaced and replaced[0].by_recovery and not signed.by_recovery:
-            return self._with_superseded((signed,))
-        if replaced and (not signed.by_recovery or any(item.by_recovery for item in replaced)):
-            raise RemoteProtocolError(Reason.FORK, f"two statements with number {place}")
-        return StatementChain(self.node_id, (*self.statements[:place], signed), (*self.superseded, *replaced))
+                raise RemoteProtocolError(Reason.FORK, "the recovery key signed two branches")
+            return self._joined(self.statements, (*self.superseded, signed))
+        if replaced and not signed.by_recovery:
+            raise RemoteProtocolError(Reason.FORK, f"two statements with number {number}")
+        return self._joined((*self.statements[:number], signed), (*self.superseded, *replaced))
 
-    def _with_superseded(self, more: tuple[SignedStatement, ...]) -> StatementChain:
-        """The chain with more cancelled statements. Bounded: who holds a lost key can make any number of them."""
-        if len(self.statements) + len(self.superseded) + len(more) > MAX_CHAIN:
-            raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_CHAIN} statements, cancelled ones included")
-        return StatementChain(self.node_id, self.statements, (*self.superseded, *more))
+    def _joined(
+        self, statements: tuple[SignedStatement, ...], superseded: tuple[SignedStatement, ...]
+    ) -> StatementChain:
+        """The chain of these. Who holds a lost key can make any number of statements that will be cancelled: of those
+        no more are kept than there is room for beside the ones in force, the first to arrive.
+        """
+        return StatementChain(self.node_id, statements, superseded[: MAX_CHAIN - len(statements)])
 
     @staticmethod
-    def _check_signatures(signed: SignedStatement, before: Statement) -> None:
-        """Each signature that is there holds, so that no byte of a statement can be altered unnoticed."""
-        statement, data = signed.statement, signed.statement_bytes
+    def _check_second_signature(signed: SignedStatement, before: Statement) -> None:
         if signed.by_recovery:
-            before.recovery_key.verify(Label.STATEMENT, data, signed.signatures["rec"])
-            if "prev" in signed.signatures:
-                before.identity_key.verify(Label.STATEMENT, data, signed.signatures["prev"])
-        else:
-            if "prev" not in signed.signatures:
-                raise RemoteProtocolError(Reason.BAD_SIGNATURE, "signed by neither the key before nor recovery")
-            before.identity_key.verify(Label.STATEMENT, data, signed.signatures["prev"])
-            if statement.recovery_key != before.recovery_key:
-                raise RemoteProtocolError(Reason.BAD_SIGNATURE, "only recovery changes the recovery key")
-            if statement.bad_from_ms is not None:
-                raise RemoteProtocolError(Reason.MALFORMED, "only a recovery says bad_from")
+            before.recovery_key.verify(Label.STATEMENT, signed.statement_bytes, signed.signatures["rec"])
+            return
+        before.identity_key.verify(Label.STATEMENT, signed.statement_bytes, signed.signatures["prev"])
+        if signed.statement.recovery_key != before.recovery_key:
+            raise RemoteProtocolError(Reason.BAD_SIGNATURE, "only recovery changes the recovery key")
 
     def at(self, number: int) -> Statement:
         """The statement with this number. LocalProtocolError if there is none."""
@@ -306,7 +306,7 @@ def node_digits(node_id: NodeId) -> str:
 
 def parse_digits(text: str) -> str:
     """Digits as typed (any spaces or dashes) in the form of node_digits. ValueError unless there are 30."""
-    digits = "".join(character for character in text if character.isdigit())
-    if len(digits) != 30 or any(not (c.isdigit() or c.isspace() or c in "-.") for c in text):
+    digits = "".join(character for character in text if not (character.isspace() or character in "-."))
+    if len(digits) != 30 or not (digits.isascii() and digits.isdigit()):
         raise ValueError("a fingerprint has 30 digits")
     return " ".join(digits[at : at + 5] for at in range(0, 30, 5))

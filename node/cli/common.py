@@ -64,9 +64,9 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def emit(value: Any) -> None:
-    """A value for programs, as JSON on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def emit(value: Any, *, one_line: bool = False) -> None:
+    """A value for programs, as JSON on standard output. one_line: for a command that goes on running."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2))
 
 
 def fail(error: CoffreError, *, as_json: bool = False) -> NoReturn:

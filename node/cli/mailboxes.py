@@ -209,8 +209,8 @@ def recover(
     async def body() -> None:
         from node.setup import read_recovery_file
 
+        key = read_recovery_file(recovery_file)
         async with opened_node(context) as node:
-            key = read_recovery_file(recovery_file)
             address = full_address(node, mailbox)
             new = ask_secret(new_password_file or password_file, "new password", "--new-password-file", twice=True)
             opened = await node.mailboxes.recover(address, key, new)

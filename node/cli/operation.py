@@ -111,7 +111,7 @@ def run_node(context: typer.Context, as_json: JsonOption = False) -> None:
             office = await nursery.start(ready)
             address = office.listening_on
             if as_json:
-                emit({"id": node.node_id.text, "listening": address})
+                emit({"id": node.node_id.text, "listening": address}, one_line=True)
             else:
                 where = f"listening on {address}" if address else "dialling out only"
                 say(f"{node.settings.institution}: running, {where}. Stop with Ctrl-C.")

@@ -24,7 +24,7 @@ from protocol.logleaf import EventKind
 
 __all__ = ["Deadlines"]
 
-_TICK_S: Final = 15
+_TICK_S: Final = 30
 _PRUNE_EVERY_S: Final = 3600
 # The destination refuses after the deadline by its own clock; this hour is for clocks that differ and a last answer.
 _EXPIRY_GRACE_MS: Final = 3_600_000
@@ -37,7 +37,7 @@ _BATCH: Final = 100
 
 
 class Deadlines:
-    """Wakes every quarter of a minute, looks at what is due, and writes it down."""
+    """Wakes every half minute, looks at what is due, and writes it down."""
 
     def __init__(
         self,

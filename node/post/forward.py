@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Final
 
 import sqlalchemy as sa
 import structlog
 import trio
 
 from node.post.inflight import InFlight
+from node.post.network import first_of
 from node.post.peer_link import PeerLink, Pending
 from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
 from node.vault.database import Database
@@ -29,9 +30,10 @@ from protocol.letter import LetterClass
 from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
 
-__all__ = ["Forwarder", "SenderSide", "first_of"]
+__all__ = ["Forwarder", "SenderSide"]
 
-_READ_AHEAD: Final = 256
+# An urgent letter that comes waits behind at most this many that were read before it.
+_READ_AHEAD: Final = 40
 _FINDINGS_AT_ONCE: Final = 64
 
 _logger = structlog.get_logger(__name__)
@@ -177,8 +179,6 @@ class Forwarder:
             for item, inline in items:
                 if item.row not in self._busy:
                     await self._link.wait_offer(item.letter_class)
-                    if item.letter_class is not LetterClass.URGENT and ticket.is_set():
-                        break  # something new: it may be urgent
                     # Nothing is awaited between the window's word and the request that relies on it.
                     pending = self._link.begin(Offer(item.letter_class, item.envelope, inline))
                     self._flying.begin(item.row)
@@ -311,14 +311,3 @@ class Forwarder:
                 await self._database.write(self._returns.done, row)
             if not waiting:
                 await ticket.wait()
-
-
-E = TypeVar("E", bound=Exception)
-
-
-def first_of(group: BaseExceptionGroup[E]) -> E:
-    """The first exception in a group, however deep it lies."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return cast(E, found)

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from node.post.deposit import CheckedOffer, Checker, Depositor, Refusal
-from node.post.network import LinkError
+from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller
 from node.vault.database import Database
@@ -139,13 +139,15 @@ class Intake:
 
     async def _pull(self, link: PeerLink, offer: CheckedOffer) -> None:
         """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway."""
+        inline, done = None, False
         try:
             inline = await self._puller.pull(link, offer.envelope.head.descriptor)
-        except LinkError as error:
-            _logger.info("payload interrupted", code=error.code, peer=link.peer.text[:12])
-            return
-        except RemoteProtocolError as error:
-            link.fail(error)
+            done = True
+        except* LinkError as lost:
+            _logger.info("payload interrupted", code=first_of(lost).code, peer=link.peer.text[:12])
+        except* RemoteProtocolError as broken:
+            link.fail(first_of(broken))
+        if not done:
             return
         outcomes = await self.deposit(replace(offer, inline=inline or offer.inline, payload_here=True))
         for frame in self._frames(offer, outcomes):

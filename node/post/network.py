@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar, cast
 
 import trio
 
@@ -20,7 +20,7 @@ from node.errors import CoffreError
 from protocol.certificate import build_certificate, private_key_pem
 from protocol.crypto import SigningSecret
 
-__all__ = ["Connection", "LinkError", "Network", "TlsNetwork"]
+__all__ = ["Connection", "LinkError", "Network", "TlsNetwork", "first_of"]
 
 ALPN: Final = "coffre/1"
 # A handshake takes 2 ms on a LAN; a peer that needs longer than this is not going to be useful.
@@ -152,3 +152,14 @@ class TlsNetwork:
 
         task_status.started(f"{name[0]}:{name[1]}")
         await trio.serve_listeners(accept, listeners)
+
+
+E = TypeVar("E", bound=Exception)
+
+
+def first_of(group: BaseExceptionGroup[E]) -> E:
+    """The first exception in a group, however deep it lies."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return cast(E, found)

@@ -14,10 +14,10 @@ import structlog
 import trio
 
 from node.post.deposit import Refusal
-from node.post.forward import Forwarder, SenderSide, first_of
+from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
-from node.post.network import Connection, LinkError, Network
+from node.post.network import Connection, LinkError, Network, first_of
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
@@ -52,6 +52,7 @@ from protocol.withdrawal import Withdrawal
 __all__ = ["PostOffice", "PostParts"]
 
 _LOOK_EVERY_S: Final = 5
+_LOOK_AT_LEAST_S: Final = 60
 _JITTER: Final = 0.2
 
 _logger = structlog.get_logger(__name__)
@@ -183,8 +184,18 @@ class PostOffice:
                 if peer.endpoints and due and not busy and not self._stopping:
                     self._dialling.add(peer.node_id)
                     nursery.start_soon(self._dial, peer)
-            with trio.move_on_after(_LOOK_EVERY_S):
+            with trio.move_on_after(self._next_look_s()):
                 await ticket.wait()
+
+    def _next_look_s(self) -> float:
+        """Seconds until some peer's next attempt is due; who is linked or being dialled is looked at when that ends."""
+        now_ms = self._parts.database.world.now_ms()
+        waits_ms = [
+            peer.next_attempt_at_ms - now_ms
+            for peer in self._peers.values()
+            if peer.endpoints and peer.failures and not self._links.get(peer.node_id)
+        ]
+        return min(max(min(waits_ms, default=_LOOK_AT_LEAST_S * 1000) / 1000, 0.05), _LOOK_AT_LEAST_S)
 
     async def _dial(self, peer: Peer) -> None:
         parts = self._parts
@@ -238,7 +249,15 @@ class PostOffice:
         async def on_push(_link: PeerLink, message: Message) -> None:
             await sessions[0].push(message)
 
-        link = PeerLink(connection, peer=peer.node_id, role=role, hello=hello, on_request=on_request, on_push=on_push)
+        link = PeerLink(
+            connection,
+            peer=peer.node_id,
+            role=role,
+            hello=hello,
+            on_offer=parts.intake.take,
+            on_request=on_request,
+            on_push=on_push,
+        )
         sessions.append(self._session(link, peer))
         self._links.setdefault(peer.node_id, set()).add(link)
 
@@ -301,7 +320,6 @@ class PostOffice:
             directory=parts.directory,
             peers=parts.peers,
             verifiers=parts.verifiers,
-            intake=parts.intake,
             sender=parts.sender,
             server=parts.server,
             withdrawals=parts.withdrawals,

@@ -24,7 +24,7 @@ from protocol.link import Link
 from protocol.link_events import PeerGoodbye, PeerHello, Push, Reply, Request
 from protocol.link_states import Role
 from protocol.message import Message
-from protocol.messages import Hello
+from protocol.messages import Hello, Offer
 
 __all__ = ["PeerLink", "Pending", "RequestHandler"]
 
@@ -39,6 +39,7 @@ _HELLO_TIMEOUT_S: Final = 20
 _LOOK_EVERY_S: Final = 30
 
 RequestHandler = Callable[["PeerLink", int, Message], Awaitable[None]]
+OfferHandler = Callable[["PeerLink", int, Offer], None]
 PushHandler = Callable[["PeerLink", Message], Awaitable[None]]
 
 
@@ -83,6 +84,7 @@ class PeerLink:
         peer: NodeId,
         role: Role,
         hello: Hello,
+        on_offer: OfferHandler,
         on_request: RequestHandler,
         on_push: PushHandler,
     ) -> None:
@@ -95,6 +97,7 @@ class PeerLink:
         self.closed = trio.Event()
         self._stream = connection.stream
         self._machine = Link(role, hello, _monotonic_ms())
+        self._on_offer = on_offer
         self._on_request = on_request
         self._on_push = on_push
         self._control: deque[bytes] = deque()
@@ -283,6 +286,8 @@ class PeerLink:
             moved = False
             for event in self._machine.receive(data, _monotonic_ms()):
                 match event:
+                    case Request(stream, Offer() as offer):
+                        self._on_offer(self, stream, offer)  # at once: offers keep their order, urgent ones first
                     case Request(stream, message):
                         nursery.start_soon(self._on_request, self, stream, message)
                     case Reply(stream, message, is_final):

@@ -13,9 +13,9 @@ import structlog
 import trio
 
 from directory_sync.follow import FeedBatch, follow
-from node.post.forward import Forwarder, SenderSide, first_of
-from node.post.intake import Intake, result_frames
-from node.post.network import LinkError
+from node.post.forward import Forwarder, SenderSide
+from node.post.intake import result_frames
+from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
@@ -41,7 +41,6 @@ from protocol.messages import (
     Hello,
     LogProof,
     LogProofGet,
-    Offer,
     RangeGet,
     Result,
     Statements,
@@ -116,7 +115,6 @@ class Session:
         directory: Directory,
         peers: PeerRows,
         verifiers: Verifiers,
-        intake: Intake,
         sender: SenderSide,
         server: Server,
         withdrawals: Withdrawals,
@@ -129,7 +127,6 @@ class Session:
         self._directory = directory
         self._peers = peers
         self._verifiers = verifiers
-        self._intake = intake
         self._sender = sender
         self._server = server
         self._withdrawals = withdrawals
@@ -255,8 +252,6 @@ class Session:
         link = self._link
         try:
             match message:
-                case Offer():
-                    self._intake.take(link, stream, message)
                 case HashesGet():
                     await self._server.hashes(link, stream, message)
                 case RangeGet():
@@ -278,10 +273,10 @@ class Session:
                     await self._server.feed(link, stream, message)
                 case LogProofGet():
                     await self._server.log_proof(link, stream, message)
-        except RemoteProtocolError as error:
-            link.fail(error)
-        except LinkError:
-            return  # the link ended while we were answering
+        except* RemoteProtocolError as group:
+            link.fail(first_of(group))
+        except* LinkError:
+            pass  # the link ended while we were answering
 
     async def push(self, message: Message) -> None:
         """Take one push of the peer."""
@@ -291,7 +286,7 @@ class Session:
                     await self._forwarder.pushed(message)
                 case Heads(heads):
                     await self._take_heads(heads)
-        except RemoteProtocolError as error:
-            self._link.fail(error)
-        except LinkError:
-            return
+        except* RemoteProtocolError as group:
+            self._link.fail(first_of(group))
+        except* LinkError:
+            pass  # the link ended; the next one brings the same again

@@ -98,7 +98,6 @@ class Submitter:
         """
         self._check_draft(draft)
         resolved = await self._database.read(self._resolve, draft)
-        await self._database.read(self._check_limits, resolved)
         sealed = await self._database.world.run_blocking(self._composer.seal, resolved, progress)
         return await self._database.write(self._write, _Submission(resolved=resolved, sealed=sealed))
 
@@ -134,6 +133,7 @@ class Submitter:
                     group.append(self._destination(connection, draft, self._directory.find(connection, address)))
             groups.append(tuple(group))
         lifetime_ms = draft.lifetime_ms or LIFETIME_MS[draft.letter_class]
+        self._check_limits(connection, draft)
         return ResolvedDraft(
             draft=draft, to=groups[0], cc=groups[1], sent_at_ms=now_ms, expires_at_ms=now_ms + lifetime_ms
         )
@@ -169,8 +169,7 @@ class Submitter:
             if accepts.types and not any(_matches(source.media_type, pattern) for pattern in accepts.types):
                 raise RecipientError(f"{address} does not take {source.media_type} ({source.name})")
 
-    def _check_limits(self, connection: sa.Connection, resolved: ResolvedDraft) -> None:
-        draft = resolved.draft
+    def _check_limits(self, connection: sa.Connection, draft: Draft) -> None:
         total = sum(source.size for source in draft.attachments)
         if total > self._limits.letter_bytes:
             raise LimitError(

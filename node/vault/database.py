@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from node.errors import CoffreError, StoreError
 from node.vault.engine import Engines
-from node.vault.signals import Signals
+from node.vault.signals import LOG, Signals
 from node.world import World
 
 __all__ = ["AfterCommit", "Database", "Handler", "Transaction", "TransactionLog"]
@@ -196,7 +196,7 @@ class Database:
             released()
         for pending in batch:
             pending.results = [_finish(result) for result in pending.results]
-        return tx.topics
+        return tx.topics | {LOG} if released is not None else tx.topics
 
 
 def _finish(result: Any) -> Any:

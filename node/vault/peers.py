@@ -158,6 +158,7 @@ class PeerRows:
             if not item.failures:
                 values["last_contact_at_ms"] = tx.now_ms
             tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(**values))
+            tx.wake(PEERS)
         return [None] * len(items)
 
     def set_chain(self, tx: Transaction, items: Sequence[StatementChain]) -> Sequence[None]:

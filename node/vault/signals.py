@@ -11,14 +11,15 @@ import trio
 from node.vault.engine import Engines
 from node.world import World
 
-__all__ = ["ALERTS", "FEED", "OUTBOX", "PEERS", "RETURNS", "TOPICS", "Signals"]
+__all__ = ["ALERTS", "FEED", "LOG", "OUTBOX", "PEERS", "RETURNS", "TOPICS", "Signals"]
 
 OUTBOX: Final = "outbox"
 RETURNS: Final = "returns"
 ALERTS: Final = "alerts"
 FEED: Final = "feed"
 PEERS: Final = "peers"
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS})
+LOG: Final = "log"
+TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG})
 
 _CHANNEL: Final = "coffre"
 # SQLite tells of other processes' commits only when asked; asking costs 10 µs, and a person who runs `send`

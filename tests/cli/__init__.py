@@ -1,0 +1,1 @@
+"""Tests of the command line: the real `coffre`, in processes of its own, as people use it."""

@@ -1,0 +1,50 @@
+"""`invite`, `accept`, `peers`: two administrators and a telephone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.coffre_cli import Node, Secrets, make_node
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> Node:
+    place = tmp_path_factory.mktemp("stranger") / "stranger"
+    return make_node(place, secrets, institution="Laboratoire des Aulnes", domain="aulnes.example", listens=True)
+
+
+def test_invitation_is_accepted_with_the_right_fingerprint_only(lone: Node, stranger: Node, tmp_path: Path) -> None:
+    file = tmp_path / "aulnes.invite"
+    told = stranger.say("invite", "--out", file)
+    fingerprint = told.partition("fingerprint")[2].partition("(")[0].strip()
+    own = lone.json("invite")["fingerprint"]
+    assert len(fingerprint.split()) == 6
+    assert fingerprint != own
+
+    assert "another one" in lone.refused("accept", file, "--fingerprint", own)
+    assert "30 digits" in lone.refused("accept", file, "--fingerprint", fingerprint[:-1])
+    assert "--fingerprint" in lone.refused("accept", file)
+    assert lone.json("peers") == []
+
+    result = lone.json("accept", file, "--fingerprint", fingerprint.replace(" ", ""))
+    assert (result["institution"], result["domain"]) == ("Laboratoire des Aulnes", "aulnes.example")
+    (peer,) = lone.json("peers")
+    assert (peer["fingerprint"], peer["status"], peer["last_contact_at_ms"]) == (fingerprint, "accepted", 0)
+    # Nobody there is known before the two nodes have talked.
+    done = lone.try_send("dr.modele", "labo@aulnes.example", "Bonjour")
+    assert (done.status, "has not arrived yet" in done.stderr) == (1, True)
+
+    lone.json("peers", "remove", "aulnes.example", "--yes")
+    assert [peer["status"] for peer in lone.json("peers")] == ["removed"]
+
+
+def test_invitation_that_cannot_be_used(lone: Node, stranger: Node, tmp_path: Path) -> None:
+    text = stranger.json("invite")["invite"]
+    cut = tmp_path / "cut.invite"
+    cut.write_text(text[: len(text) // 2])
+    assert "cut or mistyped" in lone.refused("accept", cut, "--yes")
+    assert "cut or mistyped" in lone.refused("accept", text.replace("a", "b", 1), "--yes")
+    assert "no invitation" in lone.refused("accept", tmp_path / "missing", "--yes")
+    assert "own invitation" in stranger.refused("accept", text, "--yes")
