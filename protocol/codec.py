@@ -39,21 +39,22 @@ Value = Any
 
 def _canonical(value: Value, depth: int) -> Value:
     """The same value with sorted maps; LocalProtocolError for what the subset has no form for."""
-    if depth > MAX_DEPTH:
-        raise LocalProtocolError(f"value nested deeper than {MAX_DEPTH}")
     if isinstance(value, bool | bytes | str):
         return value
     if isinstance(value, int):
         if not -(2**63) <= value <= _MAX_UNSIGNED:
             raise LocalProtocolError("integer outside 64 bits")
         return value
+    if depth > MAX_DEPTH:
+        raise LocalProtocolError(f"value nested deeper than {MAX_DEPTH}")
     if isinstance(value, Mapping):
         keys = list(value)
         if not all(isinstance(key, str) for key in keys):
             raise LocalProtocolError("map keys are strings")
         keys.sort(key=lambda key: key.encode())
         return {key: _canonical(value[key], depth + 1) for key in keys}
-    if isinstance(value, Sequence):
+    # Not any sequence: a memoryview or bytearray would become a list of integers.
+    if isinstance(value, list | tuple):
         return [_canonical(item, depth + 1) for item in value]
     raise LocalProtocolError(f"no encoding for {type(value).__name__}")
 

@@ -41,8 +41,8 @@ class Statement:
     """One statement. number counts from 0; previous is H("statement", statement n−1), None in the first.
 
     link_certificates: DER, one, or two during a change. seal_keys likewise, the one to use first. pq_key: ML-DSA-44.
-    valid_from_ms, valid_until_ms: milliseconds UTC. bad_from_ms: in a recovery, and only there, since when the lost key is
-    not to be believed. extra: fields of later versions, kept.
+    valid_from_ms, valid_until_ms: milliseconds UTC. bad_from_ms: in a recovery, and only there, since when the lost key
+    is not to be believed. extra: fields of later versions, kept.
     """
 
     number: int
@@ -285,7 +285,8 @@ class StatementChain:
 
     def trusted_log_keys(self) -> tuple[VerifyKey, ...]:
         """The log keys that live heads and evidence are verified under: those stated since the last recovery, so that
-        a thief of a lost key forges nothing new; all of them where there was none."""
+        a thief of a lost key forges nothing new; all of them where there was none.
+        """
         kept = self.statements
         for at, signed in enumerate(self.statements):
             if signed.by_recovery:

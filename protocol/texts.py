@@ -1,5 +1,6 @@
-"""Addresses, single lines and file names: texts in which a hidden character can deceive. Spec: spec/sealing.md, 5.1.
+"""Addresses, endpoints, single lines and file names: texts in which a hidden character can deceive.
 
+Spec: spec/sealing.md, 5.1; spec/identity.md, 6.
 The rules are fixed lists, not the Unicode tables of the day: every implementation must judge a signed text alike.
 """
 
@@ -8,10 +9,21 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MAX_ADDRESS_BYTES", "MAX_FILE_NAME_BYTES", "is_address", "is_file_name", "is_line"]
+__all__ = [
+    "MAX_ADDRESS_BYTES",
+    "MAX_DOMAIN_BYTES",
+    "MAX_FILE_NAME_BYTES",
+    "is_address",
+    "is_domain",
+    "is_endpoint",
+    "is_file_name",
+    "is_line",
+]
 
 # The limit of mail (RFC 5321, 4.5.3.1), so that an address fits wherever mail addresses do.
 MAX_ADDRESS_BYTES: Final = 254
+# RFC 1035, 2.3.4.
+MAX_DOMAIN_BYTES: Final = 253
 # What common file systems take.
 MAX_FILE_NAME_BYTES: Final = 255
 
@@ -19,6 +31,8 @@ _MAX_LOCAL_BYTES: Final = 64
 _LOCAL: Final = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+_ENDPOINT: Final = re.compile(r"(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):([1-9][0-9]{0,4})")
+_MAX_PORT: Final = 65_535
 # Control characters break lines and terminals; the bidirectional and invisible ones make one text look like another.
 # No-break spaces (U+00A0, U+202F) stay: French typography puts them before a colon.
 _FORBIDDEN: Final = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -33,6 +47,17 @@ def is_address(text: str) -> bool:
         and _LOCAL.fullmatch(local) is not None
         and _DOMAIN.fullmatch(domain) is not None
     )
+
+
+def is_domain(text: str) -> bool:
+    """Whether text is the part of an address after @: lower-case ASCII, two labels or more, at most 253 bytes."""
+    return len(text) <= MAX_DOMAIN_BYTES and _DOMAIN.fullmatch(text) is not None
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether text is host:port, the host a lower-case name, an IPv4 address or an IPv6 address in brackets."""
+    found = _ENDPOINT.fullmatch(text)
+    return found is not None and int(found[1]) <= _MAX_PORT
 
 
 def is_line(text: str) -> bool:

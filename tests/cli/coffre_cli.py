@@ -65,8 +65,12 @@ class Secrets:
         return made
 
 
+# What a person's shell does not set: settings of a node, and that every command compiles the program anew.
+_NOT_HANDED_ON: Final = ("COFFRE_", "CREDENTIALS_", "PYTHONDONTWRITEBYTECODE")
+
+
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COFFRE_", "CREDENTIALS_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
     return {**kept, **extra}
 
 

@@ -130,7 +130,7 @@ def test_unknown_recipient_is_refused_with_the_nearest(neighbours: Neighbours) -
         "x",
         *password(hospital),
     )
-    assert f"did you mean {EXEMPLE}?" in hospital.refused(*wanted)
+    assert f"did you mean {EXEMPLE}" in hospital.refused(*wanted)
     error = hospital.refused_json(*wanted)
     assert (error["error"], error["nearest"][0]) == ("recipient", EXEMPLE)
 

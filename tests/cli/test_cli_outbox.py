@@ -26,7 +26,7 @@ def test_letter_waits_for_a_node_that_is_down(neighbours: Neighbours, tmp_path: 
         eventually(lambda: hospital.try_send("dr.fictive", MODELE, "Avant la panne"), lambda done: done.status == 0)
 
     row = hospital.send("dr.fictive", MODELE, "Pendant la panne")
-    (item,) = eventually(waiting, lambda items: len(items) == 1 and "reach" in str(items[0]["reason"]))
+    (item,) = eventually(waiting, lambda items: len(items) == 1 and "does not answer" in str(items[0]["reason"]))
     assert (item["state"], item["class"], item["recipients"]) == ("waiting", "normal", 1)
     assert item["expires_at_ms"] == int(str(item["since_ms"])) + THREE_DAYS_MS
     table = hospital.say("outbox")
