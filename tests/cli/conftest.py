@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,12 +16,16 @@ from tests.cli.coffre_cli import Node, Secrets, eventually, introduce, make_node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """Two running nodes that know each other. `started`: what each said when it was ready."""
+    """Two running nodes that know each other. `started`: what each said when it was ready.
+
+    first_letter: the id of a letter from dr.fictive at the hospital to dr.exemple at the practice.
+    """
 
     hospital: Node
     practice: Node
     hospital_started: dict[str, Any]
     practice_started: dict[str, Any]
+    first_letter: str
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +35,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
 
 @pytest.fixture(scope="session")
 def neighbours(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> Iterator[Neighbours]:
-    """A hospital that listens and a practice that only dials out, running; each can write to the other."""
+    """A hospital that listens and a practice that only dials out, running."""
     place = tmp_path_factory.mktemp("neighbours")
     hospital = make_node(
         place / "hospital", secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=True
@@ -42,12 +47,9 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> It
     practice.add_mailbox("dr.exemple", "--name", "Dr Clara Exemple")
     introduce(hospital, practice)
     with hospital.running() as hospital_started, practice.running() as practice_started:
-        eventually(
+        # Accepted once the practice's directory has arrived.
+        first = eventually(
             lambda: hospital.try_send("dr.fictive", "dr.exemple@lilas.example", "Premier courrier"),
-            lambda done: done.status == 0,
-        )
-        eventually(
-            lambda: practice.try_send("dr.exemple", "dr.fictive@tilleuls.example", "Premier retour"),
             lambda done: done.status == 0,
         )
         yield Neighbours(
@@ -55,6 +57,7 @@ def neighbours(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> It
             practice=practice,
             hospital_started=hospital_started,
             practice_started=practice_started,
+            first_letter=json.loads(first.stdout)["id"],
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.coffre_cli import Node, eventually, introduce, make_node
+from tests.cli.coffre_cli import eventually, introduce, make_node
 from tests.cli.conftest import Neighbours
 
 MODELE = "dr.modele@pont.example"
@@ -33,12 +33,6 @@ def test_letter_waits_for_a_node_that_is_down(neighbours: Neighbours, tmp_path: 
     (line,) = (line for line in table.splitlines() if "Clinique du Pont" in line)
     assert str(item["reason"]) in line
     assert hospital.json("outbox", "retry", str(item["id"])[:16]) == {"retried": 1}
-    assert "no single row" in hospital.refused("outbox", "retry", "ffff")
 
     with clinic.running():
         hospital.wait_for_state("dr.fictive", row, "deposited")
-    assert waiting() == []
-
-
-def test_nothing_waits(lone_original: Node) -> None:
-    assert lone_original.say("outbox") == "nothing waits\n"

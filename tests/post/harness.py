@@ -144,6 +144,7 @@ class Institution:
         self._federation = federation
         self._random = random.Random(seed)
         self.skew_ms = 0
+        self.is_running = False
         self.node: Node
         self._close, self._closed = trio.Event(), trio.Event()
         self._stop = trio.Event()
@@ -180,14 +181,18 @@ class Institution:
         network = MemoryNetwork(self._federation.hub, self.node.keyring.chain.certificates()[0])
 
         async def run(*, task_status: trio.TaskStatus[Any]) -> None:
-            await self.node.run(stop=self._stop, network=network, task_status=task_status)
-            self._stopped.set()
+            self.is_running = True
+            try:
+                await self.node.run(stop=self._stop, network=network, task_status=task_status)
+            finally:
+                self.is_running = False
+                self._stopped.set()
 
         await self._federation.nursery.start(run)
 
     async def stop(self) -> None:
         """Stop the running node in good order."""
-        if not self._stop.is_set():
+        if self.is_running:
             self._stop.set()
             await self._stopped.wait()
 
