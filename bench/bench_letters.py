@@ -138,7 +138,7 @@ async def _wait_ended(node: Node) -> None:
 
 async def _letters_per_s(count: int, text: str, attachment: Path | None) -> float:
     async with two_nodes() as (node, mailbox, address):
-        attachments = ()
+        attachments: tuple[AttachmentSource, ...] = ()
         if attachment is not None:
             size = attachment.stat().st_size
             attachments = (

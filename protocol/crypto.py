@@ -109,9 +109,7 @@ def aead_open(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
 
 def argon2id(password: bytes, *, salt: bytes, operations: int, memory_kib: int) -> bytes:
     """Argon2id (RFC 9106) of a password: 32 bytes. salt: 16 bytes. Takes 0.1 s and up: call it in a thread."""
-    derived: bytes = nacl.pwhash.argon2id.kdf(
-        32, password, salt, opslimit=operations, memlimit=memory_kib * 1024
-    )
+    derived: bytes = nacl.pwhash.argon2id.kdf(32, password, salt, opslimit=operations, memlimit=memory_kib * 1024)
     return derived
 
 

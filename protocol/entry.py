@@ -181,7 +181,10 @@ class InstitutionEntry:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Read an entry from outside. RemoteProtocolError: too_large, too_deep, malformed, not_canonical, unknown_version."""
+        """Read an entry from outside.
+
+        RemoteProtocolError: too_large, too_deep, malformed, not_canonical, unknown_version.
+        """
         fields = decode_map(raw, max_bytes=MAX_ENTRY_BYTES)
         fields.version()
         return cls(
@@ -207,7 +210,7 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Accepts:
-    """What a mailbox takes. max_bytes: of a whole letter; classes: of LETTER_CLASSES; types: media types, empty = all."""
+    """What a mailbox takes. max_bytes: of a whole letter; classes: of LETTER_CLASSES; types: media types (all)."""
 
     max_bytes: int
     classes: tuple[str, ...] = LETTER_CLASSES
@@ -337,7 +340,7 @@ class MailboxEntry:
             succession=fields.fixed("succession", 64) if "succession" in fields else None,
             reset_at_ms=fields.integer("reset") if "reset" in fields else None,
             status=EntryStatus(fields.choice("status", list(EntryStatus))),
-            moved_to=_check_address(fields.text("moved", high=MAX_ADDRESS_BYTES), "moved") if "moved" in fields else None,
+            moved_to=_read_moved(fields),
             listed=fields.boolean("listed"),
             extra=fields.rest(),
         )
@@ -359,6 +362,10 @@ def _check_keys(entry: MailboxEntry) -> None:
         keys[-1].verify(Label.SUCCESSION, message, entry.succession)
     elif keys and entry.reset_at_ms is None:
         raise _malformed("former keys with neither succession nor reset")
+
+
+def _read_moved(fields: FieldReader) -> str | None:
+    return _check_address(fields.text("moved", high=MAX_ADDRESS_BYTES), "moved") if "moved" in fields else None
 
 
 def _read_language(value: Value, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Feeds: the log of an institution's directory operations, followed and recomputed by others. Spec: spec/directory.md, 2.
+"""Feeds: the log of an institution's directory operations, followed by others. Spec: spec/directory.md, 2.
 
 Leaf = kind, subject, version, commitment; the entry and its opening travel beside it. Who follows recomputes the root
 and compares it with the signed head: inclusion and consistency are proved with no proof bytes.
@@ -225,7 +225,7 @@ class FeedState:
             self.live[leaf.subject] = LiveEntry(self.size, operation)
 
     def check_head(self, head: Checkpoint) -> None:
-        """Compare with a verified head. RemoteProtocolError: rollback (smaller), fork (same size, other root), mismatch."""
+        """Compare with a verified head. RemoteProtocolError: rollback (smaller), fork (other root), mismatch."""
         if head.size < self.size:
             raise RemoteProtocolError(Reason.ROLLBACK, f"head of {head.size} where {self.size} was known")
         if head.size != self.size:

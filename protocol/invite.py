@@ -6,12 +6,13 @@ It is public and signed; what makes it trustworthy is the 30 digits that two adm
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from protocol.codec import check_binary, check_text, decode, decode_map, encode
 from protocol.crypto import SigningSecret, sha256
-from protocol.errors import Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.labels import Label
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 from protocol.texts import MAX_DOMAIN_BYTES, is_domain, is_endpoint, is_line
@@ -44,7 +45,13 @@ class Invite:
 
 
 def encode_invite(invite: Invite, identity: SigningSecret) -> str:
-    """One line of text: prefix, base64url of the signed invitation, and a check against mistakes in copying."""
+    """One line of text: prefix, base64url of the signed invitation, and a check against mistakes in copying.
+
+    identity: the secret of the chain's newest identity key. LocalProtocolError for what nobody could read.
+    """
+    well_formed = _is_well_formed(invite.institution, invite.domain, invite.endpoints)
+    if not well_formed or identity.verify_key != invite.chain.current.identity_key:
+        raise LocalProtocolError("name, domain, endpoints or key are not those of an invitation")
     body = encode(
         {
             "v": 1,
@@ -56,6 +63,8 @@ def encode_invite(invite: Invite, identity: SigningSecret) -> str:
         }
     )
     raw = encode([body, identity.sign(Label.INVITE, body)])
+    if len(raw) > _MAX_BYTES:
+        raise LocalProtocolError(f"an invitation of {len(raw)} bytes, limit {_MAX_BYTES}")
     return _armour(raw + sha256(raw)[:_CHECK_BYTES])
 
 
@@ -84,12 +93,17 @@ def decode_invite(text: str) -> Invite:
     ]
     made_at_ms = fields.integer("time", high=_MAX_TIME_MS)
     fields.done()
-    # Shown to an administrator who decides on them: nothing that could move the cursor or hide a letter.
-    if not (is_line(name) and is_domain(domain) and all(is_endpoint(item) for item in endpoints)):
+    if not _is_well_formed(name, domain, endpoints):
         raise RemoteProtocolError(Reason.MALFORMED, "name, domain or endpoints are not of their form")
     chain = StatementChain.from_raw_list(statements)
     chain.current.identity_key.verify(Label.INVITE, body, signature)
     return Invite(chain=chain, institution=name, domain=domain, endpoints=tuple(endpoints), made_at_ms=made_at_ms)
+
+
+def _is_well_formed(name: str, domain: str, endpoints: Sequence[str]) -> bool:
+    """Shown to an administrator who decides on them: nothing that could move the cursor or hide a letter."""
+    fits = 0 < len(name.encode()) <= _MAX_NAME_BYTES and len(endpoints) <= _MAX_ENDPOINTS
+    return fits and is_line(name) and is_domain(domain) and all(is_endpoint(item) for item in endpoints)
 
 
 def _unwrap(text: str) -> bytes:

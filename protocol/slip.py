@@ -184,7 +184,7 @@ def check_times(slip: Slip, now_ms: int) -> None:
 
 
 def check_letter_against_slip(signed: SignedLetter, slip: Slip) -> None:
-    """The letter is the one that the slip brought: sender's node, letter id, class, time. RemoteProtocolError(mismatch)."""
+    """The letter is the one that the slip brought: node, letter id, class, time. RemoteProtocolError(mismatch)."""
     letter = signed.letter
     same = (letter.sender.node, letter.letter_id, letter.letter_class)
     if same != (slip.sender_node, slip.letter_id, slip.letter_class):

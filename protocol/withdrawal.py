@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.codec import check_binary, decode, decode_map, encode
-from protocol.crypto import HPKE_OVERHEAD_BYTES, SealKey, SealSecret, Secret, SigningSecret, VerifyKey, hpke_open, hpke_seal
+from protocol.crypto import (
+    HPKE_OVERHEAD_BYTES,
+    SealKey,
+    SealSecret,
+    Secret,
+    SigningSecret,
+    VerifyKey,
+    hpke_open,
+    hpke_seal,
+)
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId
 from protocol.labels import Label
@@ -32,7 +41,8 @@ _MAX_MAILBOXES: Final = 40
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawal:
     """Which deliveries are taken back. expires_at_ms: the letter's deadline (how long a tombstone must stand).
-    reply_key: the slip's, since the slip itself may never have arrived."""
+    reply_key: the slip's, since the slip itself may never have arrived.
+    """
 
     sender_node: NodeId
     destination: NodeId

@@ -67,7 +67,7 @@ class Liar:
                 data = await self.stream.receive_some(65536)
                 if not data:
                     raise EOFError
-                self.events += self.link.receive(data, self.now_ms())
+                self.events += self.link.receive(bytes(data), self.now_ms())
 
     async def ask(self, message: Message) -> Message:
         _, data = self.link.request(message)
