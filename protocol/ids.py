@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import ClassVar, Self
 
 from protocol.errors import LocalProtocolError
@@ -45,7 +44,7 @@ class FixedBytes(bytes):
             raise ValueError(f"a {cls.__name__} has {wanted} characters (a-z, 2-7), not {len(text)}")
         try:
             raw = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError(f"a {cls.__name__} is written with a-z and 2-7 only") from error
         if base64.b32encode(raw).decode("ascii").rstrip("=").lower() != text.lower():
             raise ValueError(f"a {cls.__name__} ends in unused bits that must be zero")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import json
 import sys
@@ -34,6 +35,7 @@ __all__ = [
     "opened_mailbox",
     "opened_node",
     "progress_bar",
+    "quick_imports",
     "read_secret_file",
     "run_command",
     "say",
@@ -152,17 +154,31 @@ def confirm(question: str, *, assume: bool, option: str) -> bool:
 # -- nodes and mailboxes
 
 
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Load the node's modules: nothing they make is garbage, so the collector need not look at it, now or at the end.
+
+    A quarter of a second on each command.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @asynccontextmanager
 async def opened_node(context: typer.Context) -> AsyncIterator[Node]:
     """The node of the folder that `-C` names."""
-    from node.app import open_node
+    with quick_imports():
+        from node.app import has_passphrase_source, open_node
 
     state: State = context.obj
     passphrase = None
     if state.passphrase_file is not None:
         passphrase = read_secret_file(state.passphrase_file)
     else:
-        from node.app import has_passphrase_source
         from node.folder import Folder
 
         if not has_passphrase_source(Folder.open(state.folder)):

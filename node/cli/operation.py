@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.common import JsonOption, State, ask_secret, emit, opened_node, run_command, say, table
+from node.cli.common import JsonOption, State, ask_secret, emit, opened_node, quick_imports, run_command, say, table
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Make a new node: its keys, its recovery files, its settings, an empty vault."""
-    from node.setup import init_node, prepare
+    with quick_imports():
+        from node.setup import init_node, prepare
 
     async def body() -> None:
         passphrase = None
