@@ -94,7 +94,7 @@ def hkdf_expand(secret: bytes, *, info: bytes, length: int) -> bytes:
     return HKDFExpand(SHA256(), length, info).derive(secret)
 
 
-def aead_seal(key: bytes, nonce: bytes, plaintext: bytes) -> bytes:
+def aead_seal(key: bytes, nonce: bytes, plaintext: bytes | bytearray | memoryview) -> bytes:
     """AES-256-GCM without associated data: ciphertext and 16-byte tag."""
     return AESGCM(key).encrypt(nonce, plaintext, None)
 
@@ -141,6 +141,13 @@ class Secret:
         raise LocalProtocolError("secrets are not pickled")
 
 
+@lru_cache(maxsize=4096)
+def _is_valid_point(raw: bytes) -> bool:
+    """Remembered: the check costs as much as a signature's, and a page of letters has few senders."""
+    valid: bool = nacl.bindings.crypto_core_ed25519_is_valid_point(raw)
+    return valid
+
+
 @final
 class VerifyKey(FixedBytes):
     """An Ed25519 public key, 32 bytes."""
@@ -150,7 +157,7 @@ class VerifyKey(FixedBytes):
     @classmethod
     def checked(cls, raw: bytes) -> Self:
         """Take a key from outside: RemoteProtocolError(bad_key) unless it is a point of the prime-order group."""
-        if len(raw) != cls.LENGTH or not nacl.bindings.crypto_core_ed25519_is_valid_point(raw):
+        if len(raw) != cls.LENGTH or not _is_valid_point(bytes(raw)):
             raise RemoteProtocolError(Reason.BAD_KEY, "not a valid Ed25519 point")
         return cls(raw)
 

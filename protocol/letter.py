@@ -176,12 +176,11 @@ def encode_letter(letter: Letter) -> bytes:
         fields["by"] = letter.by
     if letter.card is not None:
         fields["card"] = letter.card
-    data = encode(fields)
     try:
-        _decode_letter(data)
+        _read_letter(FieldReader(fields))
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"this letter cannot be sent: {error.detail}") from error
-    return data
+    return encode(fields)
 
 
 def sign_letter(letter: Letter, secret: SigningSecret) -> bytes:
@@ -235,8 +234,7 @@ def _decode_attachment(item: Value) -> Attachment:
     return attachment
 
 
-def _decode_letter(data: bytes) -> Letter:
-    fields = decode_map(data, max_bytes=MAX_SIGNED_LETTER_BYTES)
+def _read_letter(fields: FieldReader) -> Letter:
     fields.version()
     sender = fields.map("from")
     letter = Letter(
@@ -286,4 +284,5 @@ def decode_signed_letter(raw: bytes) -> SignedLetter:
     if not isinstance(outer, list) or len(outer) != 2:
         raise _malformed("expected [letter, signature]")
     data = check_binary(outer[0], "letter", 1, MAX_SIGNED_LETTER_BYTES)
-    return SignedLetter(_decode_letter(data), data, check_binary(outer[1], "signature", 64, 64), raw)
+    letter = _read_letter(decode_map(data, max_bytes=MAX_SIGNED_LETTER_BYTES))
+    return SignedLetter(letter, data, check_binary(outer[1], "signature", 64, 64), raw)

@@ -145,30 +145,40 @@ class PayloadSealer:
         self.chunk_hashes: list[bytes] = []
         self._descriptor: Descriptor | None = None
 
-    def update(self, content: bytes) -> list[bytes]:
-        """Take more content; return the ciphertext chunks that became complete, in order."""
+    def update(self, content: bytes | memoryview) -> list[bytes]:
+        """Take more content; return the ciphertext chunks that became complete, in order.
+
+        Whole chunks are sealed where they lie; only what does not fill one is copied.
+        """
         self._taken += len(content)
         if self._taken > self._length:
             raise LocalProtocolError("more content than announced")
-        if not self._pending and len(content) == CHUNK_BYTES:
-            return [self._seal(content)]
-        self._pending += content
+        rest = memoryview(content)
         ready = []
-        while len(self._pending) >= CHUNK_BYTES:
-            ready.append(self._seal(bytes(self._pending[:CHUNK_BYTES])))
-            del self._pending[:CHUNK_BYTES]
+        if self._pending:
+            missing = CHUNK_BYTES - len(self._pending)
+            self._pending += rest[:missing]
+            rest = rest[missing:]
+            if len(self._pending) < CHUNK_BYTES:
+                return []
+            ready.append(self._seal(self._pending))
+            self._pending.clear()
+        while len(rest) >= CHUNK_BYTES:
+            ready.append(self._seal(rest[:CHUNK_BYTES]))
+            rest = rest[CHUNK_BYTES:]
+        self._pending += rest
         return ready
 
     def finish(self) -> list[bytes]:
         """The last chunk, if it is a short one. LocalProtocolError if content is missing."""
         if self._taken != self._length:
             raise LocalProtocolError(f"{self._taken} of {self._length} bytes of content")
-        rest = [self._seal(bytes(self._pending))] if self._pending else []
+        rest = [self._seal(self._pending)] if self._pending else []
         self._pending.clear()
         self._descriptor = Descriptor(self._commitment, self._length, root_of(self.chunk_hashes))
         return rest
 
-    def _seal(self, plaintext: bytes) -> bytes:
+    def _seal(self, plaintext: bytearray | memoryview) -> bytes:
         nonce = _nonce(len(self.chunk_hashes), self._count)
         ciphertext = aead_seal(self._aes_key, nonce, plaintext)
         self.chunk_hashes.append(leaf_hash(ciphertext))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocol.codec import FieldReader, check_binary, decode, decode_map, encode
+from protocol.codec import FieldReader, Value, check_binary, decode, decode_map, encode
 from protocol.crypto import (
     HPKE_OVERHEAD_BYTES,
     SealKey,
@@ -111,25 +111,24 @@ class SignedSlip:
 
 def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
     """The signed slip, [slip, signature]. LocalProtocolError if a recipient would refuse its shape."""
-    data = encode(
-        {
-            "v": 1,
-            "from": bytes(slip.sender_node),
-            "ks": slip.statement_number,
-            "to": bytes(slip.destination),
-            "lid": bytes(slip.letter_id),
-            "pid": bytes(slip.payload_id),
-            "class": slip.letter_class.value,
-            "sent": slip.sent_at_ms,
-            "exp": slip.expires_at_ms,
-            "rk": slip.reply_key.reveal(),
-            "rcp": [{"mb": bytes(item.mailbox), "wrap": item.wrap} for item in slip.recipients],
-        }
-    )
+    fields: dict[str, Value] = {
+        "v": 1,
+        "from": bytes(slip.sender_node),
+        "ks": slip.statement_number,
+        "to": bytes(slip.destination),
+        "lid": bytes(slip.letter_id),
+        "pid": bytes(slip.payload_id),
+        "class": slip.letter_class.value,
+        "sent": slip.sent_at_ms,
+        "exp": slip.expires_at_ms,
+        "rk": slip.reply_key.reveal(),
+        "rcp": [{"mb": bytes(item.mailbox), "wrap": item.wrap} for item in slip.recipients],
+    }
     try:
-        _decode_slip(data)
+        _read_slip(FieldReader(fields))
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"this slip cannot be sent: {error.detail}") from error
+    data = encode(fields)
     return encode([data, identity.sign(Label.SLIP, data)])
 
 
@@ -143,11 +142,11 @@ def decode_signed_slip(raw: bytes) -> SignedSlip:
         raise RemoteProtocolError(Reason.MALFORMED, "expected [slip, signature]")
     data = check_binary(outer[0], "slip", 1, MAX_SIGNED_SLIP_BYTES)
     signature = check_binary(outer[1], "signature", 64, 64)
-    return SignedSlip(_decode_slip(data), data, signature, raw)
+    slip = _read_slip(decode_map(data, max_bytes=MAX_SIGNED_SLIP_BYTES))
+    return SignedSlip(slip, data, signature, raw)
 
 
-def _decode_slip(data: bytes) -> Slip:
-    fields = decode_map(data, max_bytes=MAX_SIGNED_SLIP_BYTES)
+def _read_slip(fields: FieldReader) -> Slip:
     fields.version()
     recipients = []
     for item in fields.items("rcp", low=1, high=MAX_SLIP_RECIPIENTS):

@@ -294,7 +294,7 @@ class Federation:
         self._folder = folder
         self.institutions: list[Institution] = []
 
-    async def make(self, name: str, *, listens: bool = True) -> Institution:
+    async def make(self, name: str, *, listens: bool = True, database: str = "") -> Institution:
         """A new institution, opened but not running."""
         institution = Institution(name, self._folder / name, self, seed=len(self.institutions) + 1)
         new = prepare(
@@ -305,7 +305,7 @@ class Federation:
             endpoints=(),
             kind="hospital",
             town="",
-            database="",
+            database="" if database.startswith("sqlite") else database,
             passphrase=None,
             passphrase_file=None,
             recovery_folder=None,
