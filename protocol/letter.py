@@ -176,11 +176,12 @@ def encode_letter(letter: Letter) -> bytes:
         fields["by"] = letter.by
     if letter.card is not None:
         fields["card"] = letter.card
+    data = encode(fields)
     try:
         _read_letter(FieldReader(fields))
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"this letter cannot be sent: {error.detail}") from error
-    return encode(fields)
+    return data
 
 
 def sign_letter(letter: Letter, secret: SigningSecret) -> bytes:

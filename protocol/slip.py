@@ -124,11 +124,11 @@ def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
         "rk": slip.reply_key.reveal(),
         "rcp": [{"mb": bytes(item.mailbox), "wrap": item.wrap} for item in slip.recipients],
     }
+    data = encode(fields)
     try:
         _read_slip(FieldReader(fields))
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"this slip cannot be sent: {error.detail}") from error
-    data = encode(fields)
     return encode([data, identity.sign(Label.SLIP, data)])
 
 

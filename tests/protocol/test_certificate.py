@@ -6,7 +6,7 @@ import datetime
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from cryptography import x509
@@ -82,11 +82,11 @@ def test_another_length_is_no_certificate(der: bytes) -> None:
 # -- as a pin of TLS
 
 
-def authority(**changes: Any) -> tuple[Ed25519PrivateKey, x509.Certificate]:
+def authority() -> tuple[Ed25519PrivateKey, x509.Certificate]:
     """A certificate that may sign others, as the profile forbids."""
     key = Ed25519PrivateKey.from_private_bytes(signing_secret_of("authority").reveal())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
-    return key, _certificate(key, key, name, name, ca=changes.get("ca", True))
+    return key, _certificate(key, key, name, name, ca=True)
 
 
 def _certificate(
@@ -202,7 +202,7 @@ def test_who_has_pinned_nobody_meets_nobody(context: Callable[..., ssl.SSLContex
         handshake(*((other, empty) if server else (empty, other)))
 
 
-def _issued_by_anna(folder: Path) -> tuple[bytes, bytes]:
+def _issued_by_anna() -> tuple[bytes, bytes]:
     """A stranger's certificate and key, issued with the secret of a node that is pinned."""
     anna = x509.load_der_x509_certificate(build_certificate(ANNA))
     signer = Ed25519PrivateKey.from_private_bytes(ANNA.reveal())
@@ -214,7 +214,7 @@ def _issued_by_anna(folder: Path) -> tuple[bytes, bytes]:
 
 
 def test_a_pinned_node_cannot_vouch_for_a_stranger(context: Callable[..., ssl.SSLContext], tmp_path: Path) -> None:
-    pem, der = _issued_by_anna(tmp_path)
+    pem, der = _issued_by_anna()
     acceptor = context(BERT, [build_certificate(ANNA)], server=True)
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(_context(tmp_path, pem, [build_certificate(BERT)], server=False), acceptor)

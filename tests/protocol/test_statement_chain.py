@@ -1,222 +1,224 @@
-"""Chains of statements: renewal, recovery, forks, and the profile of link certificates. Spec: spec/identity.md."""
+"""Chains: renewal, recovery, forks, and whatever order statements arrive in."""
 
 from __future__ import annotations
 
-import random
-import ssl
-from collections.abc import Callable
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from protocol.certificate import build_certificate, check_certificate, private_key_pem
-from protocol.crypto import SealSecret, SigningSecret
+from protocol import statement as module
+from protocol.crypto import hash_labelled
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
-from protocol.invite import Invite, decode_invite, encode_invite
-from protocol.statement import (
-    PQ_KEY_BYTES,
-    Statement,
-    StatementChain,
-    encode_statement,
-    node_digits,
-    parse_digits,
-    sign_statement,
-)
-
-RANDOM = random.Random(11)
-NOW_MS = 1_790_000_000_000
+from protocol.labels import Label
+from protocol.statement import StatementChain, decode_signed_statement
+from spec.vectors.sample_node import FROM_MS, UNTIL_MS, signing_secret_of
+from spec.vectors.sample_statement import RECOVERY, first, following, identity_of, sign, statement_hash
 
 
-def secret() -> SigningSecret:
-    return SigningSecret(RANDOM.randbytes(32))
+def renewal(before: bytes, of: str, word: str, **changes: Any) -> bytes:
+    return sign(following(before, word, **changes), word, previous=of)
 
 
-RECOVERY = secret()
-IDS = [secret() for _ in range(5)]
+def recovery(before: bytes, word: str, **changes: Any) -> bytes:
+    return sign(following(before, word, **{"bad_from_ms": FROM_MS, **changes}), word, recovery=RECOVERY)
 
 
-def statement(number: int, previous: bytes | None, identity: SigningSecret, bad_from_ms: int | None = None) -> bytes:
-    return encode_statement(
-        Statement(
-            number=number,
-            previous=previous,
-            identity_key=identity.verify_key,
-            recovery_key=RECOVERY.verify_key,
-            link_certificates=(build_certificate(secret()),),
-            log_key=secret().verify_key,
-            witness_key=secret().verify_key,
-            pq_key=bytes(PQ_KEY_BYTES),
-            seal_keys=(SealSecret(RANDOM.randbytes(96)).seal_key,),
-            valid_from_ms=NOW_MS,
-            valid_until_ms=NOW_MS + 1000,
-            bad_from_ms=bad_from_ms,
-        )
-    )
+# The owner's own line, the thief's (who has the first key) and the recovery that settles it.
+FIRST = sign(first(), "first")
+SECOND = renewal(FIRST, "first", "second")
+THIRD = renewal(SECOND, "second", "third")
+THIEF = renewal(FIRST, "first", "thief")
+THIEF_NEXT = renewal(THIEF, "thief", "thief next")
+RECOVERED = recovery(FIRST, "recovered")
+RENEWED = renewal(RECOVERED, "recovered", "renewed")
 
 
-def renewal(chain: StatementChain, new: SigningSecret, old: SigningSecret) -> bytes:
-    number = len(chain.statements)
-    return sign_statement(statement(number, chain.statements[-1].hash, new), own=new, previous=old)
+def raws(chain: StatementChain) -> tuple[list[bytes], list[bytes]]:
+    return [item.raw for item in chain.statements], [item.raw for item in chain.superseded]
 
 
-def recovery(chain: StatementChain, number: int, new: SigningSecret) -> bytes:
-    before = chain.statements[number - 1].hash
-    return sign_statement(statement(number, before, new, bad_from_ms=NOW_MS), own=new, recovery=RECOVERY)
-
-
-GENESIS = sign_statement(statement(0, None, IDS[0]), own=IDS[0])
-
-
-@pytest.fixture
-def chain() -> StatementChain:
-    first = StatementChain.from_genesis(GENESIS)
-    return first.extend(renewal(first, IDS[1], IDS[0]))
-
-
-def reason_of(call: Callable[[], object]) -> Reason:
+def refusal(chain: StatementChain, raw: bytes) -> Reason:
     with pytest.raises(RemoteProtocolError) as caught:
-        call()
+        chain.extend(raw)
     return caught.value.reason
 
 
-def test_renewal_keeps_the_id_and_changes_the_keys(chain: StatementChain) -> None:
-    assert chain.node_id == StatementChain.from_genesis(GENESIS).node_id
-    assert chain.current.identity_key == IDS[1].verify_key
-    assert StatementChain.from_raw_list(chain.raw_list()) == chain
-    assert chain.extend(chain.statements[1].raw) is chain
+def chain_of(*statements: bytes) -> StatementChain:
+    return StatementChain.from_raw_list(statements)
 
 
-def test_renewal_by_a_stranger_is_refused(chain: StatementChain) -> None:
-    assert reason_of(lambda: chain.extend(renewal(chain, IDS[2], IDS[4]))) is Reason.BAD_SIGNATURE
-    unsigned = sign_statement(statement(2, chain.statements[1].hash, IDS[2]), own=IDS[2])
-    assert reason_of(lambda: chain.extend(unsigned)) is Reason.BAD_SIGNATURE
+def test_the_id_is_the_hash_of_the_first_statement_and_stays() -> None:
+    chain = chain_of(FIRST, SECOND, THIRD)
+    assert chain.node_id == hash_labelled(Label.NODE_ID, decode_signed_statement(FIRST).statement_bytes)
+    assert chain.node_id == chain_of(FIRST).node_id
+    assert [chain.at(number).number for number in range(3)] == [0, 1, 2]
+    assert chain.current == chain.at(2)
+    assert chain.certificates() == chain.current.link_certificates
 
 
-def test_statement_out_of_place_is_refused(chain: StatementChain) -> None:
-    far = sign_statement(statement(3, chain.statements[1].hash, IDS[2]), own=IDS[2], previous=IDS[1])
-    assert reason_of(lambda: chain.extend(far)) is Reason.MISMATCH
-    other = sign_statement(statement(2, bytes(32), IDS[2]), own=IDS[2], previous=IDS[1])
-    assert reason_of(lambda: chain.extend(other)) is Reason.MISMATCH
-
-
-def test_two_successors_are_a_fork(chain: StatementChain) -> None:
-    first = StatementChain.from_genesis(GENESIS)
-    assert reason_of(lambda: chain.extend(renewal(first, IDS[3], IDS[0]))) is Reason.FORK
-
-
-def test_recovery_cancels_what_a_thief_signed_whichever_comes_first(chain: StatementChain) -> None:
-    thief = renewal(chain, IDS[2], IDS[1])
-    repaired = recovery(chain, 1, IDS[3])
-    one = chain.extend(thief).extend(repaired)
-    assert one.current.identity_key == IDS[3].verify_key
-    assert len(one.statements) == 2
-    assert StatementChain.from_raw_list(one.raw_list()).current == one.current
-    late = StatementChain.from_genesis(GENESIS).extend(repaired).extend(chain.statements[1].raw).extend(thief)
-    assert late.current.identity_key == IDS[3].verify_key
-    assert IDS[2].verify_key not in {item.statement.identity_key for item in late.statements}
-
-
-def test_lost_log_keys_are_not_believed_live(chain: StatementChain) -> None:
-    lost = chain.current.log_key
-    repaired = chain.extend(recovery(chain, 1, IDS[3]))
-    assert lost in repaired.log_keys()
-    assert lost not in repaired.trusted_log_keys()
-
-
-def test_a_stranger_cannot_add_to_what_was_cancelled(chain: StatementChain) -> None:
-    repaired = chain.extend(recovery(chain, 1, IDS[3]))
-    cancelled = chain.statements[1]
-    forged = sign_statement(statement(2, cancelled.hash, IDS[4]), own=IDS[4], previous=IDS[4])
-    assert reason_of(lambda: repaired.extend(forged)) is Reason.BAD_SIGNATURE
-
-
-@pytest.mark.parametrize("step", [97, 101])
-def test_every_altered_byte_is_noticed(step: int) -> None:
-    for position in range(0, len(GENESIS), step):
-        altered = GENESIS[:position] + bytes([GENESIS[position] ^ 0x20]) + GENESIS[position + 1 :]
-        with pytest.raises(RemoteProtocolError):
-            StatementChain.from_genesis(altered)
-
-
-def test_validity_in_time(chain: StatementChain) -> None:
-    assert chain.in_force(1, NOW_MS)
-    assert not chain.in_force(1, NOW_MS - 1)
-    assert not chain.in_force(1, NOW_MS + 1000)
-    assert not chain.in_force(2, NOW_MS)
-
-
-def test_digits_are_thirty_and_forgiving(chain: StatementChain) -> None:
-    digits = node_digits(chain.node_id)
-    assert len(digits.split()) == 6
-    assert parse_digits(digits.replace(" ", "-")) == digits
-    for wrong in ("12345", digits + "1", digits[:-1] + "x"):
-        with pytest.raises(ValueError, match="30 digits"):
-            parse_digits(wrong)
-
-
-def test_invitation_round_trip_and_copying_mistakes() -> None:
-    chain = StatementChain.from_genesis(GENESIS)
-    invite = Invite(
-        chain=chain, institution="Clinique", domain="c.example", endpoints=("c.example:7400",), made_at_ms=NOW_MS
-    )
-    text = encode_invite(invite, IDS[0])
-    assert decode_invite(f"  {text[:500]}\n{text[500:]}\n") == invite
-    for wrong in (text[:-1], text[:100] + text[101:], "hello", text.replace("invite-1", "invite-2")):
-        assert reason_of(lambda wrong=wrong: decode_invite(wrong)) is Reason.MALFORMED
+@pytest.mark.parametrize("number", [-1, 3])
+def test_asking_for_a_statement_that_is_not_there_is_our_mistake(number: int) -> None:
     with pytest.raises(LocalProtocolError):
-        encode_invite(invite, IDS[4])
+        chain_of(FIRST, SECOND, THIRD).at(number)
 
 
-# -- certificates
+def test_a_statement_is_in_force_for_its_time() -> None:
+    chain = chain_of(FIRST, renewal(FIRST, "first", "second", valid_from_ms=UNTIL_MS - 9, valid_until_ms=UNTIL_MS + 9))
+    assert [chain.in_force(0, time) for time in (FROM_MS - 1, FROM_MS, UNTIL_MS - 1, UNTIL_MS)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert [chain.in_force(1, time) for time in (UNTIL_MS - 10, UNTIL_MS - 9, UNTIL_MS + 9)] == [False, True, False]
+    assert not chain.in_force(2, FROM_MS)
+    assert not chain.in_force(-1, FROM_MS)
 
 
-def context(own: SigningSecret, pinned: list[bytes], *, server: bool, folder: str) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
-    made.minimum_version = ssl.TLSVersion.TLSv1_3
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_REQUIRED
-    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    path = f"{folder}/{own.verify_key.text}.pem"
-    with open(path, "wb") as stream:
-        stream.write(private_key_pem(own, b"once") + ssl.DER_cert_to_PEM_cert(build_certificate(own)).encode())
-    made.load_cert_chain(path, password=b"once")
-    made.load_verify_locations(cadata=b"".join(pinned))
-    return made
+def test_a_statement_twice_changes_nothing() -> None:
+    chain = chain_of(FIRST, SECOND)
+    assert chain.extend(FIRST) is chain
+    assert chain.extend(SECOND) is chain
+    settled = chain.extend(RECOVERED)
+    assert settled.extend(SECOND) is settled
 
 
-def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    one = client.wrap_bio(to_client, to_server)
-    two = server.wrap_bio(to_server, to_client, server_side=True)
-    waiting = {one, two}
-    for _ in range(10):
-        for side in tuple(waiting):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            waiting.discard(side)
-        if not waiting:
-            return
-    raise AssertionError("no end of the handshake")
+@pytest.mark.parametrize("statements", [[], [FIRST] * 513], ids=["empty", "long"])
+def test_a_chain_has_1_to_512_statements(statements: list[bytes]) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        StatementChain.from_raw_list(statements)
+    assert caught.value.reason is Reason.MALFORMED
 
 
-def test_certificate_is_the_same_each_time_and_keeps_its_profile() -> None:
-    own = secret()
-    der = build_certificate(own)
-    assert der == build_certificate(own)
-    assert check_certificate(der) == own.verify_key
-    for position in range(0, len(der), 5):
-        altered = der[:position] + bytes([der[position] ^ 1]) + der[position + 1 :]
-        with pytest.raises(RemoteProtocolError):
-            check_certificate(altered)
+def test_a_chain_begins_with_a_first_statement() -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        chain_of(SECOND)
+    assert caught.value.reason is Reason.MALFORMED
 
 
-def test_pinned_certificates_meet_and_strangers_do_not(tmp_path: object) -> None:
-    anna, bruno, stranger = secret(), secret(), secret()
-    a, b = build_certificate(anna), build_certificate(bruno)
-    folder = str(tmp_path)
-    handshake(context(anna, [b], server=False, folder=folder), context(bruno, [a], server=True, folder=folder))
-    with pytest.raises(ssl.SSLError):
-        handshake(context(stranger, [b], server=False, folder=folder), context(bruno, [a], server=True, folder=folder))
-    with pytest.raises(ssl.SSLError):
-        handshake(context(anna, [b], server=False, folder=folder), context(stranger, [a], server=True, folder=folder))
+# -- what does not follow
+
+
+def test_statements_that_follow_nothing_here() -> None:
+    chain = chain_of(FIRST, SECOND)
+    fourth = renewal(THIRD, "third", "fourth")
+    assert refusal(chain, fourth) is Reason.MISMATCH
+    assert refusal(chain, sign(first("stranger"), "stranger")) is Reason.MISMATCH
+    assert refusal(chain, renewal(THIEF, "thief", "thief next")) is Reason.MISMATCH
+    assert refusal(chain, renewal(FIRST, "first", "odd", number=2)) is Reason.MISMATCH
+
+
+def test_a_cancelled_statement_is_followed_by_the_next_number_only() -> None:
+    settled = chain_of(FIRST, THIEF, RECOVERED)
+    assert refusal(settled, renewal(THIEF, "thief", "odd", number=3)) is Reason.MISMATCH
+
+
+def test_only_the_key_before_renews() -> None:
+    chain = chain_of(FIRST)
+    forged = sign(following(FIRST, "second"), "second", previous="stranger")
+    assert refusal(chain, forged) is Reason.BAD_SIGNATURE
+    by_other = sign(following(FIRST, "x", bad_from_ms=1), "x", recovery=signing_secret_of("other recovery"))
+    assert refusal(chain, by_other) is Reason.BAD_SIGNATURE
+
+
+def test_only_recovery_changes_the_recovery_key() -> None:
+    new = signing_secret_of("new recovery")
+    taken = renewal(FIRST, "first", "second", recovery_key=new.verify_key)
+    assert refusal(chain_of(FIRST), taken) is Reason.BAD_SIGNATURE
+    moved = recovery(FIRST, "recovered", recovery_key=new.verify_key)
+    chain = chain_of(FIRST, moved)
+    assert chain.current.recovery_key == new.verify_key
+    # From here on the new one recovers, and the old one no longer.
+    assert refusal(chain, recovery(moved, "again", recovery_key=new.verify_key)) is Reason.BAD_SIGNATURE
+    again = sign(following(moved, "again", bad_from_ms=1, recovery_key=new.verify_key), "again", recovery=new)
+    assert chain.extend(again).current.number == 2
+
+
+def test_a_stranger_cannot_add_to_a_cancelled_branch() -> None:
+    """Or its log key would be one of the node's."""
+    settled = chain_of(FIRST, THIEF, RECOVERED)
+    forged = sign(following(THIEF, "forged"), "forged", previous="stranger")
+    assert refusal(settled, forged) is Reason.BAD_SIGNATURE
+    below = sign(following(FIRST, "forged"), "forged", previous="stranger")
+    assert refusal(settled, below) is Reason.BAD_SIGNATURE
+
+
+# -- forks and recoveries
+
+
+def test_two_renewals_of_one_statement_are_a_fork() -> None:
+    assert refusal(chain_of(FIRST, SECOND), THIEF) is Reason.FORK
+    assert refusal(chain_of(FIRST, SECOND, THIRD), THIEF) is Reason.FORK
+    assert refusal(chain_of(FIRST, THIEF), SECOND) is Reason.FORK
+
+
+def test_a_recovery_cancels_what_identity_keys_signed_above() -> None:
+    settled = chain_of(FIRST, THIEF, THIEF_NEXT, RECOVERED)
+    assert raws(settled) == ([FIRST, RECOVERED], [THIEF, THIEF_NEXT])
+    assert refusal(settled, recovery(FIRST, "other recovery")) is Reason.FORK
+    assert refusal(settled, recovery(THIEF, "other recovery")) is Reason.FORK
+    assert raws(settled.extend(RENEWED))[0] == [FIRST, RECOVERED, RENEWED]
+
+
+def test_a_recovery_settles_a_fork_for_both_sides() -> None:
+    for held, other in ((SECOND, THIEF), (THIEF, SECOND)):
+        chain = chain_of(FIRST, held)
+        assert refusal(chain, other) is Reason.FORK
+        settled = chain.extend(RECOVERED)
+        assert raws(settled.extend(other)) == ([FIRST, RECOVERED], [held, other])
+
+
+def test_a_key_stolen_long_ago_cannot_fork_what_a_recovery_has_confirmed() -> None:
+    confirmed = chain_of(FIRST, SECOND, recovery(SECOND, "recovered second"))
+    later = confirmed.extend(THIEF)
+    assert raws(later) == (raws(confirmed)[0], [THIEF])
+    assert refusal(confirmed, recovery(FIRST, "other recovery")) is Reason.FORK
+
+
+@settings(max_examples=60)
+@given(order=st.permutations([THIEF, THIEF_NEXT, RECOVERED, RENEWED, SECOND, THIRD]))
+def test_in_whatever_order_they_come_the_recovered_line_holds(order: list[bytes]) -> None:
+    """Refused ones (out of order, or a fork not yet settled) are offered again, as a peer does."""
+    chain = chain_of(FIRST)
+    for raw in order * 4:
+        try:
+            chain = chain.extend(raw)
+        except RemoteProtocolError as error:
+            if error.reason not in (Reason.MISMATCH, Reason.FORK):
+                raise
+    held, cancelled = raws(chain)
+    assert held == [FIRST, RECOVERED, RENEWED]
+    assert sorted(cancelled) == sorted([THIEF, THIEF_NEXT, SECOND, THIRD])
+    again = StatementChain.from_raw_list(chain.raw_list())
+    assert again == chain
+
+
+def test_the_log_keys_of_a_node() -> None:
+    def log_key(word: str) -> bytes:
+        return signing_secret_of(f"{word}/log").verify_key
+
+    plain = chain_of(FIRST, SECOND)
+    assert plain.log_keys() == plain.trusted_log_keys() == (log_key("second"), log_key("first"))
+    settled = chain_of(FIRST, THIEF, RECOVERED, RENEWED)
+    assert settled.log_keys() == tuple(map(log_key, ("renewed", "recovered", "first", "thief")))
+    assert settled.trusted_log_keys() == (log_key("renewed"), log_key("recovered"))
+    assert chain_of(FIRST, SECOND, RECOVERED).trusted_log_keys() == (log_key("recovered"),)
+
+
+def test_cancelled_statements_leave_room_for_those_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thief cannot fill the chain so that the owner's next statement has no place, or the chain cannot be read."""
+    monkeypatch.setattr(module, "MAX_CHAIN", 4)
+    full = chain_of(FIRST, THIEF, THIEF_NEXT, renewal(THIEF_NEXT, "thief next", "thief last"))
+    settled = full.extend(RECOVERED)
+    assert raws(settled) == ([FIRST, RECOVERED], [THIEF, THIEF_NEXT])
+    assert raws(settled.extend(SECOND)) == raws(settled)
+    grown = settled.extend(RENEWED)
+    assert raws(grown) == ([FIRST, RECOVERED, RENEWED], [THIEF])
+    assert StatementChain.from_raw_list(grown.raw_list()) == grown
+
+
+def test_the_hash_that_the_next_one_names() -> None:
+    assert decode_signed_statement(SECOND).statement.previous == statement_hash(FIRST)
+    assert identity_of("first").verify_key == chain_of(FIRST).current.identity_key
