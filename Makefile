@@ -2,7 +2,7 @@
 # Needed: make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := test
-.PHONY: demo test bench soak lint format lock vectors clean
+.PHONY: install demo test bench soak lint format lock vectors clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -11,6 +11,8 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NEW_ENOUGH := 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'
 PYTHONS := python3.11 python3.12 python3.13 python3.14 python3 python
+
+install: $(STAMP)  ## .venv with everything, the `coffre` command among it
 
 demo: $(STAMP)  ## two or more nodes on this machine, to try out; ONCE=1: run through once and stop
 	$(BIN)/coffre demo $(if $(ONCE),--once)

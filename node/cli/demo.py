@@ -64,7 +64,7 @@ async def _stay(place: Path, password: str) -> None:
     letter = "--from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai"
     say(f"  coffre -C {place}/hospital send {letter} {pw}")
     say(f"  coffre -C {place}/hospital sent dr.fictive {pw}")
-    say(f"  coffre evidence verify {place}/evidence-*.txt")
+    say(f"  coffre evidence verify {min(place.glob('evidence-*.txt'))}")
     say("Stop with Ctrl-C; the folder goes then, unless it was named with --folder.")
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:

@@ -7,7 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write"]
+__all__ = ["case", "write"]
+
+
+def _shown(value: Any) -> Any:
+    """Bytes as hex, also inside lists and maps."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {name: _shown(item) for name, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def case(
+    name: str, spec: str, comment: str, given: dict[str, Any], expect: str = "ok", **outputs: Any
+) -> dict[str, Any]:
+    """One case. given, outputs: bytes in them are written as hex."""
+    head = {"name": name, "spec": spec, "comment": comment}
+    return {**head, "input": _shown(given), "expect": expect, **_shown(outputs)}
 
 
 def write(topic: str, spec: str, cases: Sequence[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["KEM_ID", "XWING_LABEL", "Context", "open_by_hand", "receive", "seal_by_hand"]
+__all__ = ["KEM_ID", "XWING_LABEL", "Context", "open_by_hand", "receive", "seal_by_hand", "seal_to_zero"]
 
 KEM_ID = 0x647A
 KDF_ID = 0x0001
@@ -71,7 +71,7 @@ def _public_x25519(secret: bytes) -> bytes:
 def receive(
     seal_secret: bytes, enc: bytes, info: bytes, *, kem_id: int = KEM_ID, label: bytes = XWING_LABEL
 ) -> Context:
-    """Everything that the recipient derives from enc. seal_secret: 96 bytes. ValueError for an all-zero X25519 result."""
+    """What the recipient derives from enc. seal_secret: 96 bytes. ValueError for an all-zero X25519 result."""
     mlkem = MLKEM768PrivateKey.from_seed_bytes(seal_secret[:64])
     x25519 = X25519PrivateKey.from_private_bytes(seal_secret[64:])
     ct_mlkem, ct_x25519 = enc[:CIPHERTEXT_BYTES], enc[CIPHERTEXT_BYTES:]

@@ -1,20 +1,24 @@
 """One letter sealed for one mailbox, and the pieces to make it wrong, for vectors and tests of sealing.
 
-Every key and id is a hash of a word, so all but the HPKE boxes come out the same each time.
+Every key and id is a hash of a word and boxes are sealed by hand, so the same bytes come out each time.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from protocol.codec import Value, decode, encode
-from protocol.crypto import Secret, SigningSecret, sha256
+from protocol.crypto import SealKey, Secret, SigningSecret, sha256
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
 from protocol.labels import Label
-from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, encode_letter, sign_letter
+from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter
+from protocol.padding import padded_length
 from protocol.payload import Descriptor, PayloadSealer, content_length_for, content_tail_pieces
-from protocol.slip import Slip, SlipRecipient, seal_wrap, sign_slip
+from protocol.slip import Slip, SlipRecipient, sign_slip
+from spec.vectors.encapsulations import TO_MAILBOX, TO_NODE
+from spec.vectors.hpke_by_hand import seal_by_hand
 from spec.vectors.sample_node import FROM_MS, bytes_of, seal_secret_of, signing_secret_of
 
 __all__ = [
@@ -28,12 +32,18 @@ __all__ = [
     "PAYLOAD_KEY",
     "SENDER_NODE",
     "SENDER_SECRET",
-    "letter_map",
+    "head_map",
+    "map_inside",
+    "padded_slip",
+    "sample_envelope",
+    "sample_signed_letter",
     "sample_signed_slip",
     "sample_slip",
+    "sample_wrap",
     "seal_content",
     "sealed_letter",
     "signed_map",
+    "wrap_info",
 ]
 
 SENDER_NODE = NodeId(bytes_of("sealing/sender node"))
@@ -76,11 +86,9 @@ LETTER = Letter(
 )
 
 
-def letter_map(letter: Letter = LETTER) -> dict[str, Value]:
-    """The fields of a letter as they are encoded."""
-    data = encode_letter(letter)
-    fields: dict[str, Value] = decode(data, max_bytes=len(data))
-    return fields
+def sample_signed_letter(**changed: Any) -> bytes:
+    """The sample letter, signed by its sender."""
+    return sign_letter(replace(LETTER, **changed), SENDER_SECRET)
 
 
 def signed_map(fields: Value, label: Label, secret: SigningSecret) -> bytes:
@@ -96,9 +104,10 @@ def seal_content(content: bytes, *, key: Secret = PAYLOAD_KEY) -> tuple[Descript
     return sealer.descriptor, chunks, sealer.chunk_hashes
 
 
+@cache
 def sealed_letter() -> tuple[Descriptor, list[bytes]]:
     """The payload of the sample letter."""
-    signed = sign_letter(LETTER, SENDER_SECRET)
+    signed = sample_signed_letter()
     before = b"".join(ATTACHMENTS)
     content = before + b"".join(content_tail_pieces(len(before), signed))
     assert len(content) == content_length_for(len(before), len(signed))
@@ -106,8 +115,25 @@ def sealed_letter() -> tuple[Descriptor, list[bytes]]:
     return descriptor, chunks
 
 
+def wrap_info(slip: Slip, mailbox: MailboxId = MAILBOX, seal_key: SealKey = MAILBOX_SECRET.seal_key) -> bytes:
+    """What a wrap is bound to, put together from the spec."""
+    ids = slip.sender_node + slip.destination + mailbox + slip.letter_id + slip.payload_id
+    return b"coffre/v1/wrap\0" + ids + sha256(seal_key)
+
+
+def sample_wrap(slip: Slip) -> bytes:
+    """The payload key sealed to the sample mailbox."""
+    return seal_by_hand(
+        MAILBOX_SECRET.reveal(),
+        wrap_info(slip),
+        PAYLOAD_KEY.reveal(),
+        ct_mlkem=TO_MAILBOX,
+        ephemeral=bytes_of("sealing/ephemeral"),
+    )
+
+
 def sample_slip(**changed: Any) -> Slip:
-    """The slip of the sample letter; wraps are made anew each time."""
+    """The slip of the sample letter."""
     slip = Slip(
         sender_node=SENDER_NODE,
         statement_number=0,
@@ -120,18 +146,52 @@ def sample_slip(**changed: Any) -> Slip:
         reply_key=Secret(bytes_of("sealing/reply key")),
         recipients=(),
     )
-    wrap = seal_wrap(
-        PAYLOAD_KEY,
-        seal_key=MAILBOX_SECRET.seal_key,
-        sender_node=slip.sender_node,
-        destination=slip.destination,
-        mailbox=MAILBOX,
-        letter_id=slip.letter_id,
-        payload_id=slip.payload_id,
-    )
-    return replace(slip, recipients=(SlipRecipient(MAILBOX, wrap),), **changed)
+    return replace(slip, **{"recipients": (SlipRecipient(MAILBOX, sample_wrap(slip)),), **changed})
 
 
 def sample_signed_slip(**changed: Any) -> bytes:
     """The sample slip, signed by the sending node."""
     return sign_slip(sample_slip(**changed), IDENTITY)
+
+
+def map_inside(signed: bytes) -> dict[str, Value]:
+    """The fields of what was signed, from [fields, signature]."""
+    inner: bytes = decode(signed, max_bytes=len(signed))[0]
+    fields: dict[str, Value] = decode(inner, max_bytes=len(inner))
+    return fields
+
+
+def head_map(**changed: Value) -> dict[str, Value]:
+    """The fields of the sample envelope's head."""
+    slip = sample_slip()
+    fields: dict[str, Value] = {
+        "v": 1,
+        "to": bytes(slip.destination),
+        "seal": sha256(NODE_SECRET.seal_key)[:8],
+        "class": slip.letter_class.value,
+        "exp": slip.expires_at_ms,
+        "pl": sealed_letter()[0].encode(),
+    }
+    return fields | changed
+
+
+def padded_slip(signed: bytes, *, length: int | None = None) -> bytes:
+    """The plaintext of an envelope's box; of the right length, or of a false one."""
+    length = padded_length(len(signed) + 4) if length is None else length
+    return bytes(length - len(signed) - 4) + signed + len(signed).to_bytes(4, "big")
+
+
+def sample_envelope(
+    plaintext: bytes | None = None, *, head: Value = None, info_head: bytes | None = None, more: bytes = b""
+) -> bytes:
+    """The sample envelope. plaintext: of the box. head: other fields. info_head: the head that the box is bound to."""
+    head_bytes = encode(head_map() if head is None else head)
+    info = b"coffre/v1/slip-box\0" + DESTINATION + sha256(NODE_SECRET.seal_key) + sha256(info_head or head_bytes)
+    box = seal_by_hand(
+        NODE_SECRET.reveal(),
+        info,
+        padded_slip(sample_signed_slip()) if plaintext is None else plaintext,
+        ct_mlkem=TO_NODE,
+        ephemeral=bytes_of("sealing/ephemeral"),
+    )
+    return encode([head_bytes, box]) + more

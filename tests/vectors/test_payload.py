@@ -1,0 +1,79 @@
+"""spec/vectors/padding.json and payload.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from protocol.crypto import Secret
+from protocol.errors import Reason
+from protocol.ids import LetterId
+from protocol.letter import decode_signed_letter
+from protocol.padding import padded_length
+from protocol.payload import (
+    Descriptor,
+    PayloadOpener,
+    PayloadSealer,
+    check_padding,
+    read_signed_letter,
+    verify_chunk,
+    verify_chunk_hashes,
+)
+from spec.vectors.make_payload import content_of
+from tests.vectors.vector_files import load_cases, outcome
+
+PAYLOADS = load_cases("payload")
+
+
+@pytest.mark.parametrize("case", load_cases("padding"))
+def test_padding(case: dict[str, Any]) -> None:
+    length, padded = case["input"]["length"], case["input"]["padded"]
+    assert ("ok" if padded_length(length) == padded else Reason.BAD_PADDING.value) == case["expect"]
+
+
+@pytest.mark.parametrize("case", [item for item in PAYLOADS if "content" in item.values[0]["input"]])  # type: ignore[index,operator]
+def test_sealing_a_payload(case: dict[str, Any]) -> None:
+    given = case["input"]
+    key, letter_id = Secret(bytes.fromhex(given["key"])), LetterId(bytes.fromhex(given["letter_id"]))
+    content = content_of(given["content"])
+    sealer = PayloadSealer(key, letter_id, len(content))
+    chunks = [*sealer.update(content), *sealer.finish()]
+    descriptor = sealer.descriptor
+    assert descriptor.encode().hex() == case["descriptor"]
+    assert descriptor.payload_id.hex() == case["payload_id"]
+    assert [item.hex() for item in sealer.chunk_hashes] == case["chunk_hashes"]
+    assert [len(chunk) for chunk in chunks] == case["chunk_lengths"]
+    verify_chunk_hashes(descriptor, sealer.chunk_hashes)
+    opener = PayloadOpener(descriptor, key, letter_id)
+    assert b"".join(opener.open_chunk(index, chunk) for index, chunk in enumerate(chunks)) == content
+
+
+@pytest.mark.parametrize("case", [item for item in PAYLOADS if "chunk" in item.values[0]["input"]])  # type: ignore[index,operator]
+def test_opening_a_payload(case: dict[str, Any]) -> None:
+    given = {name: bytes.fromhex(value) for name, value in case["input"].items()}
+
+    def read_all() -> tuple[Descriptor, bytes, int]:
+        descriptor = Descriptor.decode(given["descriptor"])
+        verify_chunk(descriptor, (), 0, given["chunk"])
+        opener = PayloadOpener(descriptor, Secret(given["key"]), LetterId(given["letter_id"]))
+        content = opener.open_chunk(0, given["chunk"])
+
+        def read(offset: int, length: int) -> bytes:
+            return content[offset : offset + length]
+
+        raw, start = read_signed_letter(descriptor, read)
+        attachments = decode_signed_letter(raw).letter.attachments
+        check_padding(descriptor, sum(item.size for item in attachments), start, read)
+        return descriptor, raw, start
+
+    expect, found = outcome(read_all)
+    assert expect == case["expect"]
+    if expect == "ok":
+        descriptor, raw, start = found
+        assert descriptor.encode() == given["descriptor"]
+        assert (descriptor.payload_id.hex(), raw.hex(), start) == (
+            case["payload_id"],
+            case["signed_letter"],
+            case["letter_start"],
+        )
