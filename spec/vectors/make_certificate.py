@@ -48,8 +48,8 @@ def _name(text: str, kind: _ASN1Type = _ASN1Type.UTF8String) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text, _type=kind)])
 
 
-def _date(year: int, *rest: int) -> datetime.datetime:
-    return datetime.datetime(year, *(rest or (1, 1)), tzinfo=datetime.UTC)
+def _day(year: int) -> datetime.datetime:
+    return datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
 
 
 def _usage(**more: bool) -> x509.KeyUsage:
@@ -86,8 +86,8 @@ def _build(
         .issuer_name(issuer or own)
         .public_key(key)
         .serial_number(serial)
-        .not_valid_before(start or _date(2020))
-        .not_valid_after(end or _date(9999, 12, 31, 23, 59, 59))
+        .not_valid_before(start or _day(2020))
+        .not_valid_after(end or datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC))
     )
     wanted = {**_EXTENSIONS, **(extensions or {})}
     for name in order or tuple(wanted):
@@ -157,8 +157,8 @@ def cases() -> list[dict[str, Any]]:
             issuer=_name(fingerprint[:32], _ASN1Type.PrintableString),
         ),
         _other("serial_2", "serial number 2", serial=2),
-        _other("later_start", "valid from another day", start=_date(2021)),
-        _other("earlier_end", "valid to another day", end=_date(2030)),
+        _other("later_start", "valid from another day", start=_day(2021)),
+        _other("earlier_end", "valid to another day", end=_day(2030)),
         _other("other_signer", "signed by another key", signer=stranger),
         _case("off_curve_key", "no point", _of_key(off_curve), "bad_key"),
         _case("small_order_key", "the neutral point", _of_key(small_order), "bad_key"),

@@ -7,7 +7,7 @@ from typing import Any
 from protocol.codec import encode
 from spec.vectors.common import write
 
-SPEC = "encoding.md, 2"
+SPEC = "encoding.md, 1"
 MAX_BYTES = 65_536
 
 

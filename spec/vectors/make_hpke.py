@@ -48,7 +48,7 @@ def cases() -> list[dict[str, Any]]:
         _good("empty", "no plaintext, no info", b"", info=b""),
         _good(
             "implicit_rejection",
-            "1,088 bytes that no encapsulation gave: ML-KEM derives a secret from them all the same (FIPS 203), so this opens",
+            "1,088 bytes that no encapsulation gave: ML-KEM derives a secret from them all the same (FIPS 203)",
             PLAINTEXT,
             ct=bytes_of("sealing/rejected", 1088),
         ),

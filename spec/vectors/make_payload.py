@@ -44,7 +44,7 @@ def _sealing(name: str, comment: str, length: int) -> dict[str, Any]:
     runs: list[list[Any]] = [["a7", length - 5], ["2e", 1], ["00000001", 1]]
     descriptor, chunks, hashes = seal_content(content_of(runs))
     given = {"key": KEY, "letter_id": LETTER_ID, "content": runs}
-    out = {
+    out: dict[str, Any] = {
         "descriptor": descriptor.encode(),
         "payload_id": bytes(descriptor.payload_id),
         "chunk_lengths": [len(chunk) for chunk in chunks],
@@ -115,9 +115,7 @@ def cases() -> list[dict[str, Any]]:
             _given(length_of(MAX_CONTENT_BYTES + 2**26), chunk),
             "too_large",
         ),
-        bad(
-            "other_root", "of another payload", _given(replace(descriptor, root=bytes_of("root")), chunk), "mismatch"
-        ),
+        bad("other_root", "of another payload", _given(replace(descriptor, root=bytes_of("root")), chunk), "mismatch"),
         bad("changed_chunk", "last byte", _given(descriptor, chunk[:-1] + bytes([chunk[-1] ^ 1])), "mismatch"),
         bad("short_chunk", "without the last byte", _given(descriptor, chunk[:-1]), "mismatch"),
         bad("long_chunk", "a byte more", _given(descriptor, chunk + b"\0"), "mismatch"),
@@ -133,7 +131,12 @@ def cases() -> list[dict[str, Any]]:
         bad("not_marked_last", "sealed as if a chunk followed", resealed(bytes(12)), "bad_box"),
         bad("counted_from_one", "sealed with counter 1", resealed(bytes(10) + b"\x01\x01"), "bad_box"),
         bad("little_endian_counter", "the flag in front", resealed(b"\x01" + bytes(11)), "bad_box"),
-        bad("changed_plaintext", "the commitment in place of the key", _other_half(descriptor, okm, plain), "bad_box"),
+        bad(
+            "sealed_under_commitment",
+            "the commitment in place of the key",
+            _other_half(descriptor, okm, plain),
+            "bad_box",
+        ),
         _of_content("no_letter", "content of zeros: a letter of 0 bytes", bytes(1024), "malformed"),
         _of_content("letter_too_long", "longer than the content", plain[:-4] + b"\0\0\x03\xfd", "malformed"),
         _of_content("letter_cut", "one byte less than there is", plain[:-4] + _less(len(SIGNED)), "malformed"),

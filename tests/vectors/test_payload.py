@@ -32,7 +32,7 @@ def test_padding(case: dict[str, Any]) -> None:
     assert ("ok" if padded_length(length) == padded else Reason.BAD_PADDING.value) == case["expect"]
 
 
-@pytest.mark.parametrize("case", [item for item in PAYLOADS if "content" in item.values[0]["input"]])  # type: ignore[index,operator]
+@pytest.mark.parametrize("case", [item for item in PAYLOADS if "content" in item.values[0]["input"]])  # type: ignore[index]
 def test_sealing_a_payload(case: dict[str, Any]) -> None:
     given = case["input"]
     key, letter_id = Secret(bytes.fromhex(given["key"])), LetterId(bytes.fromhex(given["letter_id"]))
@@ -49,7 +49,7 @@ def test_sealing_a_payload(case: dict[str, Any]) -> None:
     assert b"".join(opener.open_chunk(index, chunk) for index, chunk in enumerate(chunks)) == content
 
 
-@pytest.mark.parametrize("case", [item for item in PAYLOADS if "chunk" in item.values[0]["input"]])  # type: ignore[index,operator]
+@pytest.mark.parametrize("case", [item for item in PAYLOADS if "chunk" in item.values[0]["input"]])  # type: ignore[index]
 def test_opening_a_payload(case: dict[str, Any]) -> None:
     given = {name: bytes.fromhex(value) for name, value in case["input"].items()}
 
