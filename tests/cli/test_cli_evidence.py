@@ -10,9 +10,6 @@ import pytest
 from tests.cli.coffre_cli import one_line, run_coffre
 from tests.cli.conftest import Neighbours
 
-# With --dist=loadgroup these nodes are made once, not once in each test process.
-pytestmark = pytest.mark.xdist_group("neighbours")
-
 
 @pytest.fixture(scope="module")
 def evidence(neighbours: Neighbours, tmp_path_factory: pytest.TempPathFactory) -> Path:

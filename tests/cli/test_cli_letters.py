@@ -5,13 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import pytest
-
 from tests.cli.coffre_cli import Node, run_coffre
 from tests.cli.conftest import Neighbours
-
-# With --dist=loadgroup these nodes are made once, not once in each test process.
-pytestmark = pytest.mark.xdist_group("neighbours")
 
 EXEMPLE = "dr.exemple@lilas.example"
 FICTIVE = "dr.fictive@tilleuls.example"

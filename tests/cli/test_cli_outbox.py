@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.cli.coffre_cli import eventually, introduce, make_node
 from tests.cli.conftest import Neighbours
-
-# With --dist=loadgroup these nodes are made once, not once in each test process.
-pytestmark = pytest.mark.xdist_group("neighbours")
 
 MODELE = "dr.modele@pont.example"
 THREE_DAYS_MS = 72 * 3_600_000

@@ -11,8 +11,6 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from tests.cli.coffre_cli import COFFRE, Node, one_line, run_coffre
 from tests.cli.conftest import Neighbours
 
@@ -97,7 +95,6 @@ def test_port_that_is_taken(lone: Node) -> None:
         assert started["listening"].startswith("127.0.0.1:")
 
 
-@pytest.mark.xdist_group("neighbours")
 def test_second_run_on_the_same_folder(neighbours: Neighbours) -> None:
     assert "already runs" in neighbours.hospital.refused("run")
 
