@@ -14,7 +14,7 @@ from typing import Final
 from protocol.checkpoint import Checkpoint
 from protocol.codec import check_binary, decode, encode
 from protocol.crypto import constant_time_equal, hmac_sha256
-from protocol.entry import MAX_ENTRY_BYTES
+from protocol.entry import MAX_ENTRY_BYTES, InstitutionEntry, MailboxEntry
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.labels import Label
 from protocol.merkle import CompactRange, leaf_hash, root_of
@@ -39,6 +39,8 @@ OPENING_BYTES: Final = 32
 MAX_OPERATION_BYTES: Final = MAX_ENTRY_BYTES + 256
 # A newcomer takes the live set and at most this tail.
 SNAPSHOT_EVERY: Final = 256
+# Each one costs every follower a sort and a hash of the live set.
+SNAPSHOT_AT_LEAST_AFTER: Final = 16
 NO_SUBJECT: Final = bytes(SUBJECT_BYTES)
 _VERSION: Final = b"\x01"
 _MAX_VERSION: Final = 2**32 - 1
@@ -53,11 +55,15 @@ class OperationKind(IntEnum):
     ERASE = 16
 
 
+_KNOWN_KINDS: Final = frozenset(OperationKind)
+
+
 @dataclass(frozen=True, slots=True)
 class FeedLeaf:
     """0x01 ‖ u8 kind ‖ subject 16 ‖ u32 version ‖ commitment 32: 54 bytes."""
 
-    kind: OperationKind
+    kind: int
+    """An OperationKind, or a number of a later version: such leaves count in the tree and mean nothing here."""
     subject: bytes
     version: int
     commitment: bytes
@@ -75,13 +81,9 @@ class FeedLeaf:
         """RemoteProtocolError: malformed, unknown_version."""
         if len(raw) != FEED_LEAF_BYTES:
             raise RemoteProtocolError(Reason.MALFORMED, "a feed leaf has 54 bytes")
-        try:
-            kind = OperationKind(raw[1])
-        except ValueError as error:
-            raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "an operation of a later version") from error
         if raw[:1] != _VERSION:
             raise RemoteProtocolError(Reason.UNKNOWN_VERSION, "not a feed leaf of version 1")
-        return cls(kind, raw[2:18], int.from_bytes(raw[18:22], "big"), raw[22:])
+        return cls(raw[1], raw[2:18], int.from_bytes(raw[18:22], "big"), raw[22:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def decode_operation(raw: bytes) -> Operation:
     leaf = FeedLeaf.decode(check_binary(parts[0], "leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES))
     if len(parts) == 1:
         return Operation(leaf, None, None)
+    if leaf.kind in (OperationKind.SNAPSHOT, OperationKind.ERASE):
+        raise RemoteProtocolError(Reason.MALFORMED, "an entry where the operation has none")
     opening = check_binary(parts[1], "opening", OPENING_BYTES, OPENING_BYTES)
     entry = check_binary(parts[2], "entry", 1, MAX_ENTRY_BYTES)
     if not constant_time_equal(_commit(opening, leaf.header(), entry), leaf.commitment):
@@ -131,6 +135,17 @@ def make_operation(kind: OperationKind, subject: bytes, version: int, entry: byt
     blank = FeedLeaf(kind, subject, version, b"")
     leaf = FeedLeaf(kind, subject, version, _commit(opening, blank.header(), entry))
     return Operation(leaf, None, None) if kind is OperationKind.ERASE else Operation(leaf, opening, entry)
+
+
+def _check_entry(operation: Operation) -> None:
+    """The entry is one of its kind, and a mailbox's is that of the subject. A withheld entry is not looked at."""
+    leaf, entry = operation.leaf, operation.entry
+    if entry is None:
+        return
+    if leaf.kind == OperationKind.INSTITUTION:
+        InstitutionEntry.decode(entry)
+    elif MailboxEntry.decode(entry).mailbox != leaf.subject:
+        raise RemoteProtocolError(Reason.MISMATCH, "the entry of another mailbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +207,15 @@ class FeedState:
         """
         for operation in operations:
             leaf = operation.leaf
-            if leaf.kind is OperationKind.SNAPSHOT:
+            if leaf.kind == OperationKind.SNAPSHOT:
+                if self.size - self.last_snapshot < SNAPSHOT_AT_LEAST_AFTER:
+                    raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot too soon after another, at {self.size}")
                 if leaf != snapshot_operation(self.live).leaf:
                     raise RemoteProtocolError(Reason.MISMATCH, f"wrong snapshot at {self.size}")
                 self.last_snapshot = self.size
             elif self.needs_snapshot:
                 raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot is due at {self.size}")
-            else:
+            elif leaf.kind in _KNOWN_KINDS:
                 self._apply_one(operation)
             self.tree.append(leaf_hash(leaf.encode()))
         if len(self.live) > max_entries:
@@ -214,14 +231,15 @@ class FeedState:
         wanted = 1 if known is None else known.operation.leaf.version + 1
         if leaf.version != wanted:
             raise RemoteProtocolError(Reason.MISMATCH, f"version {leaf.version} where {wanted} follows")
-        if leaf.kind is OperationKind.ERASE:
+        if leaf.kind == OperationKind.ERASE:
             if known is None:
                 raise RemoteProtocolError(Reason.MISMATCH, "erases what is not there")
             del self.live[leaf.subject]
             self.erased.add(leaf.subject)
         else:
-            if known is not None and known.operation.leaf.kind is not leaf.kind:
+            if known is not None and known.operation.leaf.kind != leaf.kind:
                 raise RemoteProtocolError(Reason.MISMATCH, "a subject that changes its kind")
+            _check_entry(operation)
             self.live[leaf.subject] = LiveEntry(self.size, operation)
 
     def check_head(self, head: Checkpoint) -> None:
