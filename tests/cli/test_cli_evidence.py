@@ -14,7 +14,7 @@ from tests.cli.conftest import Neighbours
 @pytest.fixture(scope="module")
 def evidence(neighbours: Neighbours, tmp_path_factory: pytest.TempPathFactory) -> Path:
     hospital = neighbours.hospital
-    row = hospital.send("dr.fictive", "dr.exemple@lilas.example", "À prouver")
+    row = neighbours.first_letter
     hospital.wait_for_state("dr.fictive", row, "deposited")
     file = tmp_path_factory.mktemp("evidence") / "evidence.txt"
     exported = hospital.json("evidence", "export", row[:16], file)
@@ -49,7 +49,7 @@ def test_doubts_go_with_the_fingerprints(evidence: Path, neighbours: Neighbours)
     assert other in one_line(run_coffre("evidence", "verify", evidence, "--node", other))
 
 
-@pytest.mark.parametrize("position", [0, 100, -100, -1])
+@pytest.mark.parametrize("position", [0, -100])
 def test_altered_evidence_does_not_verify(evidence: Path, tmp_path: Path, position: int) -> None:
     data = bytearray(evidence.read_bytes())
     data[position] ^= 1

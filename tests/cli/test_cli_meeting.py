@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from tests.cli.coffre_cli import Node, Secrets, make_node
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory, secrets: Secrets) -> Node:
-    place = tmp_path_factory.mktemp("stranger") / "stranger"
-    return make_node(place, secrets, institution="Laboratoire des Aulnes", domain="aulnes.example", listens=True)
+from tests.cli.coffre_cli import Node
+from tests.cli.conftest import Neighbours
 
 
-def test_invitation_is_accepted_with_the_right_fingerprint_only(lone: Node, stranger: Node, tmp_path: Path) -> None:
-    file = tmp_path / "aulnes.invite"
-    told = stranger.say("invite", "--out", file)
+def test_invitation_is_accepted_with_the_right_fingerprint_only(
+    lone: Node, neighbours: Neighbours, tmp_path: Path
+) -> None:
+    file = tmp_path / "tilleuls.invite"
+    told = neighbours.hospital.say("invite", "--out", file)
     fingerprint = told.partition("fingerprint")[2].partition("(")[0].strip()
     own = lone.json("invite")["fingerprint"]
     assert len(fingerprint.split()) == 6
@@ -27,22 +22,24 @@ def test_invitation_is_accepted_with_the_right_fingerprint_only(lone: Node, stra
     assert "--fingerprint" in lone.refused("accept", file)
 
     result = lone.json("accept", file, "--fingerprint", fingerprint.replace(" ", ""))
-    assert (result["institution"], result["domain"]) == ("Laboratoire des Aulnes", "aulnes.example")
+    assert (result["institution"], result["domain"]) == ("Hôpital des Tilleuls", "tilleuls.example")
     (peer,) = lone.json("peers")  # only this one: refusals accepted nobody
     assert (peer["fingerprint"], peer["status"], peer["last_contact_at_ms"]) == (fingerprint, "accepted", 0)
     # Nobody there is known before the two nodes have talked.
-    done = lone.try_send("dr.modele", "labo@aulnes.example", "Bonjour")
+    done = lone.try_send("dr.modele", "dr.fictive@tilleuls.example", "Bonjour")
     assert (done.status, "has not arrived yet" in done.stderr) == (1, True)
 
-    assert lone.json("peers", "remove", "aulnes.example", "--yes")["status"] == "removed"
+    assert lone.json("peers", "remove", "tilleuls.example", "--yes")["status"] == "removed"
     assert " removed " in lone.say("peers")
 
 
-def test_invitation_that_cannot_be_used(lone: Node, stranger: Node, tmp_path: Path) -> None:
-    text = stranger.json("invite")["invite"]
+def test_invitation_that_cannot_be_used(lone: Node, neighbours: Neighbours, tmp_path: Path) -> None:
+    text = neighbours.hospital.json("invite")["invite"]
     cut = tmp_path / "cut.invite"
     cut.write_text(text[: len(text) // 2])
     assert "cut or mistyped" in lone.refused("accept", cut, "--yes")
-    assert "30 digits" in stranger.refused("accept", lone.json("invite")["invite"], "--fingerprint", "12345 67890")
+    assert "30 digits" in neighbours.hospital.refused(
+        "accept", lone.json("invite")["invite"], "--fingerprint", "12345 67890"
+    )
     assert "no invitation" in lone.refused("accept", tmp_path / "missing", "--yes")
-    assert "own invitation" in stranger.refused("accept", text, "--yes")
+    assert "own invitation" in neighbours.hospital.refused("accept", text, "--yes")

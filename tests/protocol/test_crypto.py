@@ -11,7 +11,6 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.box import BOX_OVERHEAD_BYTES, open_box, seal_box
 from protocol.crypto import (
     HPKE_OVERHEAD_BYTES,
     ZERO_NONCE,
@@ -34,7 +33,7 @@ from protocol.crypto import (
 )
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.labels import Label
-from spec.vectors.sample_node import bytes_of, seal_secret_of, signing_secret_of
+from spec.vectors.sample_node import seal_secret_of, signing_secret_of
 
 SIGNER = signing_secret_of("signer")
 RECIPIENT = seal_secret_of("recipient")
@@ -203,7 +202,7 @@ def test_a_secret_of_another_length_is_our_mistake(kind: type[Secret], length: i
         kind(bytes(length))
 
 
-# -- AES-GCM and boxes
+# -- AES-GCM
 
 
 def test_aes_gcm_of_its_specification() -> None:
@@ -216,27 +215,6 @@ def test_aes_gcm_of_its_specification() -> None:
 @pytest.mark.parametrize("box", [b"", bytes(15), bytes(16)], ids=["empty", "short", "only_tag"])
 def test_what_is_no_aes_gcm_box_does_not_open(box: bytes) -> None:
     assert refusal(lambda: aead_open(bytes(32), ZERO_NONCE, box)) is Reason.BAD_BOX
-
-
-@given(plaintext=st.binary(max_size=200), at=st.integers(0))
-def test_a_box_at_rest_opens_for_its_secret_and_place_only(plaintext: bytes, at: int) -> None:
-    box = seal_box(b"secret", info=b"table row column", salt=bytes_of("salt"), plaintext=plaintext)
-    assert len(box) == len(plaintext) + BOX_OVERHEAD_BYTES
-    assert open_box(b"secret", info=b"table row column", box=box) == plaintext
-    for secret, info in ((b"Secret", b"table row column"), (b"secret", b"table row other")):
-        with pytest.raises(RemoteProtocolError) as caught:
-            open_box(secret, info=info, box=box)
-        assert caught.value.reason is Reason.BAD_COMMITMENT
-    changed = bytearray(box)
-    changed[at % len(box)] ^= 1
-    wanted = Reason.BAD_COMMITMENT if at % len(box) < 64 else Reason.BAD_BOX
-    assert refusal(lambda: open_box(b"secret", info=b"table row column", box=bytes(changed))) is wanted
-
-
-def test_boxes_that_cannot_be() -> None:
-    assert refusal(lambda: open_box(b"", info=b"", box=bytes(BOX_OVERHEAD_BYTES - 1))) is Reason.MALFORMED
-    with pytest.raises(LocalProtocolError, match="salt has 32 bytes"):
-        seal_box(b"", info=b"", salt=bytes(31), plaintext=b"")
 
 
 # -- HPKE
