@@ -52,11 +52,11 @@ def verify_entry_evidence(evidence: EntryEvidence, verifier: CheckpointVerifier)
     """
     operation = decode_operation(encode([evidence.leaf, evidence.opening, evidence.entry]))
     entry: InstitutionEntry | MailboxEntry
-    if operation.leaf.kind is OperationKind.MAILBOX:
+    if operation.leaf.kind == OperationKind.MAILBOX:
         entry = MailboxEntry.decode(evidence.entry)
         if entry.mailbox != operation.leaf.subject:
             raise RemoteProtocolError(Reason.MISMATCH, "the entry is of another mailbox than its leaf")
-    elif operation.leaf.kind is OperationKind.INSTITUTION:
+    elif operation.leaf.kind == OperationKind.INSTITUTION:
         entry = InstitutionEntry.decode(evidence.entry)
     else:
         raise RemoteProtocolError(Reason.MALFORMED, "a leaf that publishes no entry")

@@ -115,7 +115,7 @@ def test_a_sender_cannot_show_relays_another_head_than_the_destination() -> None
     slip = decode_signed_slip(sample_signed_slip()).slip
     for changed in ({"letter_class": LetterClass.URGENT}, {"expires_at_ms": slip.expires_at_ms + 1}):
         honest = signed_of(slip)
-        lying = replace(honest, slip=replace(slip, **changed))  # type: ignore[arg-type]
+        lying = replace(honest, slip=replace(slip, **changed))
         raw = seal_envelope(lying, seal_key=NODE_SECRET.seal_key, descriptor=DESCRIPTOR)
         assert refusal(raw) is Reason.MISMATCH
 

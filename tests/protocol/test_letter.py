@@ -37,6 +37,7 @@ TO = LETTER.to[0]
 LONG_NAME = "é" * 127
 
 
+@settings(max_examples=50)
 @given(letter=letters())
 def test_a_letter_reads_back_as_it_was_signed(letter: Letter) -> None:
     raw = sign_letter(letter, SENDER_SECRET)
