@@ -203,6 +203,7 @@ class Node:
                 checker=checker,
                 depositor=depositor,
                 puller=PayloadPuller(self.database, self.payloads),
+                peer_unfinished_bytes=limits.peer_unfinished_bytes,
             ),
             sender=SenderSide(
                 database=self.database,

@@ -20,7 +20,8 @@ FOLDER_VERSION: Final = 1
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all (temporary file, fsync, rename)."""
-    temporary = path.with_name(path.name + ".new")
+    # A command beside the running node may write the same file at the same time: to each its own temporary one.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)

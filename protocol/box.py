@@ -1,4 +1,4 @@
-"""The one construct at rest: AES-256-GCM under a fresh committed key. Spec: spec/sealing.md, "At rest".
+"""The one construct at rest: AES-256-GCM under a fresh committed key. Spec: spec/sealing.md, 2.
 
 box = salt 32 ‖ commitment 32 ‖ ciphertext and tag, with key ‖ commitment = HKDF(secret, salt, info, 64).
 The key is fresh with each salt, so the zero nonce is used once; info binds the place, so a box moved to

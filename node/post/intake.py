@@ -63,11 +63,21 @@ def result_frames(envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome]) -
 class Intake:
     """Takes offers from all links of the node."""
 
-    def __init__(self, *, database: Database, checker: Checker, depositor: Depositor, puller: PayloadPuller) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        checker: Checker,
+        depositor: Depositor,
+        puller: PayloadPuller,
+        peer_unfinished_bytes: int,
+    ) -> None:
         self._database = database
         self._checker = checker
         self._depositor = depositor
         self._puller = puller
+        self._peer_unfinished_bytes = peer_unfinished_bytes
+        self._unfinished: dict[NodeId, int] = {}
         self._waiting: list[_Waiting] = []
         self._arrived = trio.Event()
 
@@ -115,8 +125,7 @@ class Intake:
                     _logger.info("envelope refused", code=code, envelope=envelope_id.text[:12])
                     item.link.reply(item.stream, Result(envelope_id, code=code, after_ms=retry_after_ms))
                 case CheckedOffer() if result.accepted and not result.payload_here:
-                    item.link.reply(item.stream, Wanted(result.envelope.envelope_id))
-                    pulls.start_soon(self._pull, item.link, result)
+                    self._want(item, result, pulls)
                 case CheckedOffer():
                     ready.append((item, result))
                 case _:
@@ -127,6 +136,18 @@ class Intake:
         for (item, offer), outcomes in zip(ready, results, strict=True):
             for frame in self._frames(offer, outcomes):
                 item.link.reply(item.stream, frame)
+
+    def _want(self, item: _Waiting, offer: CheckedOffer, pulls: trio.Nursery) -> None:
+        """Ask for the payload, unless this peer has announced more than it may leave unfinished; one it always may."""
+        peer, size = item.link.peer, offer.envelope.head.descriptor.ciphertext_length
+        unfinished = self._unfinished.get(peer, 0)
+        envelope_id = offer.envelope.envelope_id
+        if unfinished and unfinished + size > self._peer_unfinished_bytes:
+            item.link.reply(item.stream, Result(envelope_id, code=RefusalCode.BUSY, after_ms=_RETRY_PAYLOAD_MS))
+            return
+        self._unfinished[peer] = unfinished + size
+        item.link.reply(item.stream, Wanted(envelope_id))
+        pulls.start_soon(self._pull, item.link, offer)
 
     @staticmethod
     def _frames(offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception) -> Iterator[Result]:
@@ -140,6 +161,7 @@ class Intake:
     async def _pull(self, link: PeerLink, offer: CheckedOffer) -> None:
         """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway."""
         inline, done = None, False
+        size = offer.envelope.head.descriptor.ciphertext_length
         try:
             inline = await self._puller.pull(link, offer.envelope.head.descriptor)
             done = True
@@ -147,6 +169,8 @@ class Intake:
             _logger.info("payload interrupted", code=first_of(lost).code, peer=link.peer.text[:12])
         except* RemoteProtocolError as broken:
             link.fail(first_of(broken))
+        finally:
+            self._unfinished[link.peer] -= size
         if not done:
             return
         outcomes = await self.deposit(replace(offer, inline=inline or offer.inline, payload_here=True))

@@ -285,3 +285,21 @@ async def test_removed_peer_is_cut_off_at_once(autojump_clock: trio.testing.Mock
         await b.accept(a)
         await trio.sleep(2 * HOUR_S)
         assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
+
+
+async def test_a_peer_leaves_only_so_much_unfinished(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b = await federation.make("a"), await federation.make("b")
+        await a.add("anna")
+        await b.add("bruno")
+        limits = b.node.settings.limits.model_copy(update={"peer_unfinished_bytes": 1})
+        b.node.settings = b.node.settings.model_copy(update={"limits": limits})
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        big = tmp_path / "scan.bin"
+        big.write_bytes(bytes(600_000))
+        letters = [await a.send("anna", "bruno@b.example", files=[big]) for _ in range(2)]
+        await trio.sleep(5 * 60)
+        for letter in letters:
+            assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
