@@ -117,7 +117,7 @@ def _unwrap(text: str) -> bytes:
     try:
         data = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except ValueError as error:
-        raise RemoteProtocolError(Reason.MALFORMED, "not the characters of an invitation") from error
+        raise RemoteProtocolError(Reason.MALFORMED, "the invitation was cut or mistyped") from error
     raw, check = data[:-_CHECK_BYTES], data[-_CHECK_BYTES:]
     if sha256(raw)[:_CHECK_BYTES] != check:
         raise RemoteProtocolError(Reason.MALFORMED, "the invitation was cut or mistyped")

@@ -1,4 +1,4 @@
-"""Writes payload.json: payloads to seal (given by runs of bytes) and payloads to open, down to the padding."""
+"""Writes payload.json: payloads to seal (given by runs of bytes), chunks to check, payloads to open down to the padding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from protocol.codec import Value
-from protocol.crypto import aead_seal, hkdf_expand
+from protocol.crypto import aead_seal, hkdf_expand, sha256
 from protocol.labels import Label
 from protocol.merkle import leaf_hash
 from protocol.payload import MAX_CONTENT_BYTES, Descriptor
@@ -64,6 +64,43 @@ def _of_content(name: str, comment: str, content: bytes, expect: str) -> dict[st
     return case(name, "sealing.md, 4 and 6", comment, _given(descriptor, chunks[0]), expect)
 
 
+def _fetched() -> list[dict[str, Any]]:
+    """Payloads of several chunks as they are fetched: the list of hashes, then a chunk at its place."""
+    descriptor, chunks, hashes = seal_content(content_of([["a7", 270_336]]))
+    odd, _, of_odd = seal_content(content_of([["a7", 786_432]]))
+    last = chunks[1]
+
+    def listed(name: str, comment: str, hashes: list[bytes], expect: str = "mismatch") -> dict[str, Any]:
+        return case(name, SPEC, comment, {"descriptor": odd.encode(), "chunk_hashes": hashes}, expect)
+
+    def placed(
+        name: str, comment: str, expect: str = "mismatch", *, index: int = 1, chunk: bytes = last, **out: Any
+    ) -> dict[str, Any]:
+        given = _given(descriptor, chunk) | {"chunk_hashes": hashes, "index": index}
+        return case(name, SPEC, comment, given, expect, **out)
+
+    return [
+        listed("all_hashes", "three, in order", of_odd, "ok"),
+        listed("no_hashes", "an empty list", []),
+        listed("one_hash_missing", "the last", of_odd[:-1]),
+        listed(
+            "one_hash_twice", "the last, where the tree is odd: some trees take it for the same", [*of_odd, of_odd[2]]
+        ),
+        listed("hashes_exchanged", "the first two", [of_odd[1], of_odd[0], of_odd[2]]),
+        listed("other_hash", "the second of another payload", [of_odd[0], hashes[1], of_odd[2]]),
+        listed("inner_hash", "the first two joined: the same root from one level up", [_joined(of_odd), of_odd[2]]),
+        placed("last_chunk", "the short one, at its place", "ok", content=[["a7", 8_192]]),
+        placed("last_chunk_first", "at the place of a full one", index=0),
+        placed("chunk_after_last", "at a place that there is not", index=2),
+        placed("changed_last_chunk", "first byte", chunk=bytes([last[0] ^ 1]) + last[1:]),
+        placed("cut_last_chunk", "without its last byte", chunk=last[:-1]),
+    ]
+
+
+def _joined(hashes: list[bytes]) -> bytes:
+    return sha256(b"\x01", hashes[0], hashes[1])
+
+
 def _tail(signed: bytes, *, total: int = 1024, before: bytes = BEFORE, fill: bytes = b"\0") -> bytes:
     zeros = total - len(before) - len(signed) - 4
     return before + fill * zeros + signed + len(signed).to_bytes(4, "big")
@@ -96,6 +133,7 @@ def cases() -> list[dict[str, Any]]:
         _sealing("one_full_chunk", "the last chunk is a full one", 262_144),
         _sealing("short_last_chunk", "two chunks, the last of 8 KiB", 270_336),
         _sealing("three_full_chunks", "an odd tree: the third leaf stands alone below the root", 786_432),
+        *_fetched(),
         case(
             "letter",
             "sealing.md, 4 and 6",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from protocol.crypto import Secret
 from protocol.errors import Reason
@@ -26,13 +27,23 @@ from tests.vectors.vector_files import load_cases, outcome
 PAYLOADS = load_cases("payload")
 
 
+def given_with(name: str, *, but_not: str = "") -> list[ParameterSet]:
+    return [item for item in PAYLOADS if name in (given := _input_of(item)) and but_not not in given]
+
+
+def _input_of(item: ParameterSet) -> dict[str, Any]:
+    case: Any = item.values[0]
+    found: dict[str, Any] = case["input"]
+    return found
+
+
 @pytest.mark.parametrize("case", load_cases("padding"))
 def test_padding(case: dict[str, Any]) -> None:
     length, padded = case["input"]["length"], case["input"]["padded"]
     assert ("ok" if padded_length(length) == padded else Reason.BAD_PADDING.value) == case["expect"]
 
 
-@pytest.mark.parametrize("case", [item for item in PAYLOADS if "content" in item.values[0]["input"]])  # type: ignore[index]
+@pytest.mark.parametrize("case", given_with("content"))
 def test_sealing_a_payload(case: dict[str, Any]) -> None:
     given = case["input"]
     key, letter_id = Secret(bytes.fromhex(given["key"])), LetterId(bytes.fromhex(given["letter_id"]))
@@ -49,7 +60,27 @@ def test_sealing_a_payload(case: dict[str, Any]) -> None:
     assert b"".join(opener.open_chunk(index, chunk) for index, chunk in enumerate(chunks)) == content
 
 
-@pytest.mark.parametrize("case", [item for item in PAYLOADS if "chunk" in item.values[0]["input"]])  # type: ignore[index]
+@pytest.mark.parametrize("case", given_with("chunk_hashes"))
+def test_fetching_a_payload(case: dict[str, Any]) -> None:
+    given = case["input"]
+    hashes = [bytes.fromhex(item) for item in given["chunk_hashes"]]
+
+    def fetch() -> bytes | None:
+        descriptor = Descriptor.decode(bytes.fromhex(given["descriptor"]))
+        verify_chunk_hashes(descriptor, hashes)
+        if "chunk" not in given:
+            return None
+        index, chunk = given["index"], bytes.fromhex(given["chunk"])
+        verify_chunk(descriptor, hashes, index, chunk)
+        key, letter_id = Secret(bytes.fromhex(given["key"])), LetterId(bytes.fromhex(given["letter_id"]))
+        return PayloadOpener(descriptor, key, letter_id).open_chunk(index, chunk)
+
+    expect, content = outcome(fetch)
+    assert expect == case["expect"]
+    assert content == (content_of(case["content"]) if "content" in case else None)
+
+
+@pytest.mark.parametrize("case", given_with("chunk", but_not="chunk_hashes"))
 def test_opening_a_payload(case: dict[str, Any]) -> None:
     given = {name: bytes.fromhex(value) for name, value in case["input"].items()}
 
