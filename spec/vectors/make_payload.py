@@ -1,4 +1,4 @@
-"""Writes payload.json: payloads to seal (given by runs of bytes), chunks to check, payloads to open down to the padding."""
+"""Writes payload.json: payloads to seal (given by runs of bytes), chunks to check, and payloads to open."""
 
 from __future__ import annotations
 
