@@ -29,7 +29,7 @@ from node.vault.states import OutboxState
 from protocol.crypto import Secret
 from protocol.entry import Accepts, MailboxEntry, MailboxKind
 from protocol.ids import MailboxId
-from protocol.invite import Invite, decode_invite, encode_invite
+from protocol.invite import decode_invite
 
 PASSWORD: Final = Secret(b"bench password")
 _WRITERS: Final = 64
@@ -77,14 +77,7 @@ async def _add_mailbox(node: Node, address: str) -> None:
 
 
 async def _accept(node: Node, other: Node) -> None:
-    invite = Invite(
-        chain=other.keyring.chain,
-        institution=other.settings.institution,
-        domain=other.settings.domain,
-        endpoints=other.settings.link.endpoints,
-        made_at_ms=other.world.now_ms(),
-    )
-    await node.database.write(node.peers.accept, decode_invite(encode_invite(invite, other.keyring.identity)))
+    await node.database.write(node.peers.accept, decode_invite(other.invitation()))
 
 
 @asynccontextmanager

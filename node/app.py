@@ -59,6 +59,7 @@ from protocol.crypto import Secret
 from protocol.details import Details
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import Evidence
+from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
 
 __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
@@ -141,6 +142,17 @@ class Node:
         table = schema.log_epochs
         note: bytes = connection.execute(sa.select(table.c.note).order_by(table.c.epoch.desc()).limit(1)).scalar_one()
         return note
+
+    def invitation(self) -> str:
+        """This node's invitation as text, for an administrator to send."""
+        invite = Invite(
+            chain=self.keyring.chain,
+            institution=self.settings.institution,
+            domain=self.settings.domain,
+            endpoints=self.settings.link.advertised,
+            made_at_ms=self.world.now_ms(),
+        )
+        return encode_invite(invite, self.keyring.identity)
 
     # -- the head outside the database
 

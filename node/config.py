@@ -29,11 +29,23 @@ class StorageSettings(_Section):
     database: str = ""
 
 
+# Hosts to listen on that are no address to dial.
+_ANY_HOST: Final = ("0.0.0.0", "::", "*")  # noqa: S104
+
+
 class LinkSettings(_Section):
     """[link]: `listen` HOST:PORT (empty = dial out only); `endpoints` what peers are told to dial."""
 
     listen: str = ""
     endpoints: tuple[str, ...] = ()
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """What peers are told to dial: `endpoints`, else `listen` unless nobody could dial it as it stands."""
+        if self.endpoints or not self.listen:
+            return self.endpoints
+        host, port = split_endpoint(self.listen)
+        return () if port == 0 or host in _ANY_HOST else (self.listen,)
 
     @field_validator("listen")
     @classmethod

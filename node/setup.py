@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from node.app import open_node
-from node.config import load_settings, split_endpoint
+from node.config import LinkSettings, load_settings, split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
 from node.vault.database import Transaction
@@ -25,9 +25,11 @@ from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.details import Details
 from protocol.entry import InstitutionEntry
 from protocol.errors import LocalProtocolError
+from protocol.invite import MAX_NAME_BYTES
 from protocol.letter import normalise_address
 from protocol.logleaf import EventKind
 from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
+from protocol.texts import is_line
 
 __all__ = ["InitResult", "NewNode", "init_node", "prepare", "read_recovery_file"]
 
@@ -78,7 +80,9 @@ def prepare(
     Without a passphrase one is made, to be written beside the folder, never into it: who steals the folder has nothing.
     """
     world = world or World()
-    domain = domain.strip().lower()
+    domain, institution = domain.strip().lower(), institution.strip()
+    if not 0 < len(institution.encode()) <= MAX_NAME_BYTES or not is_line(institution):
+        raise ConfigError(f"an institution's name is one line of 1 to {MAX_NAME_BYTES} bytes")
     try:
         normalise_address(f"x@{domain}")
         if listen:
@@ -95,10 +99,10 @@ def prepare(
         passphrase = Secret(_made_passphrase(world.random_bytes(16)).encode())
     return NewNode(
         path=folder,
-        institution=institution.strip(),
+        institution=institution,
         domain=domain,
         listen=listen,
-        endpoints=endpoints or ((listen,) if listen and not listen.endswith(":0") else ()),
+        endpoints=LinkSettings(listen=listen, endpoints=endpoints).advertised,
         kind=kind,
         town=town,
         passphrase=passphrase,

@@ -36,6 +36,7 @@ from protocol.labels import Label
 
 __all__ = [
     "HPKE_OVERHEAD_BYTES",
+    "SIGNATURE_BYTES",
     "ZERO_NONCE",
     "SealKey",
     "SealSecret",

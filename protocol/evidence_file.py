@@ -232,6 +232,9 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
         raise _malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes):
         raise _malformed("one node twice")
+    for items in (*(node.statements for node in nodes), events, entries):
+        if len(set(items)) != len(items):
+            raise _malformed("one statement, event or entry twice")
     file = EvidenceFile(letter=letter, nodes=tuple(nodes), events=tuple(events), entries=tuple(entries))
     if _render(file) != raw:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "written in another way than the one allowed")

@@ -17,13 +17,13 @@ from protocol.labels import Label
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 from protocol.texts import MAX_DOMAIN_BYTES, is_domain, is_endpoint, is_line
 
-__all__ = ["Invite", "decode_invite", "encode_invite"]
+__all__ = ["MAX_NAME_BYTES", "Invite", "decode_invite", "encode_invite"]
 
 _PREFIX: Final = "coffre-invite-1."
 # Room for more than a hundred statements, one a year; a few kB in the first years.
 _MAX_BYTES: Final = 512 * 1024
 _CHECK_BYTES: Final = 3
-_MAX_NAME_BYTES: Final = 200
+MAX_NAME_BYTES: Final = 200
 _MAX_ENDPOINTS: Final = 8
 _MAX_ENDPOINT_BYTES: Final = 300
 _MAX_TIME_MS: Final = 2**62
@@ -86,7 +86,7 @@ def decode_invite(text: str) -> Invite:
         check_binary(item, "statement", 1, MAX_STATEMENT_BYTES + 1024)
         for item in fields.items("chain", low=1, high=MAX_CHAIN)
     ]
-    name = fields.text("name", low=1, high=_MAX_NAME_BYTES)
+    name = fields.text("name", low=1, high=MAX_NAME_BYTES)
     domain = fields.text("domain", low=1, high=MAX_DOMAIN_BYTES)
     endpoints = [
         check_text(item, "endpoint", 1, _MAX_ENDPOINT_BYTES) for item in fields.items("at", high=_MAX_ENDPOINTS)
@@ -102,7 +102,7 @@ def decode_invite(text: str) -> Invite:
 
 def _is_well_formed(name: str, domain: str, endpoints: Sequence[str]) -> bool:
     """Shown to an administrator who decides on them: nothing that could move the cursor or hide a letter."""
-    fits = 0 < len(name.encode()) <= _MAX_NAME_BYTES and len(endpoints) <= _MAX_ENDPOINTS
+    fits = 0 < len(name.encode()) <= MAX_NAME_BYTES and len(endpoints) <= _MAX_ENDPOINTS
     return fits and is_line(name) and is_domain(domain) and all(is_endpoint(item) for item in endpoints)
 
 

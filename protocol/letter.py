@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from protocol.codec import FieldReader, Value, check_binary, decode, decode_map, encode
-from protocol.crypto import SigningSecret, VerifyKey, hash_labelled
+from protocol.crypto import SIGNATURE_BYTES, SigningSecret, VerifyKey, hash_labelled
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
 from protocol.labels import Label
@@ -31,6 +31,7 @@ __all__ = [
     "encode_letter",
     "normalise_address",
     "sign_letter",
+    "signed_letter_bytes",
 ]
 
 # A line of mail (RFC 5322, 2.1.1): a subject that fits goes through any gateway.
@@ -193,6 +194,11 @@ def sign_letter(letter: Letter, secret: SigningSecret) -> bytes:
     if len(raw) > MAX_SIGNED_LETTER_BYTES:
         raise LocalProtocolError(f"this letter cannot be sent: {len(raw)} bytes, limit {MAX_SIGNED_LETTER_BYTES}")
     return raw
+
+
+def signed_letter_bytes(letter: Letter) -> int:
+    """The length of the signed letter, before it is signed: hashes and signatures have fixed lengths."""
+    return len(encode([encode_letter(letter), bytes(SIGNATURE_BYTES)]))
 
 
 def _malformed(detail: str) -> RemoteProtocolError:

@@ -29,21 +29,10 @@ def invite(
     """Print this node's invitation, to send to another institution's administrator by any mail."""
 
     async def body() -> None:
-        from protocol.invite import Invite, encode_invite
         from protocol.statement import node_digits
 
         async with opened_node(context) as node:
-            link = node.settings.link
-            text = encode_invite(
-                Invite(
-                    chain=node.keyring.chain,
-                    institution=node.settings.institution,
-                    domain=node.settings.domain,
-                    endpoints=link.endpoints or ((link.listen,) if link.listen else ()),
-                    made_at_ms=node.world.now_ms(),
-                ),
-                node.keyring.identity,
-            )
+            text = node.invitation()
             digits = node_digits(node.node_id)
             if out is not None:
                 try:

@@ -33,7 +33,7 @@ from protocol.entry import Accepts, MailboxEntry, MailboxKind
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.ids import MailboxId
-from protocol.invite import Invite, decode_invite, encode_invite
+from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
 __all__ = ["Institution", "Scene"]
@@ -141,16 +141,7 @@ class Scene:
         for node in nodes:
             for other in nodes:
                 if other is not node:
-                    link = other.settings.link
-                    invite = Invite(
-                        chain=other.keyring.chain,
-                        institution=other.settings.institution,
-                        domain=other.settings.domain,
-                        endpoints=link.endpoints,
-                        made_at_ms=other.world.now_ms(),
-                    )
-                    text = encode_invite(invite, other.keyring.identity)
-                    await node.database.write(node.peers.accept, decode_invite(text))
+                    await node.database.write(node.peers.accept, decode_invite(other.invitation()))
 
     # -- the story
 

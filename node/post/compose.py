@@ -18,7 +18,7 @@ from node.world import World
 from protocol.crypto import SealKey, Secret, SigningSecret
 from protocol.envelope import Envelope, decode_envelope, seal_envelope
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
-from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter
+from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter, signed_letter_bytes
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadSealer, content_length_for, content_tail_pieces
 from protocol.slip import (
     MAX_SLIP_RECIPIENTS,
@@ -209,7 +209,7 @@ class Composer:
         total = sum(source.size for source in draft.attachments)
         # The signed letter's length does not depend on the hashes' values, so the whole length is known beforehand.
         blank = self._letter(resolved, letter_id, [_NO_HASH] * len(draft.attachments))
-        signed_length = len(sign_letter(blank, draft.sender.secrets.sign))
+        signed_length = signed_letter_bytes(blank)
         length = content_length_for(total, signed_length)
         sealer = PayloadSealer(key, letter_id, length)
         sink = _Sink(self._store, self._world, in_memory=length <= CHUNK_BYTES)

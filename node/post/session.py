@@ -152,13 +152,15 @@ class Session:
             pass  # the link ended; whoever runs it knows why
 
     async def _update_statements(self, hello: Hello) -> None:
-        chain = await self._chain()
+        chain, first = await self._chain(), 0
+        # From the first one on: a recovery may have replaced some that we hold. Those we know change nothing.
         while hello.statement_number > chain.current.number:
-            reply = await self._link.ask(StatementsGet(self._link.peer, len(chain.raw_list())))
+            reply = await self._link.ask(StatementsGet(self._link.peer, first))
             if not isinstance(reply, Statements) or not reply.statements:
                 raise RemoteProtocolError(Reason.MISMATCH, "the peer does not give the statements that it names")
             for raw in reply.statements:
                 chain = chain.extend(raw)
+            first += len(reply.statements)
             await self._database.write(self._peers.set_chain, chain)
 
     async def _chain(self) -> StatementChain:

@@ -18,9 +18,9 @@ from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import MailboxId
 from protocol.letter import Attachment, SignedLetter, decode_signed_letter
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadOpener, check_padding, read_signed_letter
-from protocol.slip import MAX_CLOCK_SKEW_MS, SignedSlip, Slip, open_wrap
+from protocol.slip import SignedSlip, open_wrap
 
-__all__ = ["LetterContent", "check_letter_against_slip", "open_content"]
+__all__ = ["LetterContent", "open_content"]
 
 _CHUNK_CACHE: Final = 2
 
@@ -128,13 +128,3 @@ def open_content(
     attachments_bytes = sum(item.size for item in signed.letter.attachments)
     check_padding(descriptor, attachments_bytes, letter_start, content.read)
     return LetterContent(signed, content)
-
-
-def check_letter_against_slip(signed: SignedLetter, slip: Slip) -> None:
-    """The letter is the one that the slip brought: node, letter id, class, time. RemoteProtocolError(mismatch)."""
-    letter = signed.letter
-    same = (letter.sender.node, letter.letter_id, letter.letter_class)
-    if same != (slip.sender_node, slip.letter_id, slip.letter_class):
-        raise RemoteProtocolError(Reason.MISMATCH, "letter and slip do not agree")
-    if abs(letter.time_ms - slip.sent_at_ms) > MAX_CLOCK_SKEW_MS:
-        raise RemoteProtocolError(Reason.MISMATCH, "letter and slip were not made at one time")

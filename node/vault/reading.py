@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from node.audit.log import LeafRef
 from node.errors import NotFoundError, StateError
 from node.vault import schema
-from node.vault.content import LetterContent, check_letter_against_slip, open_content
+from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
 from node.vault.mailboxes import OpenMailbox
@@ -29,7 +29,7 @@ from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
 from protocol.labels import Label
 from protocol.letter import Letter, SignedLetter
 from protocol.logleaf import EventKind
-from protocol.slip import SignedSlip, Slip, decode_signed_slip
+from protocol.slip import SignedSlip, Slip, check_letter_against_slip, decode_signed_slip
 
 __all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range"]
 

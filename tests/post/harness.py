@@ -30,7 +30,7 @@ from node.world import World
 from protocol.crypto import Secret
 from protocol.entry import LETTER_CLASSES, Accepts, MailboxEntry, MailboxKind
 from protocol.ids import MailboxId
-from protocol.invite import Invite, decode_invite, encode_invite
+from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
 __all__ = ["PASSWORD", "Federation", "Hub", "Institution"]
@@ -220,16 +220,7 @@ class Institution:
 
     async def accept(self, other: Institution) -> None:
         """Accept another's invitation."""
-        link = other.node.settings.link
-        invite = Invite(
-            chain=other.node.keyring.chain,
-            institution=other.name,
-            domain=other.node.settings.domain,
-            endpoints=link.endpoints,
-            made_at_ms=EPOCH_MS,
-        )
-        text = encode_invite(invite, other.node.keyring.identity)
-        await self.node.database.write(self.node.peers.accept, decode_invite(text))
+        await self.node.database.write(self.node.peers.accept, decode_invite(other.node.invitation()))
 
     # -- letters
 

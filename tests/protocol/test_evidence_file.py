@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from protocol.crypto import sha256
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
-from protocol.evidence import Evidence
 from protocol.evidence_file import MAX_EVIDENCE_FILE_BYTES, EvidenceFile, parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.tlogproof import TlogProof
@@ -54,6 +53,15 @@ def test_a_file_that_was_cut_is_refused(data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(RAW) - 1))
     with pytest.raises(RemoteProtocolError):
         parse_evidence_file(RAW[:end])
+
+
+@pytest.mark.parametrize("word", [b"statement", b"event", b"entry"])
+def test_nothing_stands_there_twice(word: bytes) -> None:
+    at = RAW.index(b"\n" + word) + 1
+    end = RAW.index(b"\n", at) + 1 if word == b"statement" else RAW.index(b"\nend\n", at) + 5
+    with pytest.raises(RemoteProtocolError) as caught:
+        parse_evidence_file(sealed(RAW[:end] + RAW[at:end] + RAW[end:CHECKSUM_AT]))
+    assert caught.value.reason is Reason.MALFORMED
 
 
 @given(data=st.data())
@@ -110,11 +118,9 @@ def test_a_file_that_nobody_could_read_is_not_written(file: EvidenceFile) -> Non
 
 def test_a_letter_to_a_thousand_mailboxes_fits() -> None:
     # Each mailbox: deposited, opened and its entry, under proofs as long as those of a log with a million leaves.
-    def long(evidence: Evidence) -> Evidence:
-        proof = evidence.proof
-        return replace(evidence, proof=replace(proof, hashes=tuple(bytes([level]) * 32 for level in range(20))))
-
-    events = tuple(long(item) for item in FILE.events[1:]) * 1000
-    entries = tuple(replace(item, proof=long(FILE.events[0]).proof) for item in FILE.entries[1:]) * 1000
+    proof = replace(FILE.events[0].proof, hashes=tuple(bytes([level]) * 32 for level in range(20)))
+    openings = [number.to_bytes(32, "big") for number in range(1000)]
+    events = tuple(replace(item, opening=opening, proof=proof) for item in FILE.events[1:] for opening in openings)
+    entries = tuple(replace(item, opening=opening, proof=proof) for item in FILE.entries[1:] for opening in openings)
     raw = write_evidence_file(replace(FILE, events=events, entries=entries))
     assert len(raw) < MAX_EVIDENCE_FILE_BYTES
