@@ -7,7 +7,7 @@ counts against what is left), then lets the library decode, then re-encodes and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgpack
@@ -37,9 +37,13 @@ Value = Any
 """bool, int (0 to 2^64-1 or negative to -2^63), str, bytes, list of values, dict from str to value."""
 
 
+# Types that are packed as they are; asked for first, since most values of any map are of them.
+_PLAIN: Final = frozenset({bytes, str, bool})
+
+
 def _canonical(value: Value, depth: int) -> Value:
     """The same value with sorted maps; LocalProtocolError for what the subset has no form for."""
-    if isinstance(value, bool | bytes | str):
+    if type(value) in _PLAIN or isinstance(value, bytes | str):
         return value
     if isinstance(value, int):
         if not -(2**63) <= value <= _MAX_UNSIGNED:
@@ -47,15 +51,19 @@ def _canonical(value: Value, depth: int) -> Value:
         return value
     if depth > MAX_DEPTH:
         raise LocalProtocolError(f"value nested deeper than {MAX_DEPTH}")
-    if isinstance(value, Mapping):
-        keys = list(value)
-        if not all(isinstance(key, str) for key in keys):
+    below = depth + 1
+    if isinstance(value, dict):
+        try:
+            keys = sorted(value)
+        except TypeError as error:
+            raise LocalProtocolError("map keys are strings") from error
+        # UTF-8 keeps the order of code points, so that of the strings is that of their bytes.
+        if keys and not (isinstance(keys[0], str) and isinstance(keys[-1], str)):
             raise LocalProtocolError("map keys are strings")
-        keys.sort(key=lambda key: key.encode())
-        return {key: _canonical(value[key], depth + 1) for key in keys}
+        return {key: item if type(item := value[key]) in _PLAIN else _canonical(item, below) for key in keys}
     # Not any sequence: a memoryview or bytearray would become a list of integers.
     if isinstance(value, list | tuple):
-        return [_canonical(item, depth + 1) for item in value]
+        return [item if type(item) in _PLAIN else _canonical(item, below) for item in value]
     raise LocalProtocolError(f"no encoding for {type(value).__name__}")
 
 
@@ -127,6 +135,18 @@ def _scan(data: bytes) -> None:
         raise _malformed("truncated" if position > end else "bytes after the end")
 
 
+def _ordered_map(pairs: list[tuple[Value, Value]]) -> dict[str, Value]:
+    """A map whose keys are strings in rising order, which leaves no room for one twice."""
+    last: str | None = None
+    for key, _ in pairs:
+        if not isinstance(key, str):
+            raise _malformed("map keys are strings")
+        if last is not None and key <= last:
+            raise RemoteProtocolError(Reason.NOT_CANONICAL, "map keys are not in order, each once")
+        last = key
+    return dict(pairs)
+
+
 def decode(data: bytes, *, max_bytes: int) -> Value:
     """Decode bytes from outside that must be the one encoding of a value.
 
@@ -137,13 +157,11 @@ def decode(data: bytes, *, max_bytes: int) -> Value:
         raise RemoteProtocolError(Reason.TOO_LARGE, f"{len(data)} bytes, limit {max_bytes}")
     _scan(data)
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True)
-        canonical = encode(value)
+        value = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, object_pairs_hook=_ordered_map)
+        again = msgpack.packb(value, use_bin_type=True)
     except (ValueError, msgpack.UnpackException, UnicodeDecodeError) as error:
         raise _malformed("not strict msgpack") from error
-    except LocalProtocolError as error:
-        raise _malformed(str(error)) from error
-    if canonical != data:
+    if again != data:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "re-encoding gives other bytes")
     return value
 

@@ -44,6 +44,28 @@ class Envelope:
     box: bytes = field(repr=False)
     raw: bytes = field(repr=False)
 
+    @classmethod
+    def seal(cls, signed: SignedSlip, *, seal_key: SealKey, descriptor: Descriptor) -> Envelope:
+        """Seal a signed slip to its destination's current seal key, padded like content.
+
+        LocalProtocolError if descriptor is not that of the slip's payload.
+        """
+        slip = signed.slip
+        if descriptor.payload_id != slip.payload_id:
+            raise LocalProtocolError("the slip names another payload")
+        head = Head(
+            destination=slip.destination,
+            seal_fingerprint=seal_key.fingerprint[:8],
+            letter_class=slip.letter_class,
+            expires_at_ms=slip.expires_at_ms,
+            descriptor=descriptor,
+        )
+        head_bytes = _encode_head(head)
+        zeros = padded_length(len(signed.raw) + 4) - len(signed.raw) - 4
+        plaintext = bytes(zeros) + signed.raw + len(signed.raw).to_bytes(4, "big")
+        box = hpke_seal(seal_key, info=_info(slip.destination, seal_key, head_bytes), plaintext=plaintext)
+        return cls(head, head_bytes, box, encode([head_bytes, box]))
+
     @property
     def envelope_id(self) -> EnvelopeId:
         """H("envelope", envelope bytes)."""
@@ -55,27 +77,21 @@ def _info(destination: NodeId, seal_key: SealKey, head_bytes: bytes) -> bytes:
 
 
 def seal_envelope(signed: SignedSlip, *, seal_key: SealKey, descriptor: Descriptor) -> bytes:
-    """Seal a signed slip to its destination's current seal key, padded like content.
+    """The envelope as it travels; see Envelope.seal."""
+    return Envelope.seal(signed, seal_key=seal_key, descriptor=descriptor).raw
 
-    LocalProtocolError if descriptor is not that of the slip's payload.
-    """
-    slip = signed.slip
-    if descriptor.payload_id != slip.payload_id:
-        raise LocalProtocolError("the slip names another payload")
-    head_bytes = encode(
+
+def _encode_head(head: Head) -> bytes:
+    return encode(
         {
             "v": 1,
-            "to": bytes(slip.destination),
-            "seal": seal_key.fingerprint[:8],
-            "class": slip.letter_class.value,
-            "exp": slip.expires_at_ms,
-            "pl": descriptor.encode(),
+            "to": bytes(head.destination),
+            "seal": head.seal_fingerprint,
+            "class": head.letter_class.value,
+            "exp": head.expires_at_ms,
+            "pl": head.descriptor.encode(),
         }
     )
-    zeros = padded_length(len(signed.raw) + 4) - len(signed.raw) - 4
-    plaintext = bytes(zeros) + signed.raw + len(signed.raw).to_bytes(4, "big")
-    box = hpke_seal(seal_key, info=_info(slip.destination, seal_key, head_bytes), plaintext=plaintext)
-    return encode([head_bytes, box])
 
 
 def decode_envelope(raw: bytes) -> Envelope:

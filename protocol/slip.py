@@ -92,6 +92,13 @@ class SignedSlip:
     signature: bytes = field(repr=False)
     raw: bytes = field(repr=False)
 
+    @classmethod
+    def sign(cls, slip: Slip, identity: SigningSecret) -> SignedSlip:
+        """Sign with the node's identity key. LocalProtocolError if a recipient would refuse the slip's shape."""
+        data = _encode_slip(slip)
+        signature = identity.sign(Label.SLIP, data)
+        return cls(slip, data, signature, encode([data, signature]))
+
     @property
     def slip_id(self) -> SlipId:
         """H("slip-id", signed slip)."""
@@ -110,7 +117,11 @@ class SignedSlip:
 
 
 def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
-    """The signed slip, [slip, signature]. LocalProtocolError if a recipient would refuse its shape."""
+    """The signed slip as it travels, [slip, signature]; see SignedSlip.sign."""
+    return SignedSlip.sign(slip, identity).raw
+
+
+def _encode_slip(slip: Slip) -> bytes:
     fields: dict[str, Value] = {
         "v": 1,
         "from": bytes(slip.sender_node),
@@ -129,7 +140,7 @@ def sign_slip(slip: Slip, identity: SigningSecret) -> bytes:
         _read_slip(FieldReader(fields))
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"this slip cannot be sent: {error.detail}") from error
-    return encode([data, identity.sign(Label.SLIP, data)])
+    return data
 
 
 def decode_signed_slip(raw: bytes) -> SignedSlip:

@@ -16,7 +16,7 @@ from node.vault.mailboxes import OpenMailbox
 from node.vault.payloads import IncomingPayload, PayloadStore
 from node.world import World
 from protocol.crypto import SealKey, Secret, SigningSecret
-from protocol.envelope import Envelope, decode_envelope, seal_envelope
+from protocol.envelope import Envelope
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
 from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter, signed_letter_bytes
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadSealer, content_length_for, content_tail_pieces
@@ -25,9 +25,7 @@ from protocol.slip import (
     SignedSlip,
     Slip,
     SlipRecipient,
-    decode_signed_slip,
     seal_wrap,
-    sign_slip,
 )
 
 __all__ = [
@@ -174,7 +172,7 @@ class Composer:
             for group in _groups(resolved.recipients)
         )
         own_slip = self._signed_slip(resolved, (own,), letter_id, payload_key, payload.descriptor)
-        return SealedLetter(letter_id=letter_id, payload=payload, own_slip=own_slip, envelopes=envelopes)
+        return SealedLetter(letter_id=letter_id, payload=payload, own_slip=own_slip.raw, envelopes=envelopes)
 
     # -- payload
 
@@ -208,9 +206,10 @@ class Composer:
         draft = resolved.draft
         total = sum(source.size for source in draft.attachments)
         # The signed letter's length does not depend on the hashes' values, so the whole length is known beforehand.
-        blank = self._letter(resolved, letter_id, [_NO_HASH] * len(draft.attachments))
-        signed_length = signed_letter_bytes(blank)
-        length = content_length_for(total, signed_length)
+        letter = self._letter(resolved, letter_id, [_NO_HASH] * len(draft.attachments))
+        secret = draft.sender.secrets.sign
+        signed = sign_letter(letter, secret) if not draft.attachments else b""
+        length = content_length_for(total, len(signed) or signed_letter_bytes(letter))
         sealer = PayloadSealer(key, letter_id, length)
         sink = _Sink(self._store, self._world, in_memory=length <= CHUNK_BYTES)
         try:
@@ -224,7 +223,7 @@ class Composer:
                     done += len(piece)
                     progress(done)
                 hashes.append(digest.digest())
-            signed = sign_letter(self._letter(resolved, letter_id, hashes), draft.sender.secrets.sign)
+            signed = signed or sign_letter(self._letter(resolved, letter_id, hashes), secret)
             for piece in content_tail_pieces(total, signed):
                 sink.write(sealer.update(piece))
             sink.write(sealer.finish())
@@ -244,7 +243,7 @@ class Composer:
         letter_id: LetterId,
         key: Secret,
         descriptor: Descriptor,
-    ) -> bytes:
+    ) -> SignedSlip:
         destination = group[0].node
         payload_id = descriptor.payload_id
         slip = Slip(
@@ -273,7 +272,7 @@ class Composer:
                 for item in group
             ),
         )
-        return sign_slip(slip, self._identity)
+        return SignedSlip.sign(slip, self._identity)
 
     def _envelope(
         self,
@@ -283,9 +282,8 @@ class Composer:
         key: Secret,
         descriptor: Descriptor,
     ) -> ComposedEnvelope:
-        raw = self._signed_slip(resolved, group, letter_id, key, descriptor)
-        signed = decode_signed_slip(raw)
-        envelope = decode_envelope(seal_envelope(signed, seal_key=group[0].node_seal_key, descriptor=descriptor))
+        signed = self._signed_slip(resolved, group, letter_id, key, descriptor)
+        envelope = Envelope.seal(signed, seal_key=group[0].node_seal_key, descriptor=descriptor)
         return ComposedEnvelope(envelope=envelope, signed_slip=signed, recipients=tuple(group))
 
 

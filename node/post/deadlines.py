@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue
+from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.outbox_rows import OutboxItem, OutboxRows
@@ -111,7 +111,7 @@ class Deadlines:
             tx.log.append(EventKind.DELAYED, self._details(item), tag=item.tag)
             if item.sender_mailbox is not None:
                 about = item.letter_id + item.next_warning_at_ms.to_bytes(8, "big")
-                self._alerts.queue(tx, item.sender_mailbox, "delayed", about, item.letter_class)
+                self._alerts.queue(tx, [Occasion(item.sender_mailbox, "delayed", about, item.letter_class)])
         return [None] * len(items)
 
     def _details(self, item: OutboxItem) -> Details:
@@ -154,7 +154,8 @@ class Deadlines:
                 )
                 tx.log.append(EventKind.EXPIRED, details, tag=item.tag)
                 if item.sender_mailbox is not None:
-                    self._alerts.queue(tx, item.sender_mailbox, "expired", item.letter_id, item.letter_class)
+                    occasion = Occasion(item.sender_mailbox, "expired", item.letter_id, item.letter_class)
+                    self._alerts.queue(tx, [occasion])
             self._outbox.set_state(tx, item.row, OutboxState.ENDED)
         return [None] * len(items)
 

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from node.audit.log import LeafRef
 from node.config import LimitSettings
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue
+from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import AfterCommit, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
 from node.vault.directory import Directory
 from node.vault.disk import DiskWatch
 from node.vault.outcomes import MailboxOutcome, Outcome, RefusalCode
-from node.vault.payload_rows import PayloadRows
+from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.states import LetterFolder, LetterState
 from protocol.crypto import SealSecret
@@ -33,8 +33,9 @@ from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
 from protocol.logleaf import EventKind
 from protocol.payload import verify_chunk
 from protocol.slip import SignedSlip, Slip, check_times
+from protocol.statement import StatementChain
 
-__all__ = ["CheckedOffer", "Checker", "Depositor", "Refusal"]
+__all__ = ["Checked", "CheckedOffer", "Checker", "Depositor", "OfferedEnvelope", "Refusal"]
 
 _RETRY_FULL_MS: Final = 15 * 60_000
 _RETRY_UNKNOWN_KEY_MS: Final = 15_000
@@ -72,6 +73,41 @@ class CheckedOffer:
         return self.signed_slip.slip
 
 
+@dataclass(frozen=True, slots=True)
+class OfferedEnvelope:
+    """What is to be checked: an envelope, its ciphertext if it came along, and the node that offers it."""
+
+    envelope: Envelope
+    inline: bytes | None
+    peer: NodeId
+
+
+Checked = CheckedOffer | Refusal | tuple[MailboxOutcome, ...]
+"""What is to be deposited, why not, or what became of it when it came the last time."""
+
+
+class _LookUp:
+    """Directory look-ups of one batch, in one snapshot, each made once."""
+
+    def __init__(self, connection: sa.Connection, directory: Directory) -> None:
+        self.connection = connection
+        self._directory = directory
+        self._chains: dict[NodeId, StatementChain | None] = {}
+        self._mailboxes: dict[MailboxId, MailboxEntry | None] = {}
+
+    def chain(self, node: NodeId) -> StatementChain | None:
+        """See Directory.trusted_chain."""
+        if node not in self._chains:
+            self._chains[node] = self._directory.trusted_chain(self.connection, node)
+        return self._chains[node]
+
+    def own_mailbox(self, mailbox: MailboxId) -> MailboxEntry | None:
+        """See Directory.own_mailbox."""
+        if mailbox not in self._mailboxes:
+            self._mailboxes[mailbox] = self._directory.own_mailbox(self.connection, mailbox)
+        return self._mailboxes[mailbox]
+
+
 class Checker:
     """Checks 2 to 10 of spec/delivery.md, section 4."""
 
@@ -94,19 +130,19 @@ class Checker:
         self._limits = limits
         self._disk = disk
 
-    def check(
-        self, connection: sa.Connection, envelope: Envelope, inline: bytes | None, *, peer: NodeId, now_ms: int
-    ) -> CheckedOffer | Refusal | tuple[MailboxOutcome, ...]:
-        """Check one offer from an authenticated peer.
+    def check(self, connection: sa.Connection, offers: Sequence[OfferedEnvelope], now_ms: int) -> list[Checked]:
+        """Check a batch of offers from authenticated peers, in one snapshot."""
+        seen = self._dedup.seen(connection, [item.envelope.envelope_id for item in offers])
+        look_up = _LookUp(connection, self._directory)
+        return [self._one(look_up, item, item.envelope.envelope_id in seen, now_ms) for item in offers]
 
-        Returns the outcomes if the envelope was seen before, a Refusal, or what is to be deposited.
-        RemoteProtocolError for bytes that are no envelope at all (the link ends).
-        """
+    def _one(self, look_up: _LookUp, offer: OfferedEnvelope, seen: bool, now_ms: int) -> Checked:
+        envelope, inline, peer = offer.envelope, offer.inline, offer.peer
         if envelope.head.destination != self._node_id:
             return Refusal(Reason.NOT_FOR_US.value)
-        seen = self._dedup.outcomes(connection, envelope.envelope_id, peer)
-        if seen is not None:
-            return seen
+        outcomes = self._dedup.outcomes(look_up.connection, envelope.envelope_id, peer) if seen else None
+        if outcomes is not None:
+            return outcomes
         try:
             signed = open_envelope(envelope, self._seal_secrets())
             check_times(signed.slip, now_ms)
@@ -115,7 +151,7 @@ class Checker:
         slip = signed.slip
         if slip.sender_node != peer:
             return Refusal(Reason.NOT_FOR_US.value)
-        chain = self._directory.trusted_chain(connection, peer)
+        chain = look_up.chain(peer)
         if chain is None:
             return Refusal(RefusalCode.UNKNOWN_SENDER)
         if slip.statement_number >= len(chain.statements):
@@ -128,10 +164,10 @@ class Checker:
                 verify_chunk(envelope.head.descriptor, [], 0, inline)
         except RemoteProtocolError as error:
             return Refusal(error.reason.value)
-        return self._check_mailboxes(connection, envelope, signed, inline)
+        return self._check_mailboxes(look_up, envelope, signed, inline)
 
     def _check_mailboxes(
-        self, connection: sa.Connection, envelope: Envelope, signed: SignedSlip, inline: bytes | None
+        self, look_up: _LookUp, envelope: Envelope, signed: SignedSlip, inline: bytes | None
     ) -> CheckedOffer:
         size = envelope.head.descriptor.ciphertext_length
         letter_class = signed.slip.letter_class
@@ -139,7 +175,7 @@ class Checker:
         disk_full = self._disk.refuses(letter_class, size)
         for recipient in signed.slip.recipients:
             mailbox = recipient.mailbox
-            entry = self._directory.own_mailbox(connection, mailbox)
+            entry = look_up.own_mailbox(mailbox)
             code = self._refusal(entry, letter_class, size)
             if code:
                 refused.append((mailbox, code))
@@ -151,7 +187,7 @@ class Checker:
             envelope=envelope,
             signed_slip=signed,
             inline=inline,
-            payload_here=inline is not None or self._payloads.is_complete(connection, envelope.head.descriptor),
+            payload_here=inline is not None or self._payloads.is_complete(look_up.connection, envelope.head.descriptor),
             accepted=tuple(accepted),
             refused=tuple(refused),
             deferred=tuple(deferred),
@@ -194,6 +230,8 @@ class Depositor:
         room = _Room(tx.connection, {mailbox for item in items for mailbox in item.accepted})
         batch = _Batch(seen=seen, room=room)
         results: list[AfterCommit | Exception] = [self._one(tx, item, keys[at], batch) for at, item in enumerate(items)]
+        self._payloads.keep(tx, batch.payloads)
+        self._alerts.queue(tx, batch.occasions)
         if batch.letters:
             tx.connection.execute(schema.letters.insert(), batch.letters)
         room.write()
@@ -233,12 +271,12 @@ class Depositor:
             pending.append((mailbox, outcome, code, ref))
             if not code:
                 batch.letters.append(self._letter_row(tx, item, mailbox, tag))
-                self._alerts.on_deposit(tx, mailbox, slip.letter_id, slip.letter_class)
+                batch.occasions.append(Occasion(mailbox, "deposited", slip.letter_id, slip.letter_class))
                 stored += 1
         if any(ref is not None for _, _, _, ref in pending):
             batch.envelopes.append((item.envelope.envelope_id, slip))
         if stored:
-            self._payloads.keep(tx, item.envelope.head.descriptor, item.inline, uses=stored)
+            batch.payloads.append(KeptPayload(item.envelope.head.descriptor, item.inline, uses=stored))
         return AfterCommit(lambda: self._outcomes(tx, item, pending))
 
     def _details(self, item: CheckedOffer, mailbox: MailboxId, code: str) -> Details:
@@ -299,6 +337,8 @@ class _Batch:
 
     seen: dict[bytes, SeenDelivery]
     room: _Room
+    payloads: list[KeptPayload] = field(default_factory=list)
+    occasions: list[Occasion] = field(default_factory=list)
     letters: list[dict[str, object]] = field(default_factory=list)
     fresh: list[SeenDelivery] = field(default_factory=list)
     envelopes: list[tuple[EnvelopeId, Slip]] = field(default_factory=list)

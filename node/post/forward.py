@@ -20,7 +20,7 @@ from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
-from node.vault.signals import OUTBOX, RETURNS
+from node.vault.signals import OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
 from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
@@ -66,7 +66,7 @@ class SenderSide:
                 self._arrived = trio.Event()
                 await self._arrived.wait()
             batch, self._waiting = self._waiting[:_FINDINGS_AT_ONCE], self._waiting[_FINDINGS_AT_ONCE:]
-            findings = await self.database.read(self._verify_batch, batch)
+            findings = await self.database.read_batch(self._verify_batch, batch)
             results = await self.database.write_many(self._writer.write, findings)
             failed = next((item for item in results if isinstance(item, Exception)), None)
             for _, _, done, errors in batch:
@@ -161,6 +161,7 @@ class Forwarder:
         self._busy: set[bytes] = set()
         self._retries: dict[bytes, _Retry] = {}
         self._moved = trio.Event()
+        self._destination = outbox.destination(link.peer)
 
     async def run(self) -> None:
         """Offer letters, ask for withdrawals, bring back returns."""
@@ -173,9 +174,9 @@ class Forwarder:
 
     async def _forward(self, nursery: trio.Nursery) -> None:
         while True:
-            ticket = self._database.signals.ticket(OUTBOX)
+            ticket = self._database.signals.ticket(OUTBOX, self._destination)
             moved = self._moved
-            items = await self._database.read(self._read_ahead, dict(self._after))
+            items = await self._database.read_batch(self._read_ahead, dict(self._after))
             for item, inline in items:
                 if item.row not in self._busy:
                     await self._link.wait_offer(item.letter_class)
@@ -193,7 +194,9 @@ class Forwarder:
         self, connection: sa.Connection, after: dict[LetterClass, bytes]
     ) -> list[tuple[OutboxItem, bytes | None]]:
         items = self._outbox.waiting_for(connection, self._link.peer, after=after, limit=_READ_AHEAD)
-        return [(item, self._inline(connection, item)) for item in items]
+        names = [item.payload for item in items if item.payload is not None]
+        small = self._payloads.find_data(connection, names) if names else {}
+        return [(item, _inline(item, small.get(item.payload or b""))) for item in items]
 
     async def _wait(self, ticket: trio.Event, moved: trio.Event) -> None:
         next_retry = min((retry.at for retry in self._retries.values()), default=math.inf)
@@ -231,12 +234,6 @@ class Forwarder:
             await self._settle(item, reply, results)
         # Otherwise it is Wanted: the peer fetches the payload; its result comes as a push, or the next link asks again.
 
-    def _inline(self, connection: sa.Connection, item: OutboxItem) -> bytes | None:
-        payload = None if item.payload is None else self._payloads.find(connection, item.payload)
-        if payload is None or payload.data is None:
-            return None
-        return payload.data if inline_fits(item.envelope, len(payload.data)) else None
-
     async def _settle(self, item: OutboxItem, reply: Result, results: Sequence[MailboxResult]) -> None:
         if reply.code and not reply.after_ms:
             await self._sender.take_refusal(item, reply.code)
@@ -262,7 +259,7 @@ class Forwarder:
     async def _withdraw(self) -> None:
         asked: set[bytes] = set()
         while True:
-            ticket = self._database.signals.ticket(OUTBOX)
+            ticket = self._database.signals.ticket(WITHDRAWALS, self._destination)
             items = await self._database.read(
                 lambda connection: self._outbox.with_state(connection, OutboxState.WITHDRAWING, self._link.peer)
             )
@@ -302,7 +299,7 @@ class Forwarder:
 
     async def _return(self) -> None:
         while True:
-            ticket = self._database.signals.ticket(RETURNS)
+            ticket = self._database.signals.ticket(RETURNS, self._destination)
             waiting = await self._database.read(self._returns.waiting_for, self._link.peer)
             for row, boxed in waiting:
                 if boxed is not None:
@@ -311,3 +308,8 @@ class Forwarder:
                 await self._database.write(self._returns.done, row)
             if not waiting:
                 await ticket.wait()
+
+
+def _inline(item: OutboxItem, data: bytes | None) -> bytes | None:
+    """The ciphertext, if it fits into the offer."""
+    return data if data is not None and inline_fits(item.envelope, len(data)) else None

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
-from node.post.deposit import CheckedOffer, Checker, Depositor, Refusal
+from node.post.deposit import Checked, CheckedOffer, Checker, Depositor, OfferedEnvelope, Refusal
 from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller
@@ -32,8 +32,6 @@ _WORKERS: Final = 2
 _RETRY_PAYLOAD_MS: Final = 30_000
 
 _logger = structlog.get_logger(__name__)
-
-Checked = CheckedOffer | Refusal | tuple[MailboxOutcome, ...] | RemoteProtocolError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,30 +96,37 @@ class Intake:
             while not self._waiting:
                 await self._arrived.wait()
             batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            checked = await self._database.read(self._check_batch, batch)
-            await self._handle(batch, checked, pulls)
+            checked, broken = await self._database.read_batch(self._check_batch, batch)
+            for item, error in broken:
+                item.link.fail(error)
+            await self._handle(checked, pulls)
 
-    def _check_batch(self, connection: sa.Connection, batch: Sequence[_Waiting]) -> list[Checked]:
-        now_ms = self._database.world.now_ms()
-        return [self._check(connection, item.offer, item.link.peer, now_ms) for item in batch]
+    def _check_batch(
+        self, connection: sa.Connection, batch: Sequence[_Waiting]
+    ) -> tuple[list[tuple[_Waiting, Envelope, Checked]], list[tuple[_Waiting, RemoteProtocolError]]]:
+        """Each envelope with what is to become of it; and what is no envelope, with the reason."""
+        items, offered = [], []
+        broken: list[tuple[_Waiting, RemoteProtocolError]] = []
+        for item in batch:
+            try:
+                envelope = decode_envelope(item.offer.envelope)
+                if envelope.head.letter_class is not item.offer.letter_class:
+                    raise RemoteProtocolError(Reason.MISMATCH, "offer and envelope name different classes")
+            except RemoteProtocolError as error:
+                broken.append((item, error))
+                continue
+            items.append(item)
+            offered.append(OfferedEnvelope(envelope, item.offer.inline, item.link.peer))
+        checked = self._checker.check(connection, offered, self._database.world.now_ms())
+        envelopes = [offer.envelope for offer in offered]
+        return list(zip(items, envelopes, checked, strict=True)), broken
 
-    def _check(self, connection: sa.Connection, offer: Offer, peer: NodeId, now_ms: int) -> Checked:
-        try:
-            envelope = decode_envelope(offer.envelope)
-            if envelope.head.letter_class is not offer.letter_class:
-                raise RemoteProtocolError(Reason.MISMATCH, "offer and envelope name different classes")
-            return self._checker.check(connection, envelope, offer.inline, peer=peer, now_ms=now_ms)
-        except RemoteProtocolError as error:
-            return error
-
-    async def _handle(self, batch: Sequence[_Waiting], checked: Sequence[Checked], pulls: trio.Nursery) -> None:
+    async def _handle(self, batch: Sequence[tuple[_Waiting, Envelope, Checked]], pulls: trio.Nursery) -> None:
         ready: list[tuple[_Waiting, CheckedOffer]] = []
-        for item, result in zip(batch, checked, strict=True):
+        for item, envelope, result in batch:
             match result:
-                case RemoteProtocolError():
-                    item.link.fail(result)
                 case Refusal(code, retry_after_ms):
-                    envelope_id = decode_envelope(item.offer.envelope).envelope_id
+                    envelope_id = envelope.envelope_id
                     _logger.info("envelope refused", code=code, envelope=envelope_id.text[:12])
                     item.link.reply(item.stream, Result(envelope_id, code=code, after_ms=retry_after_ms))
                 case CheckedOffer() if result.accepted and not result.payload_here:
@@ -129,8 +134,7 @@ class Intake:
                 case CheckedOffer():
                     ready.append((item, result))
                 case _:
-                    envelope_id = decode_envelope(item.offer.envelope).envelope_id
-                    for frame in result_frames(envelope_id, result):
+                    for frame in result_frames(envelope.envelope_id, result):
                         item.link.reply(item.stream, frame)
         results = await self._database.write_many(self._depositor.deposit, [offer for _, offer in ready])
         for (item, offer), outcomes in zip(ready, results, strict=True):
@@ -184,11 +188,8 @@ class Intake:
 
     async def deposit_own(self, envelope: Envelope, own: NodeId) -> tuple[MailboxOutcome, ...] | Refusal:
         """The same checks and the same deposit for a letter between two mailboxes of this node."""
-
-        def check(connection: sa.Connection) -> CheckedOffer | Refusal | tuple[MailboxOutcome, ...]:
-            return self._checker.check(connection, envelope, None, peer=own, now_ms=self._database.world.now_ms())
-
-        checked = await self._database.read(check)
+        offer = OfferedEnvelope(envelope, None, own)
+        (checked,) = await self._database.read(self._checker.check, [offer], self._database.world.now_ms())
         if not isinstance(checked, CheckedOffer):
             return checked
         outcomes = await self.deposit(checked)

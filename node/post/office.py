@@ -38,7 +38,7 @@ from node.vault.peers import (
     PeerRows,
 )
 from node.vault.returns import ReturnRows
-from node.vault.signals import OUTBOX, PEERS, RETURNS
+from node.vault.signals import OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import CLASS_NUMBERS, OutboxState
 from protocol.crypto import SigningSecret
 from protocol.envelope import decode_envelope
@@ -108,6 +108,7 @@ class PostOffice:
             nursery.start_soon(parts.sender.run)
             nursery.start_soon(self._keep_links, nursery)
             nursery.start_soon(self._deliver_own)
+            nursery.start_soon(self._withdraw_own_mail)
             nursery.start_soon(self._return_own)
             task_status.started(self.listening_on)
 
@@ -332,8 +333,9 @@ class PostOffice:
     async def _deliver_own(self) -> None:
         parts = self._parts
         deferred_until: dict[bytes, float] = {}
+        own = parts.outbox.destination(parts.node_id)
         while True:
-            ticket = parts.database.signals.ticket(OUTBOX)
+            ticket = parts.database.signals.ticket(OUTBOX, own)
             items = await parts.database.read(
                 lambda connection: parts.outbox.waiting_for(
                     connection, parts.node_id, after={}, limit=100 * len(CLASS_NUMBERS)
@@ -343,10 +345,6 @@ class PostOffice:
                 if deferred_until.get(item.row, 0) <= trio.current_time():
                     retry_ms = await self._deliver_one(item)
                     deferred_until[item.row] = trio.current_time() + retry_ms / 1000
-            for item in await parts.database.read(
-                lambda connection: parts.outbox.with_state(connection, OutboxState.WITHDRAWING, parts.node_id)
-            ):
-                await self._withdraw_own(item)
             with trio.move_on_after(_LOOK_EVERY_S if deferred_until else 3600):
                 await ticket.wait()
             waiting = {item.row for item in items}
@@ -363,6 +361,17 @@ class PostOffice:
             return outcomes.retry_after_ms
         frames = result_frames(item.envelope_id, outcomes)
         return await parts.sender.take_results(item, _results(frames))
+
+    async def _withdraw_own_mail(self) -> None:
+        parts = self._parts
+        own = parts.outbox.destination(parts.node_id)
+        while True:
+            ticket = parts.database.signals.ticket(WITHDRAWALS, own)
+            for item in await parts.database.read(
+                lambda connection: parts.outbox.with_state(connection, OutboxState.WITHDRAWING, parts.node_id)
+            ):
+                await self._withdraw_own(item)
+            await ticket.wait()
 
     async def _withdraw_own(self, item: OutboxItem) -> None:
         parts = self._parts
@@ -382,7 +391,7 @@ class PostOffice:
     async def _return_own(self) -> None:
         parts = self._parts
         while True:
-            ticket = parts.database.signals.ticket(RETURNS)
+            ticket = parts.database.signals.ticket(RETURNS, parts.outbox.destination(parts.node_id))
             waiting = await parts.database.read(parts.returns.waiting_for, parts.node_id)
             for row, boxed in waiting:
                 if boxed is not None:

@@ -14,10 +14,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue
+from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import Transaction
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
+from node.vault.signals import OUTBOX
 from node.vault.states import DeliveryState, OutboxState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.details import Details
@@ -51,6 +52,9 @@ _FROM: Final = {
     ),
     DeliveryState.UNREADABLE: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
 }
+
+
+_LOOKUP_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,44 @@ def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVe
     return Finding(item, details.mailbox, evidence, verified)
 
 
+class _Moves:
+    """The states of some deliveries, locked, moved on in memory, written once."""
+
+    def __init__(self, tx: Transaction, deliveries: Sequence[bytes]) -> None:
+        self._connection = tx.connection
+        self._states: dict[bytes, DeliveryState] = {}
+        self._moved: dict[bytes, dict[str, object]] = {}
+        table = schema.deliveries
+        wanted = sorted(set(deliveries))
+        for start in range(0, len(wanted), _LOOKUP_AT_ONCE):
+            part = wanted[start : start + _LOOKUP_AT_ONCE]
+            rows = self._connection.execute(
+                sa.select(table.c.id, table.c.state).where(table.c.id.in_(part)).order_by(table.c.id).with_for_update()
+            )
+            self._states.update((row.id, DeliveryState(row.state)) for row in rows)
+
+    def move(self, delivery: bytes, kind: EventKind, time_ms: int) -> bool:
+        """Move a delivery on to the state that an event leads to; False if it cannot be reached from where it is."""
+        state = _NEW_STATE.get(kind)
+        if state is None or self._states.get(delivery) not in _FROM[state]:
+            return False
+        self._states[delivery] = state
+        self._moved[delivery] = {"delivery": delivery, "new_state": int(state), "time": time_ms}
+        return True
+
+    def write(self) -> None:
+        """Write what moved."""
+        if self._moved:
+            self._connection.execute(_SET_STATE, list(self._moved.values()))
+
+
+_SET_STATE: Final = (
+    schema.deliveries.update()
+    .where(schema.deliveries.c.id == sa.bindparam("delivery"))
+    .values(state=sa.bindparam("new_state"), changed_at_ms=sa.bindparam("time"))
+)
+
+
 class ResultWriter:
     """Writes findings, in batches inside the group commit."""
 
@@ -114,12 +156,11 @@ class ResultWriter:
     def write(self, tx: Transaction, items: Sequence[Finding]) -> Sequence[None]:
         """Batch handler: store evidence, move deliveries on, end outbox rows whose last delivery has ended."""
         rows = []
-        touched = set()
+        moves = _Moves(tx, [self._delivery(finding.item, finding.mailbox) for finding in items])
         for finding in items:
             item, kind = finding.item, finding.verified.kind
-            delivery = self._outbox.delivery_row(item.destination, item.letter_id, finding.mailbox)
-            moved = self._move(tx, delivery, kind, finding.verified.time_ms)
-            touched.add(item.row)
+            delivery = self._delivery(item, finding.mailbox)
+            moved = moves.move(delivery, kind, finding.verified.time_ms)
             if not moved and self._is_known(tx, delivery, kind):
                 continue
             row = new_row_id(tx.now_ms, tx.world.random_bytes)
@@ -137,35 +178,28 @@ class ResultWriter:
                 self._tell_sender(tx, item, "refused")
             if kind is EventKind.WITHDRAW_TOO_LATE:
                 self._outbox.set_state(tx, item.row, OutboxState.WAITING)
+                tx.wake(OUTBOX, self._outbox.destination(item.destination))
         if rows:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
-        self._end(tx, touched)
+        moves.write()
+        self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)
 
-    @staticmethod
-    def _move(tx: Transaction, delivery: bytes, kind: EventKind, time_ms: int) -> bool:
-        state = _NEW_STATE.get(kind)
-        if state is None:
-            return False
-        table = schema.deliveries
-        moved = tx.connection.execute(
-            table.update()
-            .where(table.c.id == delivery, table.c.state.in_([int(item) for item in _FROM[state]]))
-            .values(state=int(state), changed_at_ms=time_ms)
-        )
-        return moved.rowcount == 1
+    def _delivery(self, item: OutboxItem, mailbox: MailboxId) -> bytes:
+        return self._outbox.delivery_row(item.destination, item.letter_id, mailbox)
 
     def _tell_sender(self, tx: Transaction, item: OutboxItem, occasion: str) -> None:
         if item.sender_mailbox is not None:
-            self._alerts.queue(tx, item.sender_mailbox, occasion, item.letter_id, item.letter_class)
+            self._alerts.queue(tx, [Occasion(item.sender_mailbox, occasion, item.letter_id, item.letter_class)])
 
     def end_refused(self, tx: Transaction, items: Sequence[EndRefused]) -> Sequence[None]:
         """Batch handler: end envelopes that were refused without evidence; our own log says what we were told."""
+        named = [self._delivery(refused.item, mailbox) for refused in items for mailbox in refused.item.mailboxes]
+        moves = _Moves(tx, named)
         for refused in items:
             item = refused.item
             for mailbox in item.mailboxes:
-                delivery = self._outbox.delivery_row(item.destination, item.letter_id, mailbox)
-                if self._move(tx, delivery, EventKind.REFUSED, tx.now_ms):
+                if moves.move(self._delivery(item, mailbox), EventKind.REFUSED, tx.now_ms):
                     details = Details(
                         node=self._keys.node_id,
                         peer=item.destination,
@@ -178,6 +212,7 @@ class ResultWriter:
                     )
                     tx.log.append(EventKind.REFUSED, details, tag=item.tag)
             self._tell_sender(tx, item, "refused")
+        moves.write()
         self._end(tx, {refused.item.row for refused in items})
         return [None] * len(items)
 

@@ -8,8 +8,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from node.batches import Batches
 from node.config import LimitSettings
-from node.errors import ConfigError, LimitError, NotFoundError, RecipientError
+from node.errors import CoffreError, ConfigError, LimitError, NotFoundError, RecipientError
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
 from node.vault.database import Database, Transaction
@@ -17,13 +18,13 @@ from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
 from node.vault.directory import Directory, FoundMailbox
 from node.vault.disk import DiskWatch
 from node.vault.outbox_rows import OutboxRows
-from node.vault.payload_rows import PayloadRows
+from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import OUTBOX
 from node.vault.states import CLASS_NUMBERS, DeliveryState, LetterFolder, LetterState, OutboxState
 from protocol.details import Details
 from protocol.entry import EntryStatus, MailboxEntry
-from protocol.ids import LeafTag, LetterId
+from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.letter import (
     MAX_ATTACHMENTS,
     MAX_RECIPIENTS,
@@ -34,10 +35,15 @@ from protocol.letter import (
 )
 from protocol.logleaf import EventKind
 from protocol.slip import MAX_LIFETIME_MS
+from protocol.statement import StatementChain
 
 __all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submitter"]
 
 HOUR_MS: Final = 3_600_000
+# Sealing that much takes about as long as the rest of a letter; more than that gets a thread, and progress, of its own.
+_SEALED_TOGETHER_BYTES: Final = 256 * 1024
+# So many that the snapshot and the hop cost little, so few that the first ones do not wait long.
+_PREPARED_AT_ONCE: Final = 16
 # A holiday weekend with the line down is 72 h; an urgent letter that old is a telephone call that was not made.
 LIFETIME_MS: Final = {
     LetterClass.URGENT: 24 * HOUR_MS,
@@ -67,6 +73,38 @@ class _Submission:
     sealed: SealedLetter
 
 
+class _LookUp:
+    """Directory look-ups of one batch, in one snapshot, each made once."""
+
+    def __init__(self, connection: sa.Connection, directory: Directory) -> None:
+        self.connection = connection
+        self._directory = directory
+        self._mailboxes: dict[str, FoundMailbox] = {}
+        self._chains: dict[NodeId, StatementChain | None] = {}
+        self._rooms: dict[MailboxId, int | None] = {}
+
+    def room(self, mailbox: MailboxId) -> int | None:
+        """Bytes left in an own mailbox; None if it is not open."""
+        if mailbox not in self._rooms:
+            table = schema.mailboxes
+            query = sa.select(table.c.quota_bytes - table.c.used_bytes)
+            row = self.connection.execute(query.where(table.c.id == mailbox, table.c.status == "open")).one_or_none()
+            self._rooms[mailbox] = None if row is None else row[0]
+        return self._rooms[mailbox]
+
+    def mailbox(self, address: str) -> FoundMailbox:
+        """See Directory.find."""
+        if address not in self._mailboxes:
+            self._mailboxes[address] = self._directory.find(self.connection, address)
+        return self._mailboxes[address]
+
+    def chain(self, node: NodeId) -> StatementChain | None:
+        """See Directory.trusted_chain."""
+        if node not in self._chains:
+            self._chains[node] = self._directory.trusted_chain(self.connection, node)
+        return self._chains[node]
+
+
 class Submitter:
     """Accepts letters from own mailboxes."""
 
@@ -90,6 +128,9 @@ class Submitter:
         self._outbox = outbox
         self._disk = disk
         self._limits = limits
+        self._preparing: Batches[Draft, _Submission | ResolvedDraft] = Batches(
+            database.in_lane, self._prepare, limit=_PREPARED_AT_ONCE
+        )
 
     async def submit(self, draft: Draft, progress: Callable[[int], None] = lambda _done: None) -> Accepted:
         """Accept a letter: returns once it is on disk. RecipientError, LimitError, ConfigError; nothing is kept then.
@@ -97,9 +138,25 @@ class Submitter:
         progress: called from a thread with the bytes of attachments read so far.
         """
         self._check_draft(draft)
-        resolved = await self._database.read(self._resolve, draft)
-        sealed = await self._database.world.run_blocking(self._composer.seal, resolved, progress)
-        return await self._database.write(self._write, _Submission(resolved=resolved, sealed=sealed))
+        prepared = await self._preparing(draft)
+        if isinstance(prepared, ResolvedDraft):
+            sealed = await self._database.world.run_blocking(self._composer.seal, prepared, progress)
+            prepared = _Submission(resolved=prepared, sealed=sealed)
+        return await self._database.write(self._write, prepared)
+
+    def _prepare(self, drafts: Sequence[Draft]) -> list[_Submission | ResolvedDraft | Exception]:
+        """Resolve a batch in one snapshot; seal what is small, so that it needs no thread of its own."""
+        prepared: list[_Submission | ResolvedDraft | Exception] = []
+        for resolved in self._database.read_now(self._resolve_batch, drafts):
+            try:
+                if isinstance(resolved, Exception) or _total(resolved.draft) > _SEALED_TOGETHER_BYTES:
+                    prepared.append(resolved)
+                else:
+                    sealed = self._composer.seal(resolved, lambda _done: None)
+                    prepared.append(_Submission(resolved=resolved, sealed=sealed))
+            except CoffreError as error:
+                prepared.append(error)
+        return prepared
 
     # -- checks, before a byte of an attachment is read
 
@@ -117,7 +174,17 @@ class Submitter:
         if draft.lifetime_ms is not None and not 60_000 <= draft.lifetime_ms <= MAX_LIFETIME_MS:
             raise LimitError("a deadline lies between 1 minute and 30 days from now")
 
-    def _resolve(self, connection: sa.Connection, draft: Draft) -> ResolvedDraft:
+    def _resolve_batch(self, connection: sa.Connection, drafts: Sequence[Draft]) -> list[ResolvedDraft | Exception]:
+        look_up = _LookUp(connection, self._directory)
+        resolved: list[ResolvedDraft | Exception] = []
+        for draft in drafts:
+            try:
+                resolved.append(self._resolve(look_up, draft))
+            except CoffreError as error:
+                resolved.append(error)
+        return resolved
+
+    def _resolve(self, look_up: _LookUp, draft: Draft) -> ResolvedDraft:
         now_ms = self._database.world.now_ms()
         seen: set[str] = set()
         groups: list[tuple[Destination, ...]] = []
@@ -130,18 +197,19 @@ class Submitter:
                     raise RecipientError(str(error)) from None
                 if address not in seen:
                     seen.add(address)
-                    group.append(self._destination(connection, draft, self._directory.find(connection, address)))
+                    group.append(self._destination(look_up, draft, address))
             groups.append(tuple(group))
         lifetime_ms = draft.lifetime_ms or LIFETIME_MS[draft.letter_class]
-        self._check_limits(connection, draft)
+        self._check_limits(look_up, draft)
         return ResolvedDraft(
             draft=draft, to=groups[0], cc=groups[1], sent_at_ms=now_ms, expires_at_ms=now_ms + lifetime_ms
         )
 
-    def _destination(self, connection: sa.Connection, draft: Draft, found: FoundMailbox) -> Destination:
+    def _destination(self, look_up: _LookUp, draft: Draft, address: str) -> Destination:
+        found = look_up.mailbox(address)
         entry = found.entry
         self._check_accepts(draft, entry)
-        chain = self._directory.trusted_chain(connection, found.node)
+        chain = look_up.chain(found.node)
         if chain is None:
             raise RecipientError(f"{entry.address}: its institution is no longer accepted", hint="see: coffre peers")
         return Destination(
@@ -162,15 +230,15 @@ class Submitter:
             raise RecipientError(f"{address} is closed", hint=hint, nearest=near)
         if draft.letter_class not in accepts.classes:
             raise RecipientError(f"{address} takes no {draft.letter_class} letters")
-        total = sum(source.size for source in draft.attachments)
+        total = _total(draft)
         if total > accepts.max_bytes:
             raise LimitError(f"{address} takes at most {accepts.max_bytes} bytes of attachments, these have {total}")
         for source in draft.attachments:
             if accepts.types and not any(_matches(source.media_type, pattern) for pattern in accepts.types):
                 raise RecipientError(f"{address} does not take {source.media_type} ({source.name})")
 
-    def _check_limits(self, connection: sa.Connection, draft: Draft) -> None:
-        total = sum(source.size for source in draft.attachments)
+    def _check_limits(self, look_up: _LookUp, draft: Draft) -> None:
+        total = _total(draft)
         if total > self._limits.letter_bytes:
             raise LimitError(
                 f"{total} bytes of attachments; this node takes at most {self._limits.letter_bytes} in one letter",
@@ -178,13 +246,10 @@ class Submitter:
             )
         if self._disk.refuses(draft.letter_class, total):
             raise LimitError(f"the disk is too full for {draft.letter_class} letters", hint="tell the administrator")
-        table = schema.mailboxes
-        row = connection.execute(
-            sa.select(table.c.quota_bytes, table.c.used_bytes, table.c.status).where(table.c.id == draft.sender.id)
-        ).one_or_none()
-        if row is None or row.status != "open":
+        room = look_up.room(draft.sender.id)
+        if room is None:
             raise NotFoundError(f"{draft.sender.address} is not an open mailbox of this node")
-        if row.used_bytes + total > row.quota_bytes:
+        if total > room:
             raise LimitError(f"{draft.sender.address} is full", hint="delete letters, or ask for a larger quota")
 
     # -- the submit transaction
@@ -195,17 +260,13 @@ class Submitter:
         outbox: list[dict[str, object]] = []
         deliveries: list[dict[str, object]] = []
         used: dict[bytes, int] = {}
+        payloads: list[KeptPayload] = []
         for item in items:
             sealed, draft = item.sealed, item.resolved.draft
             descriptor = sealed.payload.descriptor
             tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
-            self._payloads.keep(
-                tx,
-                descriptor,
-                sealed.payload.data,
-                uses=1 + len(sealed.envelopes),
-                hashes=sealed.payload.hashes,
-            )
+            uses = 1 + len(sealed.envelopes)
+            payloads.append(KeptPayload(descriptor, sealed.payload.data, uses=uses, hashes=sealed.payload.hashes))
             row = new_row_id(tx.now_ms, tx.world.random_bytes)
             letters.append(self._sent_copy(tx, item, row, tag))
             used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
@@ -213,6 +274,7 @@ class Submitter:
                 self._log(tx, envelope, tag)
                 outbox_row = new_row_id(tx.now_ms, tx.world.random_bytes)
                 outbox.append(self._outbox_row(tx, item, envelope, outbox_row, tag))
+                tx.wake(OUTBOX, self._outbox.destination(envelope.slip.destination))
                 deliveries.extend(self._deliveries(tx, item, envelope, outbox_row, tag))
             accepted.append(
                 Accepted(
@@ -222,6 +284,7 @@ class Submitter:
                     recipients=tuple(recipient.address for recipient in item.resolved.recipients),
                 )
             )
+        self._payloads.keep(tx, payloads)
         tx.connection.execute(schema.letters.insert(), letters)
         tx.connection.execute(schema.outbox.insert(), outbox)
         tx.connection.execute(schema.deliveries.insert(), deliveries)
@@ -230,7 +293,6 @@ class Submitter:
             tx.connection.execute(
                 table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes + size)
             )
-        tx.wake(OUTBOX)
         return accepted
 
     def _log(self, tx: Transaction, envelope: ComposedEnvelope, tag: LeafTag) -> None:
@@ -317,6 +379,11 @@ class Submitter:
                 }
             )
         return rows
+
+
+def _total(draft: Draft) -> int:
+    """The bytes of a draft's attachments."""
+    return sum(source.size for source in draft.attachments)
 
 
 def _matches(media_type: str, pattern: str) -> bool:

@@ -17,7 +17,7 @@ from node.vault.outcomes import MailboxOutcome, Outcome
 from node.vault.payload_rows import PayloadRows
 from node.vault.reading import StoredLetter
 from node.vault.sealing import RowKeys
-from node.vault.signals import OUTBOX
+from node.vault.signals import WITHDRAWALS
 from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
 from protocol.crypto import SealSecret
 from protocol.details import Details
@@ -76,6 +76,7 @@ class Withdrawals:
                 if item.row not in open_rows or item.state is OutboxState.WITHDRAWING:
                     continue
                 self._outbox.set_state(tx, item.row, OutboxState.WITHDRAWING)
+                tx.wake(WITHDRAWALS, self._outbox.destination(item.destination))
                 details = Details(
                     node=self._keys.node_id,
                     peer=item.destination,
@@ -83,7 +84,6 @@ class Withdrawals:
                     envelope=item.envelope_id,
                 )
                 tx.log.append(EventKind.WITHDRAW_REQUESTED, details, tag=stored.tag)
-            tx.wake(OUTBOX)
             results.append(None)
         return results
 

@@ -15,10 +15,10 @@ from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
 from node.vault.states import AlertState
-from protocol.ids import LetterId, MailboxId
+from protocol.ids import MailboxId
 from protocol.letter import LetterClass
 
-__all__ = ["Alert", "AlertPreferences", "AlertQueue"]
+__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion"]
 
 _LIFETIME_MS: Final = 3 * 86_400_000
 _CHANNELS: Final = ("email", "webhook")
@@ -52,6 +52,16 @@ class Alert:
     reference: bytes
     attempts: int
     expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Why a mailbox is to be alerted. name: as in Alert.occasion; about: the letter's id, or the like."""
+
+    mailbox: MailboxId
+    name: str
+    about: bytes
+    letter_class: LetterClass
 
 
 class AlertQueue:
@@ -91,20 +101,18 @@ class AlertQueue:
 
     # -- queueing
 
-    def on_deposit(self, tx: Transaction, mailbox: MailboxId, letter: LetterId, letter_class: LetterClass) -> None:
-        """A letter waits in this mailbox."""
-        self.queue(tx, mailbox, "deposited", letter, letter_class)
-
-    def queue(
-        self, tx: Transaction, mailbox: MailboxId, occasion: str, about: bytes, letter_class: LetterClass
-    ) -> None:
-        """Queue an alert on each channel that the mailbox's owner chose; once for each occasion, letter and channel."""
-        address, wanted = self.preferences(tx.connection, mailbox)
-        reference = self._keys.blind("alert", mailbox, about, occasion.encode())
-        for channel in _CHANNELS:
-            target = wanted.target(channel)
-            if target:
-                self._insert(tx, channel, target, address, occasion, letter_class, reference)
+    def queue(self, tx: Transaction, occasions: Sequence[Occasion]) -> None:
+        """Queue alerts on each channel that a mailbox's owner chose; once for each occasion, letter and channel."""
+        wanted: dict[MailboxId, tuple[str, AlertPreferences]] = {}
+        for item in occasions:
+            if item.mailbox not in wanted:
+                wanted[item.mailbox] = self.preferences(tx.connection, item.mailbox)
+            address, preferences = wanted[item.mailbox]
+            for channel in _CHANNELS:
+                target = preferences.target(channel)
+                if target:
+                    reference = self._keys.blind("alert", item.mailbox, item.about, item.name.encode())
+                    self._insert(tx, channel, target, address, item, reference)
 
     def _insert(
         self,
@@ -112,8 +120,7 @@ class AlertQueue:
         channel: str,
         target: str,
         address: str,
-        occasion: str,
-        letter_class: LetterClass,
+        occasion: Occasion,
         reference: bytes,
     ) -> None:
         table = schema.alerts
@@ -123,8 +130,8 @@ class AlertQueue:
         fields = {
             "to": target,
             "mb": address,
-            "occasion": occasion,
-            "class": letter_class.value,
+            "occasion": occasion.name,
+            "class": occasion.letter_class.value,
             "ref": reference,
         }
         tx.connection.execute(

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from node.errors import CoffreError, StoreError
 from node.vault.engine import Engines
-from node.vault.signals import LOG, Signals
+from node.vault.signals import LOG, Signals, Topic
 from node.world import World
 
 __all__ = ["AfterCommit", "Database", "Handler", "Transaction", "TransactionLog"]
@@ -50,14 +50,14 @@ class Transaction:
         self.world = world
         self.now_ms = world.now_ms()
         self.log = log
-        self._topics: set[str] = set()
+        self._topics: set[Topic] = set()
 
-    def wake(self, topic: str) -> None:
-        """After the commit, wake whoever waits for `topic` (here and in other processes)."""
-        self._topics.add(topic)
+    def wake(self, name: str, about: bytes = b"") -> None:
+        """After the commit, wake whoever waits for this topic (here and in other processes)."""
+        self._topics.add((name, about))
 
     @property
-    def topics(self) -> frozenset[str]:
+    def topics(self) -> frozenset[Topic]:
         """What to wake after the commit."""
         return frozenset(self._topics)
 
@@ -103,13 +103,24 @@ class Database:
         self._open_log = open_log
         self._queue: list[_Pending] = []
         self._arrival = trio.Event()
-        self._committing = False
+        self._lane = trio.Semaphore(1)
 
     # -- reading
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Run `function(connection, *args)` on a reading connection, in a thread, in one snapshot."""
         return await self.world.run_blocking(self.read_now, function, *args)
+
+    async def read_batch(self, function: Callable[..., T], *args: Any) -> T:
+        """The same for work on many letters, one at a time: see `in_lane`."""
+        return await self.in_lane(self.read_now, function, *args)
+
+    async def in_lane(self, function: Callable[..., T], *args: Any) -> T:
+        """Run in a thread, one at a time: several threads that compute in Python only take the interpreter's lock from
+        each other, and each hand-over costs more than a row.
+        """
+        async with self._lane:
+            return await self.world.run_blocking(function, *args)
 
     def read_now(self, function: Callable[..., T], *args: Any) -> T:
         """The same, from a thread that may block."""
@@ -160,7 +171,7 @@ class Database:
         while self._queue:
             await self._queue[-1].done.wait()
 
-    def _commit(self, batch: Sequence[_Pending]) -> frozenset[str]:
+    def _commit(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         """Commit a batch in one transaction; if that fails, each call alone, so that one bad item harms none."""
         try:
             return self._commit_once(batch)
@@ -169,12 +180,12 @@ class Database:
                 failure = _store_error(error) if isinstance(error, SQLAlchemyError) else error
                 batch[0].results = [failure] * len(batch[0].items)
                 return frozenset()
-        topics: frozenset[str] = frozenset()
+        topics: frozenset[Topic] = frozenset()
         for pending in batch:
             topics |= self._commit([pending])
         return topics
 
-    def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[str]:
+    def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         by_handler: dict[Any, list[_Pending]] = {}
         for pending in batch:
             by_handler.setdefault(pending.handler, []).append(pending)
@@ -196,7 +207,7 @@ class Database:
             released()
         for pending in batch:
             pending.results = [_finish(result) for result in pending.results]
-        return tx.topics | {LOG} if released is not None else tx.topics
+        return tx.topics | {(LOG, b"")} if released is not None else tx.topics
 
 
 def _finish(result: Any) -> Any:

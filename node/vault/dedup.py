@@ -109,6 +109,13 @@ class Dedup:
         if fresh:
             tx.connection.execute(table.insert(), fresh)
 
+    def seen(self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]) -> frozenset[EnvelopeId]:
+        """Which of these envelopes have a result: `outcomes` is asked for those alone."""
+        table = schema.seen_envelopes
+        names = {self._keys.blind("envelope", item): item for item in envelope_ids}
+        rows = connection.execute(sa.select(table.c.id).where(table.c.id.in_(list(names)))).scalars()
+        return frozenset(names[row] for row in rows)
+
     def outcomes(
         self, connection: sa.Connection, envelope_id: EnvelopeId, peer: NodeId
     ) -> tuple[MailboxOutcome, ...] | None:

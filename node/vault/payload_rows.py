@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from node.vault.states import PayloadState
 from protocol.ids import PayloadId
 from protocol.payload import Descriptor
 
-__all__ = ["Arriving", "PayloadRows", "StoredPayload"]
+__all__ = ["Arriving", "KeptPayload", "PayloadRows", "StoredPayload"]
 
 HASH_BYTES: Final = 32
 
@@ -30,6 +30,16 @@ class StoredPayload:
     descriptor: Descriptor
     data: bytes | None
     hashes: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPayload:
+    """A complete payload that letters begin to use. data: its ciphertext, if it is to lie in the row."""
+
+    descriptor: Descriptor
+    data: bytes | None
+    uses: int
+    hashes: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,16 @@ class PayloadRows:
         ).one_or_none()
         return None if row is None else StoredPayload(name, Descriptor.decode(row.descriptor), row.data, row.hashes)
 
+    def find_data(self, connection: sa.Connection, names: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The ciphertexts, of those complete payloads whose ciphertext lies in the row."""
+        table = schema.payloads
+        rows = connection.execute(
+            sa.select(table.c.id, table.c.data).where(
+                table.c.id.in_(names), table.c.state == PayloadState.COMPLETE, table.c.data.is_not(None)
+            )
+        )
+        return {row.id: row.data for row in rows}
+
     def is_complete(self, connection: sa.Connection, descriptor: Descriptor) -> bool:
         """Whether all of this payload is here already."""
         table = schema.payloads
@@ -96,32 +116,41 @@ class PayloadRows:
 
     # -- writing
 
-    def keep(
-        self, tx: Transaction, descriptor: Descriptor, data: bytes | None, *, uses: int, hashes: bytes | None = None
-    ) -> None:
-        """Count more uses of a complete payload; it is inserted if it is not there yet."""
+    def keep(self, tx: Transaction, items: Sequence[KeptPayload]) -> None:
+        """Count more uses of complete payloads; those that are not there yet are inserted."""
         table = schema.payloads
-        name = self.name(descriptor.payload_id)
-        values = {"uses": table.c.uses + uses, "touched_at_ms": tx.now_ms, "state": PayloadState.COMPLETE}
-        if data is not None:
-            values["data"] = data
-        updated = tx.connection.execute(table.update().where(table.c.id == name).values(**values))
-        if updated.rowcount:
+        wanted: dict[bytes, KeptPayload] = {}
+        for item in items:
+            name = self.name(item.descriptor.payload_id)
+            before = wanted.get(name)
+            wanted[name] = item if before is None else replace(before, uses=before.uses + item.uses)
+        if not wanted:
             return
-        if data is None and hashes is None:
+        here = set(tx.connection.execute(sa.select(table.c.id).where(table.c.id.in_(list(wanted)))).scalars())
+        fresh = [self._row(tx, name, item) for name, item in wanted.items() if name not in here]
+        if fresh:
+            tx.connection.execute(table.insert(), fresh)
+        for name in here:
+            item = wanted[name]
+            values = {"uses": table.c.uses + item.uses, "touched_at_ms": tx.now_ms, "state": PayloadState.COMPLETE}
+            if item.data is not None:
+                values["data"] = item.data
+            tx.connection.execute(table.update().where(table.c.id == name).values(**values))
+
+    @staticmethod
+    def _row(tx: Transaction, name: bytes, item: KeptPayload) -> dict[str, object]:
+        if item.data is None and item.hashes is None:
             raise StoreError(f"payload {name.hex()} is not here", hint="run: coffre doctor")
-        tx.connection.execute(
-            table.insert().values(
-                id=name,
-                descriptor=descriptor.encode(),
-                state=PayloadState.COMPLETE,
-                uses=uses,
-                data=data,
-                hashes=hashes,
-                bitmap=None,
-                touched_at_ms=tx.now_ms,
-            )
-        )
+        return {
+            "id": name,
+            "descriptor": item.descriptor.encode(),
+            "state": int(PayloadState.COMPLETE),
+            "uses": item.uses,
+            "data": item.data,
+            "hashes": item.hashes,
+            "bitmap": None,
+            "touched_at_ms": tx.now_ms,
+        }
 
     def save_progress(self, tx: Transaction, items: Sequence[Arriving]) -> Sequence[None]:
         """Batch handler: remember which chunks of arriving payloads are durable."""

@@ -288,7 +288,7 @@ class Reading:
                 sealed=self._keys.seal_map("returns", row, "sealed", fields),
             )
         )
-        tx.wake(RETURNS)
+        tx.wake(RETURNS, self._keys.blind("destination", slip.sender_node))
 
 
 def prefix_range(column: sa.Column[bytes], prefix: str) -> list[sa.ColumnElement[bool]]:

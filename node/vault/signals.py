@@ -11,7 +11,7 @@ import trio
 from node.vault.engine import Engines
 from node.world import World
 
-__all__ = ["ALERTS", "FEED", "LOG", "OUTBOX", "PEERS", "RETURNS", "TOPICS", "Signals"]
+__all__ = ["ALERTS", "FEED", "LOG", "OUTBOX", "PEERS", "RETURNS", "TOPICS", "WITHDRAWALS", "Signals", "Topic"]
 
 OUTBOX: Final = "outbox"
 RETURNS: Final = "returns"
@@ -19,7 +19,11 @@ ALERTS: Final = "alerts"
 FEED: Final = "feed"
 PEERS: Final = "peers"
 LOG: Final = "log"
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG})
+WITHDRAWALS: Final = "withdrawals"
+TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS})
+
+Topic = tuple[str, bytes]
+"""What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""
 
 _CHANNEL: Final = "coffre"
 # SQLite tells of other processes' commits only when asked; asking costs 10 µs, and a person who runs `send`
@@ -28,29 +32,46 @@ _SQLITE_POLL_S: Final = 0.2
 _NOTIFY_TIMEOUT_S: Final = 0.5
 
 
+_NOTIFY: Final = sa.text("SELECT pg_notify(:channel, :payload)")
+
+
+def _topic(payload: str) -> Topic:
+    name, _, about = payload.partition(" ")
+    return name, bytes.fromhex(about)
+
+
 class Signals:
     """Events by topic. Spurious wake-ups happen; whoever wakes looks at the database."""
 
     def __init__(self, engines: Engines, world: World) -> None:
         self._engines = engines
         self._world = world
-        self._events = {topic: trio.Event() for topic in TOPICS}
+        self._events: dict[Topic, trio.Event] = {}
 
-    def set(self, topics: Iterable[str]) -> None:
-        """Wake all who wait for these topics."""
-        for topic in topics:
-            self._events[topic].set()
-            self._events[topic] = trio.Event()
+    def set(self, topics: Iterable[Topic]) -> None:
+        """Wake who waits for these topics, or for anyone's; one that is for anyone wakes all."""
+        for name, about in topics:
+            woken = [(name, about), (name, b"")] if about else [topic for topic in self._events if topic[0] == name]
+            for topic in woken:
+                event = self._events.pop(topic, None)
+                if event is not None:
+                    event.set()
 
-    def ticket(self, topic: str) -> trio.Event:
+    def set_all(self) -> None:
+        """Wake everybody: anything may have changed."""
+        self.set((name, b"") for name in TOPICS)
+
+    def ticket(self, name: str, about: bytes = b"") -> trio.Event:
         """The event of the next change. Take it before looking at the database, then wait for it: nothing is missed."""
-        return self._events[topic]
+        return self._events.setdefault((name, about), trio.Event())
 
-    def tell_other_processes(self, connection: sa.Connection, topics: Iterable[str]) -> None:
+    def tell_other_processes(self, connection: sa.Connection, topics: Iterable[Topic]) -> None:
         """Inside a transaction: what other processes on the same PostgreSQL learn at its commit."""
-        if not self._engines.is_sqlite:
-            for topic in topics:
-                connection.execute(sa.text("SELECT pg_notify(:channel, :topic)"), {"channel": _CHANNEL, "topic": topic})
+        if self._engines.is_sqlite:
+            return
+        for name, about in topics:
+            payload = f"{name} {about.hex()}"
+            connection.execute(_NOTIFY, {"channel": _CHANNEL, "payload": payload})
 
     async def watch_other_processes(self) -> None:
         """Turn other processes' commits into wake-ups here, until cancelled."""
@@ -78,7 +99,7 @@ class Signals:
                 seen = await self._world.run_blocking(version)
                 if seen != last:
                     last = seen
-                    self.set(TOPICS)
+                    self.set_all()
         finally:
             connection.close()
 
@@ -92,8 +113,8 @@ class Signals:
             connection.execute(f"LISTEN {_CHANNEL}")
             return connection
 
-        def wait(connection: psycopg.Connection) -> set[str]:
-            return {notice.payload for notice in connection.notifies(timeout=_NOTIFY_TIMEOUT_S, stop_after=1)}
+        def wait(connection: psycopg.Connection) -> set[Topic]:
+            return {_topic(notice.payload) for notice in connection.notifies(timeout=_NOTIFY_TIMEOUT_S, stop_after=1)}
 
         while True:
             try:
@@ -101,10 +122,10 @@ class Signals:
             except psycopg.OperationalError:
                 await trio.sleep(1)
                 continue
-            self.set(TOPICS)  # whatever was missed while not listening
+            self.set_all()  # whatever was missed while not listening
             try:
                 while True:
-                    self.set(await self._world.run_blocking(wait, connection) & TOPICS)
+                    self.set(await self._world.run_blocking(wait, connection))
             except psycopg.OperationalError:
                 continue
             finally:
