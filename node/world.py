@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,30 @@ async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
     return await trio.to_thread.run_sync(function, *args, limiter=_limiter)
 
 
+class _Randomness:
+    """The system's randomness, drawn a page at a time, every byte given out once and then forgotten: a letter takes a
+    dozen salts and ids, and each call to the system hands the interpreter to another thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._drawn = bytearray()
+
+    def __call__(self, count: int) -> bytes:
+        if count > _RANDOM_PAGE_BYTES // 4:
+            return os.urandom(count)
+        with self._lock:
+            if len(self._drawn) < count:
+                self._drawn[:] = os.urandom(_RANDOM_PAGE_BYTES)
+            start = len(self._drawn) - count
+            taken = bytes(self._drawn[start:])
+            del self._drawn[start:]
+            return taken
+
+
+_RANDOM_PAGE_BYTES: Final = 4096
+
+
 def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -52,7 +77,7 @@ class World:
     """
 
     now_ms: Callable[[], int] = _wall_clock_ms
-    random_bytes: Callable[[int], bytes] = os.urandom
+    random_bytes: Callable[[int], bytes] = field(default_factory=_Randomness)
     jitter: Callable[[], float] = field(default=random.SystemRandom().random)
     run_blocking: BlockingRunner = run_in_thread
     shares_database: bool = True

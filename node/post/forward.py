@@ -164,7 +164,10 @@ class Forwarder:
         self._destination = outbox.destination(link.peer)
 
     async def run(self) -> None:
-        """Offer letters, ask for withdrawals, bring back returns."""
+        """Offer letters, ask for withdrawals, bring back returns; from the first one on, whenever it is run anew."""
+        self._after.clear()
+        self._busy.clear()
+        self._retries.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forward, nursery)
             nursery.start_soon(self._withdraw)

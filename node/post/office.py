@@ -22,6 +22,7 @@ from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
 from node.post.session import Session
+from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
 from node.vault import schema
 from node.vault.database import Database, Transaction
@@ -88,6 +89,7 @@ class PostOffice:
         self._parts = parts
         self._links: dict[NodeId, set[PeerLink]] = {}
         self._dialling: set[NodeId] = set()
+        self._turns = Turns()
         self._peers: dict[NodeId, Peer] = {}
         self._stopping = False
         self.listening_on = ""
@@ -326,6 +328,7 @@ class PostOffice:
             withdrawals=parts.withdrawals,
             dedup=parts.dedup,
             forwarder=forwarder,
+            turns=self._turns,
         )
 
     # -- mail between own mailboxes: the same checks, deposit and evidence, without a link

@@ -19,6 +19,7 @@ from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
+from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -120,6 +121,7 @@ class Session:
         withdrawals: Withdrawals,
         dedup: Dedup,
         forwarder: Forwarder,
+        turns: Turns,
     ) -> None:
         self._link = link
         self._peer = peer
@@ -132,6 +134,7 @@ class Session:
         self._withdrawals = withdrawals
         self._dedup = dedup
         self._forwarder = forwarder
+        self._turns = turns
         self._following = trio.Lock()
 
     # -- opening
@@ -144,7 +147,7 @@ class Session:
             await self._update_statements(hello)
             await self._take_heads(hello.heads)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._forwarder.run)
+                nursery.start_soon(self._turns.take, self._link.peer, self._forwarder.run)
                 nursery.start_soon(self._push_heads)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))

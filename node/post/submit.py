@@ -43,7 +43,7 @@ HOUR_MS: Final = 3_600_000
 # Sealing that much takes about as long as the rest of a letter; more than that gets a thread, and progress, of its own.
 _SEALED_TOGETHER_BYTES: Final = 256 * 1024
 # So many that the snapshot and the hop cost little, so few that the first ones do not wait long.
-_PREPARED_AT_ONCE: Final = 16
+_PREPARED_AT_ONCE: Final = 48
 # A holiday weekend with the line down is 72 h; an urgent letter that old is a telephone call that was not made.
 LIFETIME_MS: Final = {
     LetterClass.URGENT: 24 * HOUR_MS,
