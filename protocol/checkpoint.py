@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from protocol.crypto import SigningSecret, VerifyKey
@@ -37,6 +38,7 @@ def feed_origin(node_id: NodeId, epoch: int) -> str:
     return f"coffre/{node_id.text}/feed/{epoch}"
 
 
+@lru_cache(maxsize=4096)
 def parse_origin(origin: str) -> tuple[str, NodeId, int]:
     """("log" or "feed", node id, epoch); RemoteProtocolError(malformed) for any other origin."""
     parts = origin.split("/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from protocol.codec import check_binary, decode, decode_map, encode
@@ -35,7 +36,7 @@ class Head:
     descriptor: Descriptor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Envelope:
     """An envelope taken apart; raw is sent and hashed as it is."""
 
@@ -66,7 +67,7 @@ class Envelope:
         box = hpke_seal(seal_key, info=_info(slip.destination, seal_key, head_bytes), plaintext=plaintext)
         return cls(head, head_bytes, box, encode([head_bytes, box]))
 
-    @property
+    @cached_property
     def envelope_id(self) -> EnvelopeId:
         """H("envelope", envelope bytes)."""
         return EnvelopeId(hash_labelled(Label.ENVELOPE, self.raw))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Final, Self
 
 from protocol.codec import FieldReader, Value
@@ -50,7 +51,7 @@ def inline_fits(envelope: bytes, ciphertext_bytes: int) -> bool:
     return len(envelope) + ciphertext_bytes + _OFFER_ROOM <= MAX_BODY_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Offer(MapMessage):
     """Here is an envelope. inline: the payload's only ciphertext chunk, where it fits the frame."""
 
@@ -59,7 +60,7 @@ class Offer(MapMessage):
     envelope: bytes
     inline: bytes | None = None
 
-    @property
+    @cached_property
     def envelope_id(self) -> EnvelopeId:
         """H("envelope", envelope): what the replies name."""
         return EnvelopeId(hash_labelled(Label.ENVELOPE, self.envelope))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from protocol.crypto import Secret, aead_open, aead_seal, constant_time_equal, hash_labelled, hkdf_expand
@@ -67,7 +68,7 @@ def content_tail_pieces(attachments_bytes: int, signed_letter: bytes) -> Iterato
     yield signed_letter + len(signed_letter).to_bytes(_LENGTH_BYTES, "big")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Descriptor:
     """Key commitment, content length in bytes, RFC 6962 root over the ciphertext chunks: 72 bytes encoded."""
 
@@ -97,7 +98,7 @@ class Descriptor:
             raise RemoteProtocolError(Reason.BAD_PADDING, f"{length} is no padded length")
         return cls(raw[:32], length, raw[40:])
 
-    @property
+    @cached_property
     def payload_id(self) -> PayloadId:
         """H("payload-id", descriptor)."""
         return PayloadId(hash_labelled(Label.PAYLOAD_ID, self.encode()))

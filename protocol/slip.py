@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from protocol.codec import FieldReader, Value, check_binary, decode, decode_map, encode
@@ -80,7 +81,7 @@ class Slip:
     recipients: tuple[SlipRecipient, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SignedSlip:
     """A slip with its signature; raw is what travels sealed, and the proof of origin that the destination keeps.
 
@@ -99,7 +100,7 @@ class SignedSlip:
         signature = identity.sign(Label.SLIP, data)
         return cls(slip, data, signature, encode([data, signature]))
 
-    @property
+    @cached_property
     def slip_id(self) -> SlipId:
         """H("slip-id", signed slip)."""
         return SlipId(hash_labelled(Label.SLIP_ID, self.raw))

@@ -90,6 +90,21 @@ class Log:
         )
 
 
+# Built once: every transaction runs them, and building one costs more than running it.
+_EPOCHS: Final = schema.log_epochs
+_LOCK_HEAD: Final = (
+    sa.select(_EPOCHS.c.epoch, _EPOCHS.c.size, _EPOCHS.c.frontier)
+    .order_by(_EPOCHS.c.epoch.desc())
+    .limit(1)
+    .with_for_update()
+)
+_SET_HEAD: Final = (
+    _EPOCHS.update()
+    .where(_EPOCHS.c.epoch == sa.bindparam("of_epoch"))
+    .values({name: sa.bindparam(name) for name in ("size", "frontier", "note", "signed_at_ms")})
+)
+
+
 class LogAppender:
     """Appends leaves within one transaction."""
 
@@ -107,13 +122,7 @@ class LogAppender:
 
     def _lock_head(self) -> CompactRange:
         if self._range is None:
-            table = schema.log_epochs
-            row = self._connection.execute(
-                sa.select(table.c.epoch, table.c.size, table.c.frontier)
-                .order_by(table.c.epoch.desc())
-                .limit(1)
-                .with_for_update()
-            ).one_or_none()
+            row = self._connection.execute(_LOCK_HEAD).one_or_none()
             if row is None:
                 raise StoreError("the log has no epoch", hint="the database was not made by coffre init")
             self._epoch, self._start = row.epoch, row.size
@@ -154,11 +163,14 @@ class LogAppender:
         )
         extend_tiles(self._connection, self._epoch, self._start, self._hashes)
         note = self._log.sign(self._epoch, tree.size, tree.root())
-        self._connection.execute(
-            schema.log_epochs.update()
-            .where(schema.log_epochs.c.epoch == self._epoch)
-            .values(size=tree.size, frontier=b"".join(tree.hashes), note=note, signed_at_ms=self._now_ms)
-        )
+        head = {
+            "of_epoch": self._epoch,
+            "size": tree.size,
+            "frontier": b"".join(tree.hashes),
+            "note": note,
+            "signed_at_ms": self._now_ms,
+        }
+        self._connection.execute(_SET_HEAD, head)
         # Tiles are read inside the transaction for the proofs that are handed out after it.
         self._head = Head(self._epoch, tree.size, note)
         self._reader = TileReader.load(self._connection, self._epoch, tree.size, first=self._start)

@@ -18,13 +18,31 @@ _HEIGHT: Final = 8
 _HASH: Final = 32
 
 
+# Built once: every transaction that appends runs them.
+_TILES: Final = schema.log_tiles
+_AT: Final = (
+    _TILES.c.epoch == sa.bindparam("of_epoch"),
+    _TILES.c.level == sa.bindparam("of_level"),
+    _TILES.c.position == sa.bindparam("of_position"),
+)
+_TILE: Final = sa.select(_TILES.c.hashes).where(*_AT)
+_SET_TILE: Final = _TILES.update().where(*_AT).values(hashes=sa.bindparam("hashes"))
+_TILES_OF_LEVEL: Final = sa.select(_TILES.c.position, _TILES.c.hashes).where(
+    _TILES.c.epoch == sa.bindparam("of_epoch"),
+    _TILES.c.level == sa.bindparam("of_level"),
+    sa.or_(
+        _TILES.c.position.between(sa.bindparam("low"), sa.bindparam("high")),
+        _TILES.c.position == sa.bindparam("end"),
+    ),
+)
+
+
 def _split(tile: bytes) -> list[bytes]:
     return [tile[at : at + _HASH] for at in range(0, len(tile), _HASH)]
 
 
 def extend_tiles(connection: sa.Connection, epoch: int, start: int, hashes: Sequence[bytes]) -> None:
     """Append leaf hashes from index `start` on: fill tiles, and put the root of each full one a level up."""
-    table = schema.log_tiles
     level, position = 0, start
     rising = list(hashes)
     while rising:
@@ -35,15 +53,16 @@ def extend_tiles(connection: sa.Connection, epoch: int, start: int, hashes: Sequ
             tile, offset = divmod(position + taken, TILE_WIDTH)
             piece = rising[taken : taken + TILE_WIDTH - offset]
             taken += len(piece)
-            where = (table.c.epoch == epoch, table.c.level == level, table.c.position == tile)
+            where = {"of_epoch": epoch, "of_level": level, "of_position": tile}
             before = b""
             if offset:
-                before = connection.execute(sa.select(table.c.hashes).where(*where)).scalar_one()[: offset * _HASH]
+                before = connection.execute(_TILE, where).scalar_one()[: offset * _HASH]
             content = before + b"".join(piece)
             if offset:
-                connection.execute(table.update().where(*where).values(hashes=content))
+                connection.execute(_SET_TILE, {**where, "hashes": content})
             else:
-                connection.execute(table.insert().values(epoch=epoch, level=level, position=tile, hashes=content))
+                row = {"epoch": epoch, "level": level, "position": tile, "hashes": content}
+                connection.execute(_TILES.insert(), row)
             if len(content) == TILE_WIDTH * _HASH:
                 full_roots.append(root_of(_split(content)))
         level, position, rising = level + 1, first_full, full_roots
@@ -61,27 +80,21 @@ class TileReader:
         cls, connection: sa.Connection, epoch: int, size: int, *, first: int, last: int | None = None
     ) -> TileReader:
         """Read the tiles that proofs for leaves `first` to `last` (default: to the end) at this size need."""
-        table = schema.log_tiles
         last = size - 1 if last is None else last
-        wanted: list[sa.ColumnElement[bool]] = []
+        tiles: dict[tuple[int, int], list[bytes]] = {}
         level, count = 0, size
         while count > 0:
-            low, high, end = (
-                first >> (_HEIGHT * (level + 1)),
-                last >> (_HEIGHT * (level + 1)),
-                (count - 1) // TILE_WIDTH,
-            )
-            wanted.append(
-                sa.and_(
-                    table.c.level == level,
-                    sa.or_(table.c.position.between(low, high), table.c.position == end),
-                )
-            )
+            wanted = {
+                "of_epoch": epoch,
+                "of_level": level,
+                "low": first >> (_HEIGHT * (level + 1)),
+                "high": last >> (_HEIGHT * (level + 1)),
+                "end": (count - 1) // TILE_WIDTH,
+            }
+            for row in connection.execute(_TILES_OF_LEVEL, wanted):
+                tiles[level, row.position] = _split(row.hashes)
             level, count = level + 1, count // TILE_WIDTH
-        rows = connection.execute(
-            sa.select(table.c.level, table.c.position, table.c.hashes).where(table.c.epoch == epoch, sa.or_(*wanted))
-        )
-        return cls({(row.level, row.position): _split(row.hashes) for row in rows})
+        return cls(tiles)
 
     def node(self, level: int, index: int) -> bytes:
         """Root of the perfect subtree of 2^level leaves that starts at leaf index·2^level."""
@@ -112,12 +125,8 @@ class StoredTileReader(TileReader):
         tile_level, rest = divmod(level, _HEIGHT)
         tile = (index << rest) // TILE_WIDTH
         if (tile_level, tile) not in self._tiles:
-            table = schema.log_tiles
-            content = self._connection.execute(
-                sa.select(table.c.hashes).where(
-                    table.c.epoch == self._epoch, table.c.level == tile_level, table.c.position == tile
-                )
-            ).scalar_one_or_none()
+            where = {"of_epoch": self._epoch, "of_level": tile_level, "of_position": tile}
+            content = self._connection.execute(_TILE, where).scalar_one_or_none()
             if content is not None:
                 self._tiles[tile_level, tile] = _split(content)
         return super().node(level, index)

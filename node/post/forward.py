@@ -78,8 +78,10 @@ class SenderSide:
         self, connection: sa.Connection, batch: Sequence[tuple[OutboxItem, bytes, trio.Event, list[Exception]]]
     ) -> list[Finding]:
         findings = []
+        destinations = {item.destination for item, _, _, _ in batch}
+        chains = {node: self._directory.known_chain(connection, node) for node in destinations}
         for item, boxed, _, errors in batch:
-            chain = self._directory.known_chain(connection, item.destination)
+            chain = chains[item.destination]
             try:
                 if chain is not None:
                     findings.append(check_result_evidence(boxed, item, self._verifiers.of(chain)))
@@ -99,6 +101,9 @@ class SenderSide:
     async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
         """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""
         retry_ms = 0
+        if len(results) == 1 and results[0].evidence:
+            await self.take_evidence(item, results[0].evidence)
+            return retry_ms
         async with trio.open_nursery() as nursery:
             for result in results:
                 if result.evidence:
@@ -197,9 +202,9 @@ class Forwarder:
         self, connection: sa.Connection, after: dict[LetterClass, bytes]
     ) -> list[tuple[OutboxItem, bytes | None]]:
         items = self._outbox.waiting_for(connection, self._link.peer, after=after, limit=_READ_AHEAD)
-        names = [item.payload for item in items if item.payload is not None]
+        names = [item.payload for item, data in items if data is None and item.payload is not None]
         small = self._payloads.find_data(connection, names) if names else {}
-        return [(item, _inline(item, small.get(item.payload or b""))) for item in items]
+        return [(item, _inline(item, data or small.get(item.payload or b""))) for item, data in items]
 
     async def _wait(self, ticket: trio.Event, moved: trio.Event) -> None:
         next_retry = min((retry.at for retry in self._retries.values()), default=math.inf)

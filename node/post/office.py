@@ -344,13 +344,13 @@ class PostOffice:
                     connection, parts.node_id, after={}, limit=100 * len(CLASS_NUMBERS)
                 )
             )
-            for item in items:
+            for item, _ in items:
                 if deferred_until.get(item.row, 0) <= trio.current_time():
                     retry_ms = await self._deliver_one(item)
                     deferred_until[item.row] = trio.current_time() + retry_ms / 1000
             with trio.move_on_after(_LOOK_EVERY_S if deferred_until else 3600):
                 await ticket.wait()
-            waiting = {item.row for item in items}
+            waiting = {item.row for item, _ in items}
             deferred_until = {row: at for row, at in deferred_until.items() if row in waiting}
 
     async def _deliver_one(self, item: OutboxItem) -> int:

@@ -17,11 +17,11 @@ from node.vault.database import Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
 from node.vault.directory import Directory, FoundMailbox
 from node.vault.disk import DiskWatch
-from node.vault.outbox_rows import OutboxRows
+from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import OUTBOX
-from node.vault.states import CLASS_NUMBERS, DeliveryState, LetterFolder, LetterState, OutboxState
+from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
 from protocol.details import Details
 from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
@@ -326,33 +326,29 @@ class Submitter:
         self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, row: bytes, tag: LeafTag
     ) -> dict[str, object]:
         slip, resolved = envelope.slip, item.resolved
-        envelope_id = envelope.envelope.envelope_id
-        fields = {
-            "to": bytes(slip.destination),
-            "raw": envelope.envelope.raw,
-            "env": bytes(envelope_id),
-            "slip": bytes(envelope.signed_slip.slip_id),
-            "lid": bytes(slip.letter_id),
-            "pid": bytes(slip.payload_id),
-            "rk": slip.reply_key.reveal(),
-            "mbs": [bytes(recipient.mailbox) for recipient in slip.recipients],
-            "from": bytes(resolved.draft.sender.id),
-            "sent": resolved.sent_at_ms,
-        }
-        return {
-            "id": row,
-            "destination": self._outbox.destination(slip.destination),
-            "envelope": self._outbox.envelope(envelope_id),
-            "tag": tag,
-            "payload": self._payloads.name(slip.payload_id),
-            "letter_class": CLASS_NUMBERS[slip.letter_class],
-            "state": int(OutboxState.WAITING),
-            "crashes": 0,
-            "expires_at_ms": resolved.expires_at_ms,
-            "next_warning_at_ms": resolved.sent_at_ms + FIRST_WARNING_MS[slip.letter_class],
-            "kept_until_ms": resolved.expires_at_ms + KEPT_AFTER_EXPIRY_MS,
-            "sealed": self._keys.seal_map("outbox", row, "sealed", fields),
-        }
+        new = OutboxItem(
+            row=row,
+            sender=self._keys.node_id,
+            destination=slip.destination,
+            envelope=envelope.envelope.raw,
+            envelope_id=envelope.envelope.envelope_id,
+            slip_id=envelope.signed_slip.slip_id,
+            letter_id=slip.letter_id,
+            payload_id=slip.payload_id,
+            payload=self._payloads.name(slip.payload_id),
+            reply_key=slip.reply_key,
+            mailboxes=tuple(recipient.mailbox for recipient in slip.recipients),
+            sender_mailbox=resolved.draft.sender.id,
+            letter_class=slip.letter_class,
+            sent_at_ms=resolved.sent_at_ms,
+            expires_at_ms=resolved.expires_at_ms,
+            tag=tag,
+            state=OutboxState.WAITING,
+            crashes=0,
+            next_warning_at_ms=resolved.sent_at_ms + FIRST_WARNING_MS[slip.letter_class],
+        )
+        self._outbox.remember(new, item.sealed.payload.data)
+        return self._outbox.new_row(new, kept_until_ms=resolved.expires_at_ms + KEPT_AFTER_EXPIRY_MS)
 
     def _deliveries(
         self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, outbox: bytes, tag: LeafTag

@@ -19,6 +19,8 @@ from protocol.letter import LetterClass
 
 __all__ = ["DeliveryRow", "OutboxItem", "OutboxRows"]
 
+# Rows written but not offered yet, at most 64 KiB each: what a busy node submits while a batch is on its way.
+_FRESH_ROWS: Final = 256
 _CLASS_OF: Final = {number: letter_class for letter_class, number in CLASS_NUMBERS.items()}
 
 
@@ -62,11 +64,25 @@ class DeliveryRow:
     changed_at_ms: int
 
 
+_WAITING: Final = (
+    sa.select(schema.outbox.c.id)
+    .where(
+        schema.outbox.c.state == int(OutboxState.WAITING),
+        schema.outbox.c.destination == sa.bindparam("node"),
+        schema.outbox.c.letter_class == sa.bindparam("number"),
+        schema.outbox.c.id > sa.bindparam("after"),
+    )
+    .order_by(schema.outbox.c.id)
+    .limit(sa.bindparam("room"))
+)
+
+
 class OutboxRows:
     """Reads and changes outbox and deliveries."""
 
     def __init__(self, keys: RowKeys) -> None:
         self._keys = keys
+        self._fresh: dict[bytes, tuple[OutboxItem, bytes | None]] = {}
 
     # -- keys
 
@@ -114,33 +130,48 @@ class OutboxRows:
             next_warning_at_ms=row.next_warning_at_ms,
         )
 
+    def remember(self, item: OutboxItem, data: bytes | None) -> None:
+        """Keep a row that is being written, and its small ciphertext: to be offered at once, it need not be read back,
+        unsealed and decoded. Whether it waits is for the database to say.
+        """
+        if len(self._fresh) >= _FRESH_ROWS:
+            self._fresh.pop(next(iter(self._fresh)), None)
+        self._fresh[item.row] = (item, data)
+
     def waiting_for(
         self, connection: sa.Connection, node: NodeId, *, after: dict[LetterClass, bytes], limit: int
-    ) -> list[OutboxItem]:
-        """Rows to offer to a node, urgent first, then by age, beyond the given row of each class.
+    ) -> list[tuple[OutboxItem, bytes | None]]:
+        """Rows to offer to a node, urgent first, then by age, beyond the given row of each class; with the small
+        ciphertext where it is remembered.
 
         A twentieth of the limit is kept for bulk, so that it moves also while more pressing letters never end.
         """
-        table = schema.outbox
-        found: list[OutboxItem] = []
+        waiting = self._waiting_ids(connection, node, after, limit)
+        found = {row: item for row in waiting if (item := self._fresh.pop(row, None)) is not None}
+        unknown = [row for row in waiting if row not in found]
+        if unknown:
+            table = schema.outbox
+            rows = connection.execute(sa.select(table).where(table.c.id.in_(unknown)))
+            found.update((row.id, (self.open(row), None)) for row in rows)
+        return [found[row] for row in waiting if row in found]
+
+    def _waiting_ids(
+        self, connection: sa.Connection, node: NodeId, after: dict[LetterClass, bytes], limit: int
+    ) -> list[bytes]:
+        found: list[bytes] = []
         for letter_class, number in CLASS_NUMBERS.items():
             room = limit - len(found)
             if letter_class is not LetterClass.BULK:
                 room -= limit // 20
             if room <= 0:
                 continue
-            rows = connection.execute(
-                sa.select(table)
-                .where(
-                    table.c.state == OutboxState.WAITING,
-                    table.c.destination == self.destination(node),
-                    table.c.letter_class == number,
-                    table.c.id > after.get(letter_class, b""),
-                )
-                .order_by(table.c.id)
-                .limit(room)
-            )
-            found.extend(self.open(row) for row in rows)
+            given = {
+                "node": self.destination(node),
+                "number": number,
+                "after": after.get(letter_class, b""),
+                "room": room,
+            }
+            found.extend(connection.execute(_WAITING, given).scalars())
         return found
 
     def with_state(self, connection: sa.Connection, state: OutboxState, node: NodeId | None = None) -> list[OutboxItem]:
@@ -197,6 +228,35 @@ class OutboxRows:
         )
 
     # -- writing
+
+    def new_row(self, item: OutboxItem, *, kept_until_ms: int) -> dict[str, object]:
+        """The columns of a new row: what `open` reads back."""
+        fields = {
+            "to": bytes(item.destination),
+            "raw": item.envelope,
+            "env": bytes(item.envelope_id),
+            "slip": bytes(item.slip_id),
+            "lid": bytes(item.letter_id),
+            "pid": bytes(item.payload_id),
+            "rk": item.reply_key.reveal(),
+            "mbs": [bytes(mailbox) for mailbox in item.mailboxes],
+            "from": None if item.sender_mailbox is None else bytes(item.sender_mailbox),
+            "sent": item.sent_at_ms,
+        }
+        return {
+            "id": item.row,
+            "destination": self.destination(item.destination),
+            "envelope": self.envelope(item.envelope_id),
+            "tag": item.tag,
+            "payload": item.payload,
+            "letter_class": CLASS_NUMBERS[item.letter_class],
+            "state": int(item.state),
+            "crashes": item.crashes,
+            "expires_at_ms": item.expires_at_ms,
+            "next_warning_at_ms": item.next_warning_at_ms,
+            "kept_until_ms": kept_until_ms,
+            "sealed": self._keys.seal_map("outbox", item.row, "sealed", fields),
+        }
 
     def set_state(self, tx: Transaction, row: bytes, state: OutboxState) -> None:
         """Change a row's state."""

@@ -81,27 +81,25 @@ class Signals:
             await self._watch_postgresql()
 
     async def _watch_sqlite(self) -> None:
-        # The driver's own connection: SQLAlchemy's begins a transaction, in which the version never changes.
-        connection = await self._world.run_blocking(self._engines.reader.raw_connection)
-
         def version() -> int:
-            cursor = connection.cursor()
+            # The writer's connection, for which alone the version stands still while this process commits; as the
+            # driver gives it, since SQLAlchemy's begins a transaction, in which it never changes.
+            connection = self._engines.writer.raw_connection()
             try:
+                cursor = connection.cursor()
                 ((seen,),) = cursor.execute("PRAGMA data_version")
+                cursor.close()
                 return int(seen)
             finally:
-                cursor.close()
+                connection.close()
 
-        try:
-            last = await self._world.run_blocking(version)
-            while True:
-                await trio.sleep(_SQLITE_POLL_S)
-                seen = await self._world.run_blocking(version)
-                if seen != last:
-                    last = seen
-                    self.set_all()
-        finally:
-            connection.close()
+        last = await self._world.run_blocking(version)
+        while True:
+            await trio.sleep(_SQLITE_POLL_S)
+            seen = await self._world.run_blocking(version)
+            if seen != last:
+                last = seen
+                self.set_all()
 
     async def _watch_postgresql(self) -> None:
         import psycopg
