@@ -33,8 +33,8 @@ from protocol.withdrawal import Withdrawal, seal_withdrawal
 __all__ = ["Forwarder", "SenderSide"]
 
 # An urgent letter that comes waits behind at most this many that were read before it.
-_READ_AHEAD: Final = 40
-_FINDINGS_AT_ONCE: Final = 64
+_READ_AHEAD: Final = 64
+_FINDINGS_AT_ONCE: Final = 128
 
 _logger = structlog.get_logger(__name__)
 

@@ -55,6 +55,8 @@ __all__ = ["PostOffice", "PostParts"]
 _LOOK_EVERY_S: Final = 5
 _LOOK_AT_LEAST_S: Final = 60
 _JITTER: Final = 0.2
+# Enough to fill a batch while the one before it is on its way; at 64 KiB each, 8 MiB for a peer that sends no faster.
+_MAX_OFFERS: Final = 128
 
 _logger = structlog.get_logger(__name__)
 
@@ -301,6 +303,7 @@ class PostOffice:
             now_ms=parts.database.world.now_ms(),
             heads=tuple(note for note in heads if note),
             seen=tuple(note for note in (*seen, held_feed) if note),
+            max_offers=_MAX_OFFERS,
         )
 
     def _session(self, link: PeerLink, peer: Peer) -> Session:
