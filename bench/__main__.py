@@ -61,6 +61,10 @@ def _run(chosen: list[Benchmark], console: Console) -> dict[str, dict[str, str |
         table.add_column(column, justify="right" if column == "figure" else "left")
     figures: dict[str, dict[str, str | float]] = {}
     for item in chosen:
+        missing = item.needs()
+        if missing:
+            table.add_row(item.name, "-", item.unit, f"not measured here: {missing}")
+            continue
         with console.status(item.name):
             value = item.run()
         table.add_row(item.name, _figure(value), item.unit, item.what)

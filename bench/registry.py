@@ -28,6 +28,8 @@ class Benchmark:
     name: str
     unit: str
     run: Callable[[], float]
+    needs: Callable[[], str] = lambda: ""
+    """Says in a line what this machine lacks for it; empty if nothing."""
 
     @property
     def what(self) -> str:
@@ -40,13 +42,18 @@ class Benchmark:
         return f"make bench ONLY={self.name}"
 
 
-def benchmark(name: str, unit: str) -> Callable[[Callable[[], float]], Callable[[], float]]:
-    """Register a function without arguments that returns a figure in `unit`. ValueError if the name is taken."""
+def benchmark(
+    name: str, unit: str, *, needs: Callable[[], str] = lambda: ""
+) -> Callable[[Callable[[], float]], Callable[[], float]]:
+    """Register a function without arguments that returns a figure in `unit`. ValueError if the name is taken.
+
+    needs: see Benchmark; what cannot be measured here is left out of the figures and said so.
+    """
 
     def register(run: Callable[[], float]) -> Callable[[], float]:
         if name in _registered:
             raise ValueError(f"two benchmarks are called {name}")
-        _registered[name] = Benchmark(name, unit, run)
+        _registered[name] = Benchmark(name, unit, run, needs)
         return run
 
     return register

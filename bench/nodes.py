@@ -1,0 +1,180 @@
+"""Two nodes to measure: the sender's in this process, the recipient's in one of its own, TLS on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, TypeVar
+
+import sqlalchemy as sa
+import trio
+
+from node.app import Node, open_node
+from node.errors import RecipientError
+from node.setup import NewNode, init_node, prepare
+from node.vault import schema, ways
+from node.vault.mailboxes import OpenMailbox
+from node.vault.states import OutboxState
+from protocol.crypto import Secret
+from protocol.entry import Accepts, MailboxEntry, MailboxKind
+from protocol.ids import MailboxId
+from protocol.invite import decode_invite
+
+__all__ = [
+    "PASSWORD",
+    "TwoNodes",
+    "accept",
+    "add_mailbox",
+    "in_fresh_process",
+    "make_node",
+    "memory_mb",
+    "running_process",
+    "two_nodes",
+    "wait_ended",
+]
+
+PASSWORD: Final = Secret(b"bench password")
+
+
+async def _free_port() -> int:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port: int = listeners[0].socket.getsockname()[1]
+    for listener in listeners:
+        await listener.aclose()
+    return port
+
+
+async def make_node(folder: Path, name: str) -> NewNode:
+    """A new node that listens on a free port of loopback."""
+    port = await _free_port()
+    new = prepare(
+        path=folder / name,
+        institution=name,
+        domain=f"{name}.example",
+        listen=f"127.0.0.1:{port}",
+        endpoints=(),
+        kind="hospital",
+        town="",
+        database="",
+        passphrase=None,
+        passphrase_file=None,
+        recovery_folder=None,
+    )
+    await init_node(new)
+    return new
+
+
+async def add_mailbox(node: Node, address: str) -> None:
+    """A mailbox without a practical limit."""
+    secrets = ways.make_secrets(node.world.random_bytes)
+    profile = MailboxEntry(
+        mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
+        kind=MailboxKind.PERSON,
+        address=address,
+        name=address,
+        signing_key=secrets.sign.verify_key,
+        seal_key=secrets.read.seal_key,
+        accepts=Accepts(2 * 1024**3),
+    )
+    await node.mailboxes.create(profile, secrets, PASSWORD, quota_bytes=2**40)
+
+
+async def accept(node: Node, other: Node) -> None:
+    """Accept another node's invitation."""
+    await node.database.write(node.peers.accept, decode_invite(other.invitation()))
+
+
+@dataclass(frozen=True, slots=True)
+class TwoNodes:
+    """A running sender here, its open mailbox; the process of the recipient's node, and the recipient's address."""
+
+    sender: Node
+    mailbox: OpenMailbox
+    recipient_process: subprocess.Popen[bytes]
+    address: str
+
+
+@asynccontextmanager
+async def two_nodes() -> AsyncIterator[TwoNodes]:
+    """Two institutions that know each other, linked."""
+    with tempfile.TemporaryDirectory(prefix="coffre-bench-") as place:
+        folder = Path(place)
+        here, there = await make_node(folder, "here"), await make_node(folder, "there")
+        async with open_node(here.path) as sender:
+            async with open_node(there.path) as recipient:
+                await add_mailbox(sender, "a@here.example")
+                await add_mailbox(recipient, "b@there.example")
+                await accept(sender, recipient)
+                await accept(recipient, sender)
+            with running_process(there.path) as process:
+                async with trio.open_nursery() as nursery:
+                    stop = trio.Event()
+                    await nursery.start(partial(sender.run, stop=stop))
+                    await _wait_directory(sender, "b@there.example")
+                    mailbox = await sender.mailboxes.open("a@here.example", PASSWORD)
+                    yield TwoNodes(sender, mailbox, process, "b@there.example")
+                    stop.set()
+
+
+@contextmanager
+def running_process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`coffre run` in a process of its own, serving; ended by SIGTERM."""
+    command = [sys.executable, "-m", "node.cli.main", "-C", str(folder), "run", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise RuntimeError("coffre run ended before it served")
+            yield process
+        finally:
+            process.terminate()
+
+
+def memory_mb(pid: int, field: str) -> float:
+    """Megabytes of a process: VmRSS now, VmHWM at most so far (Linux)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) / 1024
+    raise RuntimeError(f"no {field} of process {pid}")
+
+
+T = TypeVar("T")
+
+
+def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
+    """Call a function of a module in a new process: its memory is not that of the benchmarks before it."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+async def _wait_directory(node: Node, address: str) -> None:
+    with trio.fail_after(30):
+        while True:
+            try:
+                await node.database.read(node.directory.find, address)
+            except RecipientError:
+                await trio.sleep(0.05)
+            else:
+                return
+
+
+async def wait_ended(node: Node, *, look_every_s: float = 0.02, within_s: float = 300) -> None:
+    """Wait until the evidence of everything sent is here and verified."""
+    table = schema.outbox
+    query = sa.select(table.c.id).where(table.c.state != OutboxState.ENDED).limit(1)
+
+    def waits(connection: sa.Connection) -> bool:
+        return connection.execute(query).one_or_none() is not None
+
+    with trio.fail_after(within_s):
+        while await node.database.read(waits):
+            await trio.sleep(look_every_s)
