@@ -25,7 +25,7 @@ from node.vault.states import OutboxState
 from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id
-from protocol.ids import NodeId
+from protocol.ids import EnvelopeId, NodeId
 from protocol.letter import LetterClass
 from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
@@ -34,6 +34,8 @@ __all__ = ["Forwarder", "SenderSide"]
 
 # An urgent letter that comes waits behind at most this many that were read before it.
 _READ_AHEAD: Final = 64
+# Rows whose payload is on its way, remembered until the result is pushed; others are read again.
+_WANTED_ROWS: Final = 256
 _FINDINGS_AT_ONCE: Final = 128
 
 _logger = structlog.get_logger(__name__)
@@ -164,6 +166,7 @@ class Forwarder:
         self._flying = in_flight
         self._after: dict[LetterClass, bytes] = {}
         self._busy: set[bytes] = set()
+        self._wanted: dict[EnvelopeId, OutboxItem] = {}
         self._retries: dict[bytes, _Retry] = {}
         self._moved = trio.Event()
         self._destination = outbox.destination(link.peer)
@@ -240,7 +243,11 @@ class Forwarder:
             self._flying.end(item.row)
         if isinstance(reply, Result):
             await self._settle(item, reply, results)
-        # Otherwise it is Wanted: the peer fetches the payload; its result comes as a push, or the next link asks again.
+        else:
+            # Wanted: the peer fetches the payload; its result comes as a push, or the next link asks again.
+            if len(self._wanted) >= _WANTED_ROWS:
+                self._wanted.pop(next(iter(self._wanted)))
+            self._wanted[item.envelope_id] = item
 
     async def _settle(self, item: OutboxItem, reply: Result, results: Sequence[MailboxResult]) -> None:
         if reply.code and not reply.after_ms:
@@ -258,7 +265,7 @@ class Forwarder:
 
     async def pushed(self, result: Result) -> None:
         """A result pushed on stream 0: the end of a payload's transfer."""
-        item = await self._sender.find(result, self._link.peer)
+        item = self._wanted.pop(result.envelope_id, None) or await self._sender.find(result, self._link.peer)
         if item is not None:
             await self._settle(item, result, result.results)
 

@@ -30,6 +30,8 @@ _BATCH: Final = 64
 # A batch is checked while the one before it is being committed.
 _WORKERS: Final = 2
 _RETRY_PAYLOAD_MS: Final = 30_000
+# From one peer: a slow one must not keep the others waiting.
+_PULLS_AT_ONCE: Final = 64
 
 _logger = structlog.get_logger(__name__)
 
@@ -78,6 +80,7 @@ class Intake:
         self._unfinished: dict[NodeId, int] = {}
         self._waiting: list[_Waiting] = []
         self._arrived = trio.Event()
+        self._slots: dict[NodeId, trio.Semaphore] = {}
 
     def take(self, link: PeerLink, stream: int, offer: Offer) -> None:
         """Put an offer in line. The link's window bounds how many there are."""
@@ -150,8 +153,7 @@ class Intake:
             item.link.reply(item.stream, Result(envelope_id, code=RefusalCode.BUSY, after_ms=_RETRY_PAYLOAD_MS))
             return
         self._unfinished[peer] = unfinished + size
-        item.link.reply(item.stream, Wanted(envelope_id))
-        pulls.start_soon(self._pull, item.link, offer)
+        pulls.start_soon(self._pull, item, offer)
 
     @staticmethod
     def _frames(offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception) -> Iterator[Result]:
@@ -162,12 +164,18 @@ class Intake:
         else:
             yield from result_frames(envelope_id, outcomes)
 
-    async def _pull(self, link: PeerLink, offer: CheckedOffer) -> None:
-        """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway."""
-        inline, done = None, False
+    async def _pull(self, item: _Waiting, offer: CheckedOffer) -> None:
+        """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway.
+
+        The offer is answered when its turn comes: until then it counts in the peer's window, so that no more of them
+        gather here than a window and the transfers under way.
+        """
+        inline, done, link = None, False, item.link
         size = offer.envelope.head.descriptor.ciphertext_length
         try:
-            inline = await self._puller.pull(link, offer.envelope.head.descriptor)
+            async with self._slots.setdefault(link.peer, trio.Semaphore(_PULLS_AT_ONCE)):
+                link.reply(item.stream, Wanted(offer.envelope.envelope_id))
+                inline = await self._puller.pull(link, offer.envelope.head.descriptor)
             done = True
         except* LinkError as lost:
             _logger.info("payload interrupted", code=first_of(lost).code, peer=link.peer.text[:12])

@@ -74,6 +74,15 @@ def _monotonic_ms() -> int:
     return int(trio.current_time() * 1000)
 
 
+class _Waiter:
+    """Somebody who waits for room in a window. moved: set when there may be some."""
+
+    __slots__ = ("moved",)
+
+    def __init__(self) -> None:
+        self.moved = trio.Event()
+
+
 class PeerLink:
     """A link with an authenticated peer. `run()` drives it; the other methods are called while it runs."""
 
@@ -108,7 +117,7 @@ class PeerLink:
         self._to_write = trio.Event()
         self._written = trio.Event()
         self._waiting: dict[int, Pending] = {}
-        self._window_moved = trio.Event()
+        self._lines: dict[object, deque[_Waiter]] = {}
         self._saying_goodbye = False
         self._failure: RemoteProtocolError | None = None
         self._failed = trio.Event()
@@ -142,7 +151,7 @@ class PeerLink:
             for waiting in self._waiting.values():
                 waiting.put(lost)
             self._waiting.clear()
-            self._window_moved.set()
+            self._move_lines()
             self._written.set()
             await trio.aclose_forcefully(self._stream)
 
@@ -211,22 +220,38 @@ class PeerLink:
         if self.closed.is_set():
             raise LinkError("lost", "the link ended")
 
-    async def wait_window(self, allowed: Callable[[Link], bool]) -> None:
-        """Wait until `allowed(machine)`: room in the peer's windows. LinkError if the link ends meanwhile."""
-        while True:
-            self._check_alive()
-            moved = self._window_moved
-            if allowed(self._machine):
-                return
-            await moved.wait()
+    async def _wait_window(self, line: object, allowed: Callable[[], bool]) -> None:
+        """Wait until `allowed()`: room in one of the peer's windows. LinkError if the link ends meanwhile.
+
+        line: who waits for the same room waits in one line, and its first alone is woken when there may be some.
+        """
+        waiting = self._lines.setdefault(line, deque())
+        waiter = _Waiter()
+        waiting.append(waiter)
+        try:
+            while True:
+                self._check_alive()
+                if waiting[0] is waiter and allowed():
+                    return
+                waiter.moved = trio.Event()
+                await waiter.moved.wait()
+        finally:
+            waiting.remove(waiter)
+            if waiting:
+                waiting[0].moved.set()
+
+    def _move_lines(self) -> None:
+        for waiting in self._lines.values():
+            if waiting:
+                waiting[0].moved.set()
 
     async def wait_bytes(self, count: int) -> None:
         """Wait until `count` more payload bytes may be asked for."""
-        await self.wait_window(lambda machine: machine.can_request_bytes(count))
+        await self._wait_window("bytes", lambda: self._machine.can_request_bytes(count))
 
     async def wait_offer(self, letter_class: LetterClass) -> None:
         """Wait until one more letter of this class may be offered."""
-        await self.wait_window(lambda machine: machine.can_offer(letter_class))
+        await self._wait_window(letter_class, lambda: self._machine.can_offer(letter_class))
 
     def begin(self, message: Message) -> Pending:
         """Send a request at once and hand out where its replies come. LinkError if the link is ending.
@@ -243,7 +268,7 @@ class PeerLink:
 
     async def begin_when_free(self, message: Message) -> Pending:
         """The same for any other request: waits while the peer has too many of them unanswered."""
-        await self.wait_window(lambda machine: machine.can_request_control())
+        await self._wait_window("control", self._machine.can_request_control)
         return self.begin(message)
 
     async def ask(self, message: Message) -> Message:
@@ -310,8 +335,7 @@ class PeerLink:
                             raise LinkError(code, f"{self.remote} ended the link: {code}")
                         return
             if moved:
-                self._window_moved.set()
-                self._window_moved = trio.Event()
+                self._move_lines()
 
     def _start_push(self, nursery: trio.Nursery, message: Message) -> None:
         if self._pushes >= _MAX_PUSHES:

@@ -45,9 +45,11 @@ class PayloadPuller:
         What was durable stays for the next attempt.
         """
         name = self._payloads.name(descriptor.payload_id)
+        waited = False
         while (running := self._running.get(name)) is not None:
             await running.wait()
-        if await self._database.read(self._payloads.is_complete, descriptor):
+            waited = True
+        if waited and await self._database.read(self._payloads.is_complete, descriptor):
             return None
         done = self._running[name] = trio.Event()
         try:

@@ -74,7 +74,9 @@ class Server:
         read_chunk = self._payloads.chunk_reader(payload)
         end = request.first + request.count
         for index in range(request.first, end):
-            chunk = await self._database.world.run_blocking(read_chunk, index)
+            # One that lies in its row is here already.
+            data = payload.data
+            chunk = data if data is not None else await self._database.world.run_blocking(read_chunk, index)
             for piece in range_pieces(chunk, last=index == end - 1):
                 await link.reply_data(stream, piece)
 

@@ -20,6 +20,7 @@ from protocol.payload import Descriptor
 __all__ = ["Arriving", "KeptPayload", "PayloadRows", "StoredPayload"]
 
 HASH_BYTES: Final = 32
+_RECENT_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class PayloadRows:
     def __init__(self, keys: RowKeys, store: PayloadStore) -> None:
         self._keys = keys
         self.store = store
+        self._recent: dict[bytes, StoredPayload] = {}
+        self._recent_bytes = 0
 
     def name(self, payload_id: PayloadId) -> bytes:
         """The blinded name under which a payload lies."""
@@ -67,6 +70,9 @@ class PayloadRows:
 
     def find(self, connection: sa.Connection, name: bytes) -> StoredPayload | None:
         """A complete payload by its name."""
+        recent = self._recent.get(name)
+        if recent is not None:
+            return recent
         table = schema.payloads
         row = connection.execute(
             sa.select(table.c.descriptor, table.c.data, table.c.hashes).where(
@@ -116,6 +122,16 @@ class PayloadRows:
 
     # -- writing
 
+    def _remember(self, payload: StoredPayload, data: bytes) -> None:
+        """Small payloads just written: a peer that is offered one mostly asks for it at once. What a name stands for
+        never changes; whether somebody may still have it is asked of other rows.
+        """
+        self._recent[payload.name] = payload
+        self._recent_bytes += len(data)
+        while self._recent_bytes > _RECENT_BYTES:
+            oldest = self._recent.pop(next(iter(self._recent)))
+            self._recent_bytes -= len(oldest.data or b"")
+
     def keep(self, tx: Transaction, items: Sequence[KeptPayload]) -> None:
         """Count more uses of complete payloads; those that are not there yet are inserted."""
         table = schema.payloads
@@ -130,6 +146,9 @@ class PayloadRows:
         fresh = [self._row(tx, name, item) for name, item in wanted.items() if name not in here]
         if fresh:
             tx.connection.execute(table.insert(), fresh)
+        for name, item in wanted.items():
+            if name not in here and item.data is not None:
+                self._remember(StoredPayload(name, item.descriptor, item.data, None), item.data)
         for name in here:
             item = wanted[name]
             values = {"uses": table.c.uses + item.uses, "touched_at_ms": tx.now_ms, "state": PayloadState.COMPLETE}

@@ -129,7 +129,7 @@ outbox = Table(
     _id("destination"),
     _id("envelope", unique=True),
     _id("tag", index=True),
-    Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True),
+    Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True, index=True),
     Column("letter_class", SmallInteger, nullable=False),
     Column("state", SmallInteger, nullable=False),
     Column("crashes", SmallInteger, nullable=False),
