@@ -8,7 +8,6 @@ to ours are matched by stream. Control frames leave before payload data, urgent 
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -31,6 +30,7 @@ __all__ = ["PeerLink", "Pending", "RequestHandler"]
 _READ_BYTES: Final = 256 * 1024
 # Payload data waiting to be written: enough to keep the stream busy, little enough that control frames pass quickly.
 _DATA_QUEUE_BYTES: Final = 512 * 1024
+_WRITE_BYTES: Final = 192 * 1024
 _GOODBYE_TIMEOUT_S: Final = 3
 # Answers waiting for a peer that does not read; an honest one has at most its windows' worth.
 _MAX_CONTROL_BYTES: Final = 16 * 1024 * 1024
@@ -62,6 +62,13 @@ class Pending:
         while not self._replies:
             self._arrived = trio.Event()
             await self._arrived.wait()
+        return self._take()
+
+    def next_nowait(self) -> Message | None:
+        """The next reply if it is here already. LinkError as above."""
+        return self._take() if self._replies else None
+
+    def _take(self) -> Message:
         item = self._replies.popleft()
         if isinstance(item, Exception):
             self._replies.append(item)
@@ -290,8 +297,7 @@ class PeerLink:
                 self._control.clear()
                 self._control_bytes = 0
             else:
-                chunk = self._data.popleft()
-                self._data_bytes -= len(chunk)
+                chunk = self._next_data()
             try:
                 await self._stream.send_all(chunk)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -299,12 +305,24 @@ class PeerLink:
             self._written.set()
             self._written = trio.Event()
 
+    def _next_data(self) -> bytes:
+        """Some frames of payload data at once: little enough for a control frame behind them to leave soon."""
+        frames, size = [], 0
+        while self._data and size < _WRITE_BYTES:
+            frames.append(self._data.popleft())
+            size += len(frames[-1])
+        self._data_bytes -= size
+        return b"".join(frames)
+
     # -- receiving
 
     async def _read_loop(self, nursery: trio.Nursery, on_open: Callable[[PeerLink], Awaitable[None]]) -> None:
         deadline = trio.current_time() + _HELLO_TIMEOUT_S
         while True:
-            data = await self._receive(deadline if self.peer_hello is None else math.inf)
+            if self.peer_hello is None:
+                data = await self._receive_by(deadline)
+            else:
+                data = await self._receive()
             if not data:
                 self._machine.received_eof(_monotonic_ms())
                 return
@@ -350,13 +368,16 @@ class PeerLink:
 
         nursery.start_soon(handle)
 
-    async def _receive(self, deadline: float) -> bytes:
+    async def _receive_by(self, deadline: float) -> bytes:
         with trio.CancelScope(deadline=deadline):
-            try:
-                return bytes(await self._stream.receive_some(_READ_BYTES))
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                raise LinkError("lost", f"the link to {self.remote} broke") from error
+            return await self._receive()
         raise LinkError("silent", f"{self.remote} sent no hello")
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(_READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise LinkError("lost", f"the link to {self.remote} broke") from error
 
     async def _keep_alive(self) -> None:
         while True:

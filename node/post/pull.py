@@ -17,6 +17,7 @@ from node.vault.database import Database
 from node.vault.payload_rows import Arriving, PayloadRows
 from node.vault.payloads import IncomingPayload
 from protocol.errors import Reason, RemoteProtocolError
+from protocol.frames import Buffer
 from protocol.message import Message
 from protocol.messages import Gone, HashesData, HashesGet, RangeData, RangeGet
 from protocol.payload import CHUNK_BYTES, TAG_BYTES, Descriptor, verify_chunk, verify_chunk_hashes
@@ -26,7 +27,10 @@ __all__ = ["PayloadPuller"]
 # Two ranges of 2 MiB are under way at once: the next one is on the wire while this one is written.
 _RANGE_CHUNKS: Final = 8
 _RANGES_AT_ONCE: Final = 2
-_SYNC_EVERY_CHUNKS: Final = 16
+# One thread hop for that many: hashing and writing a chunk takes less than changing threads for it.
+_CHUNKS_AT_ONCE: Final = 4
+_SAVED_CHUNKS: Final = 8
+_UNSAVED_CHUNKS: Final = 16
 _IDLE_TIMEOUT_S: Final = 600
 
 
@@ -91,20 +95,33 @@ class PayloadPuller:
 
         async def worker() -> None:
             for first, count in jobs:
-                index = first
+                gathered: list[bytes] = []
                 async with aclosing(_range(link, arriving.descriptor, first, count)) as chunks:
                     async for chunk in chunks:
-                        await progress.add(index, chunk)
-                        index += 1
+                        gathered.append(chunk)
+                        if len(gathered) == _CHUNKS_AT_ONCE:
+                            await progress.add(first, gathered)
+                            first, gathered = first + len(gathered), []
+                await progress.add(first, gathered)
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(_RANGES_AT_ONCE):
-                nursery.start_soon(worker)
-        await progress.save()
+        try:
+            async with trio.open_nursery() as saving:
+                progress.saving = saving
+                async with trio.open_nursery() as nursery:
+                    for _ in range(_RANGES_AT_ONCE):
+                        nursery.start_soon(worker)
+        finally:
+            # Also when the link was lost: what came need not come again.
+            with trio.CancelScope(shield=True):
+                await progress.save()
 
 
 class _Progress:
-    """Writes verified chunks and remembers which are durable, 4 MiB at a time."""
+    """Writes verified chunks and remembers which are durable: a save runs while more arrives, but never is more than
+    4 MiB written and not yet saved.
+    """
+
+    saving: trio.Nursery
 
     def __init__(
         self, database: Database, payloads: PayloadRows, arriving: Arriving, incoming: IncomingPayload
@@ -115,20 +132,28 @@ class _Progress:
         self._incoming = incoming
         self._have = bytearray(arriving.have)
         self._written: list[int] = []
-        self._saving = trio.Lock()
+        self._save = trio.Lock()
 
-    async def add(self, index: int, chunk: bytes) -> None:
+    async def add(self, first: int, chunks: Sequence[bytes]) -> None:
+        """Check and write chunks that follow each other, the first of which has this index."""
+
         def check_and_write() -> None:
-            verify_chunk(self._arriving.descriptor, self._arriving.hashes, index, chunk)
-            self._incoming.write_chunk(index, chunk)
+            for index, chunk in enumerate(chunks, first):
+                verify_chunk(self._arriving.descriptor, self._arriving.hashes, index, chunk)
+                self._incoming.write_chunk(index, chunk)
 
+        if not chunks:
+            return
         await self._database.world.run_blocking(check_and_write)
-        self._written.append(index)
-        if len(self._written) >= _SYNC_EVERY_CHUNKS:
+        self._written.extend(range(first, first + len(chunks)))
+        if len(self._written) >= _UNSAVED_CHUNKS:
             await self.save()
+        elif len(self._written) >= _SAVED_CHUNKS and not self._save.locked():
+            self.saving.start_soon(self.save)
 
     async def save(self) -> None:
-        async with self._saving:
+        """Make what was written durable, then say so in the database."""
+        async with self._save:
             written, self._written = self._written, []
             if not written:
                 return
@@ -168,27 +193,35 @@ async def _fetch_hashes(link: PeerLink, descriptor: Descriptor) -> tuple[bytes, 
 
 async def _range(link: PeerLink, descriptor: Descriptor, first: int, count: int) -> AsyncGenerator[bytes, None]:
     """The ciphertext chunks of one range, as each becomes whole."""
-    index, held = first, bytearray()
+    index, last = first, False
+    pieces: list[Buffer] = []
+    held = 0
     await link.wait_bytes(count * (CHUNK_BYTES + TAG_BYTES))
-    pending, last = link.begin(RangeGet(descriptor.payload_id, first, count)), False
+    pending = link.begin(RangeGet(descriptor.payload_id, first, count))
     while not last:
         reply = await _next(pending)
         if not isinstance(reply, RangeData):
             raise _gone(reply)
-        held += bytes(reply.data)
         last = reply.last
-        while index < first + count and len(held) >= descriptor.chunk_length(index):
-            length = descriptor.chunk_length(index)
-            yield bytes(held[:length])
-            del held[:length]
-            index += 1
-        if held and index == first + count:
+        if index == first + count:
             raise RemoteProtocolError(Reason.MISMATCH, "more payload data than was asked for")
+        pieces.append(reply.data)
+        held += len(reply.data)
+        # Pieces are cut so that no two chunks share one.
+        length = descriptor.chunk_length(index)
+        if held > length:
+            raise RemoteProtocolError(Reason.MISMATCH, "pieces that do not make up chunks")
+        if held == length:
+            yield b"".join(pieces)
+            pieces, held, index = [], 0, index + 1
     if index != first + count or held:
         raise RemoteProtocolError(Reason.MISMATCH, "less payload data than was asked for")
 
 
 async def _next(pending: Pending) -> Message:
+    known = pending.next_nowait()
+    if known is not None:
+        return known
     try:
         with trio.fail_after(_IDLE_TIMEOUT_S):
             return await pending.next()

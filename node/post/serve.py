@@ -37,6 +37,8 @@ from protocol.messages_directory import that_fit
 __all__ = ["Server"]
 
 _FEED_BATCH: Final = 512
+# Read in one thread hop.
+_CHUNKS_AT_ONCE: Final = 4
 
 
 class Server:
@@ -73,12 +75,17 @@ class Server:
             return
         read_chunk = self._payloads.chunk_reader(payload)
         end = request.first + request.count
-        for index in range(request.first, end):
+
+        def read(first: int) -> list[bytes]:
+            return [read_chunk(index) for index in range(first, min(first + _CHUNKS_AT_ONCE, end))]
+
+        for first in range(request.first, end, _CHUNKS_AT_ONCE):
             # One that lies in its row is here already.
             data = payload.data
-            chunk = data if data is not None else await self._database.world.run_blocking(read_chunk, index)
-            for piece in range_pieces(chunk, last=index == end - 1):
-                await link.reply_data(stream, piece)
+            chunks = [data] if data is not None else await self._database.world.run_blocking(read, first)
+            for index, chunk in enumerate(chunks, first):
+                for piece in range_pieces(chunk, last=index == end - 1):
+                    await link.reply_data(stream, piece)
 
     # -- statements and feeds
 
