@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from bench.nodes import TwoNodes, in_fresh_process, memory_mb, two_nodes, wait_ended
+from bench.nodes import TwoNodes, forget_peak_memory, in_fresh_process, memory_mb, two_nodes, wait_ended
 from bench.registry import benchmark
 from node.post.compose import AttachmentSource, Draft
 from node.post.network import Connection, TlsNetwork
@@ -40,6 +40,8 @@ def _source(path: Path, name: str) -> AttachmentSource:
 
 async def _send(nodes: TwoNodes, attachments: tuple[AttachmentSource, ...]) -> _Transfer:
     draft = Draft(sender=nodes.mailbox, to=(nodes.address,), subject="Imagerie", text="", attachments=attachments)
+    for pid in (os.getpid(), nodes.recipient_process.pid):
+        forget_peak_memory(pid)
     begin = time.perf_counter()
     await nodes.sender.submitter.submit(draft)
     sealed = time.perf_counter()

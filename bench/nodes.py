@@ -33,11 +33,14 @@ __all__ = [
     "TwoNodes",
     "accept",
     "add_mailbox",
+    "forget_peak_memory",
     "in_fresh_process",
     "make_node",
     "memory_mb",
     "running_process",
+    "serving",
     "two_nodes",
+    "wait_directory",
     "wait_ended",
 ]
 
@@ -115,13 +118,20 @@ async def two_nodes() -> AsyncIterator[TwoNodes]:
                 await accept(sender, recipient)
                 await accept(recipient, sender)
             with running_process(there.path) as process:
-                async with trio.open_nursery() as nursery:
-                    stop = trio.Event()
-                    await nursery.start(partial(sender.run, stop=stop))
-                    await _wait_directory(sender, "b@there.example")
+                async with serving(sender):
+                    await wait_directory(sender, "b@there.example")
                     mailbox = await sender.mailboxes.open("a@here.example", PASSWORD)
                     yield TwoNodes(sender, mailbox, process, "b@there.example")
-                    stop.set()
+
+
+@asynccontextmanager
+async def serving(node: Node) -> AsyncIterator[None]:
+    """The node running in this process for as long as the block lasts."""
+    async with trio.open_nursery() as nursery:
+        stop = trio.Event()
+        await nursery.start(partial(node.run, stop=stop))
+        yield
+        stop.set()
 
 
 @contextmanager
@@ -147,6 +157,11 @@ def memory_mb(pid: int, field: str) -> float:
     raise RuntimeError(f"no {field} of process {pid}")
 
 
+def forget_peak_memory(pid: int) -> None:
+    """Begin VmHWM anew: opening a keyring takes 64 MiB for Argon2id, which is not what is to be measured (Linux)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
 T = TypeVar("T")
 
 
@@ -156,7 +171,8 @@ def in_fresh_process(function: Callable[..., T], *arguments: object) -> T:
         return pool.submit(function, *arguments).result()
 
 
-async def _wait_directory(node: Node, address: str) -> None:
+async def wait_directory(node: Node, address: str) -> None:
+    """Wait until the node knows this mailbox."""
     with trio.fail_after(30):
         while True:
             try:
