@@ -170,7 +170,7 @@ class House(Institution):
 
     async def act(self, action: Callable[[], Awaitable[T]]) -> T:
         """Something that a person does on this node. DownError if the node goes down before it is done."""
-        if not self.is_up:
+        if not self.is_up or self.power.is_cut:
             raise DownError
         done = trio.Event()
         results: list[T] = []
