@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,7 +64,7 @@ from protocol.logleaf import EventKind
 __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
 
 _HEAD_FILE_EVERY_S: Final = 1
-_STALE_INCOMING_S: Final = 24 * 3600
+_STALE_FILE_MS: Final = 24 * 3_600_000
 _DRAIN_S: Final = 10
 
 _logger = structlog.get_logger(__name__)
@@ -250,7 +249,7 @@ class Node:
                 returns=self.returns,
                 dedup=self.dedup,
                 alerts=self.alerts,
-                sweep=self._sweep_incoming,
+                sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
             await self.database.write(self._log_event, EventKind.STARTED)
@@ -283,15 +282,12 @@ class Node:
             await trio.sleep(_HEAD_FILE_EVERY_S)
             await ticket.wait()
 
-    def _sweep_incoming(self) -> None:
-        """Remove what sealing left behind when its process died: nothing refers to it."""
+    def _sweep_payloads(self) -> None:
+        """Remove files that nothing refers to: a process died after it sealed a letter, or before it deleted one."""
         known = self.database.read_now(
             lambda connection: set(connection.execute(sa.select(schema.payloads.c.id)).scalars())
         )
-        for path in (self.folder.payloads_folder / "incoming").iterdir():
-            stale = time.time() - path.stat().st_mtime > _STALE_INCOMING_S
-            if stale and bytes.fromhex(path.name) not in known:
-                path.unlink(missing_ok=True)
+        self.store.sweep(known, self.world.now_ms() - _STALE_FILE_MS)
 
 
 def _passphrase_paths(folder: Folder, settings: Settings) -> list[Path]:

@@ -17,6 +17,7 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.signals import EXPIRIES
 from node.vault.states import DeliveryState, OutboxState
 from protocol.details import Details
 from protocol.letter import LetterClass
@@ -157,6 +158,7 @@ class Deadlines:
                     occasion = Occasion(item.sender_mailbox, "expired", item.letter_id, item.letter_class)
                     self._alerts.queue(tx, [occasion])
             self._outbox.set_state(tx, item.row, OutboxState.ENDED)
+            tx.wake(EXPIRIES, self._outbox.destination(item.destination))
         return [None] * len(items)
 
     # -- forgetting

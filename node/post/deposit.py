@@ -137,12 +137,24 @@ class Checker:
         return [self._one(look_up, item, item.envelope.envelope_id in seen, now_ms) for item in offers]
 
     def _one(self, look_up: _LookUp, offer: OfferedEnvelope, seen: bool, now_ms: int) -> Checked:
-        envelope, inline, peer = offer.envelope, offer.inline, offer.peer
-        if envelope.head.destination != self._node_id:
+        if offer.envelope.head.destination != self._node_id:
             return Refusal(Reason.NOT_FOR_US.value)
-        outcomes = self._dedup.outcomes(look_up.connection, envelope.envelope_id, peer) if seen else None
-        if outcomes is not None:
-            return outcomes
+        if not seen:
+            return self._fresh(look_up, offer, now_ms)
+        known, missing = self._dedup.outcomes(look_up.connection, offer.envelope.envelope_id, offer.peer)
+        if known and not missing:
+            return known
+        checked = self._fresh(look_up, offer, now_ms)
+        if not (known and isinstance(checked, Refusal)):
+            return checked
+        # A refusal of the whole would say of the letters deposited before that they never came.
+        return known + tuple(
+            MailboxOutcome(mailbox=mailbox, outcome=Outcome.DEFERRED, code=checked.code, retry_after_ms=_RETRY_FULL_MS)
+            for mailbox in missing
+        )
+
+    def _fresh(self, look_up: _LookUp, offer: OfferedEnvelope, now_ms: int) -> CheckedOffer | Refusal:
+        envelope, inline, peer = offer.envelope, offer.inline, offer.peer
         try:
             signed = open_envelope(envelope, self._seal_secrets())
             check_times(signed.slip, now_ms)

@@ -20,14 +20,15 @@ from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
-from node.vault.signals import OUTBOX, RETURNS, WITHDRAWALS
+from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
 from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id
 from protocol.ids import EnvelopeId, NodeId
 from protocol.letter import LetterClass
-from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, Withdraw, inline_fits
+from protocol.message import Message
+from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, StatusQuery, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
 
 __all__ = ["Forwarder", "SenderSide"]
@@ -172,13 +173,14 @@ class Forwarder:
         self._destination = outbox.destination(link.peer)
 
     async def run(self) -> None:
-        """Offer letters, ask for withdrawals, bring back returns; from the first one on, whenever it is run anew."""
+        """Offer letters, ask for withdrawals and lost answers, bring back returns; all anew whenever it is run."""
         self._after.clear()
         self._busy.clear()
         self._retries.clear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forward, nursery)
             nursery.start_soon(self._withdraw)
+            nursery.start_soon(self._ask_again)
             nursery.start_soon(self._return)
 
     # -- offers
@@ -198,7 +200,11 @@ class Forwarder:
                     nursery.start_soon(self._finish_offer, item, pending)
                 self._after[item.letter_class] = max(self._after.get(item.letter_class, b""), item.row)
             if not items:
-                await self._wait(ticket, moved)
+                # Ids follow the clock, and only nearly the order of commits: a row may lie before those already read.
+                if await self._database.read(self._outbox.waiting_ids, self._link.peer) <= self._busy:
+                    await self._wait(ticket, moved)
+                else:
+                    self._after.clear()
             self._reset_due()
 
     def _read_ahead(
@@ -300,8 +306,12 @@ class Forwarder:
             reply_key=item.reply_key,
         )
         box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
+        await self._ask_results(item, Withdraw(box))
+
+    async def _ask_results(self, item: OutboxItem, request: Message) -> None:
+        """Send a request about an envelope that is answered by its results, and take them."""
         results: list[MailboxResult] = []
-        pending, more = await self._link.begin_when_free(Withdraw(box)), True
+        pending, more = await self._link.begin_when_free(request), True
         while more:
             reply = await pending.next()
             assert isinstance(reply, Result)
@@ -311,6 +321,17 @@ class Forwarder:
             await self._sender.take_results(item, results)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
+
+    async def _ask_again(self) -> None:
+        """What ended without a word from its destination may have arrived there, and the answer was lost."""
+        asked: set[bytes] = set()
+        while True:
+            ticket = self._database.signals.ticket(EXPIRIES, self._destination)
+            for item in await self._database.read(self._outbox.ended_without_word, self._link.peer):
+                if item.row not in asked:
+                    asked.add(item.row)
+                    await self._ask_results(item, StatusQuery(item.envelope_id))
+            await ticket.wait()
 
     async def _return(self) -> None:
         while True:

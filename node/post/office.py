@@ -39,7 +39,7 @@ from node.vault.peers import (
     PeerRows,
 )
 from node.vault.returns import ReturnRows
-from node.vault.signals import OUTBOX, PEERS, RETURNS, WITHDRAWALS
+from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import CLASS_NUMBERS, OutboxState
 from protocol.crypto import SigningSecret
 from protocol.envelope import decode_envelope
@@ -113,6 +113,7 @@ class PostOffice:
             nursery.start_soon(self._keep_links, nursery)
             nursery.start_soon(self._deliver_own)
             nursery.start_soon(self._withdraw_own_mail)
+            nursery.start_soon(self._ask_own_again)
             nursery.start_soon(self._return_own)
             task_status.started(self.listening_on)
 
@@ -184,7 +185,7 @@ class PostOffice:
             await self._load_peers()
             now_ms = database.world.now_ms()
             for peer in self._peers.values():
-                due = peer.next_attempt_at_ms <= now_ms or not peer.failures
+                due = _wait_ms(peer, now_ms) <= 0 or not peer.failures
                 busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
                 if peer.endpoints and due and not busy and not self._stopping:
                     self._dialling.add(peer.node_id)
@@ -196,9 +197,12 @@ class PostOffice:
         """Seconds until some peer's next attempt is due; who is linked or being dialled is looked at when that ends."""
         now_ms = self._parts.database.world.now_ms()
         waits_ms = [
-            peer.next_attempt_at_ms - now_ms
+            _wait_ms(peer, now_ms)
             for peer in self._peers.values()
-            if peer.endpoints and peer.failures and not self._links.get(peer.node_id)
+            if peer.endpoints
+            and peer.failures
+            and not self._links.get(peer.node_id)
+            and peer.node_id not in self._dialling
         ]
         return min(max(min(waits_ms, default=_LOOK_AT_LEAST_S * 1000) / 1000, 0.05), _LOOK_AT_LEAST_S)
 
@@ -379,6 +383,17 @@ class PostOffice:
                 await self._withdraw_own(item)
             await ticket.wait()
 
+    async def _ask_own_again(self) -> None:
+        """What expired while the node was down, between the deposit and taking note of it."""
+        parts = self._parts
+        own = parts.outbox.destination(parts.node_id)
+        while True:
+            ticket = parts.database.signals.ticket(EXPIRIES, own)
+            for item in await parts.database.read(parts.outbox.ended_without_word, parts.node_id):
+                outcomes, _ = await parts.database.read(parts.dedup.outcomes, item.envelope_id, parts.node_id)
+                await parts.sender.take_results(item, _results(result_frames(item.envelope_id, outcomes)))
+            await ticket.wait()
+
     async def _withdraw_own(self, item: OutboxItem) -> None:
         parts = self._parts
         withdrawal = Withdrawal(
@@ -405,6 +420,12 @@ class PostOffice:
                 await parts.database.write(parts.returns.done, row)
             if not waiting:
                 await ticket.wait()
+
+
+def _wait_ms(peer: Peer, now_ms: int) -> int:
+    """Until the next attempt. A longer wait than is ever set means that the clock was set back: it is over."""
+    wait_ms = peer.next_attempt_at_ms - now_ms
+    return wait_ms if wait_ms <= BACKOFF_CAP_MS * (1 + _JITTER) else 0
 
 
 def _results(frames: Iterable[Result]) -> list[MailboxResult]:

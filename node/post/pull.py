@@ -74,13 +74,13 @@ class PayloadPuller:
     async def _pull_file(self, link: PeerLink, descriptor: Descriptor, name: bytes) -> None:
         blocking = self._database.world.run_blocking
         arriving = await self._database.read(self._payloads.arriving, descriptor)
-        if arriving is None:
-            hashes = await _fetch_hashes(link, descriptor)
+        incoming = None if arriving is None else await blocking(self._payloads.store.resume, name)
+        if arriving is None or incoming is None:
+            hashes = await _fetch_hashes(link, descriptor) if arriving is None else arriving.hashes
             arriving = Arriving(descriptor, hashes, bytes(-(-descriptor.chunk_count // 8)))
-            incoming = await blocking(lambda: self._payloads.store.begin(name))
+            # In this order: an older bitmap must not speak of a file that is only begun.
             await self._database.write(self._payloads.save_progress, arriving)
-        else:
-            incoming = await blocking(lambda: self._payloads.store.begin(name, resume=True))
+            incoming = await blocking(self._payloads.store.begin, name)
         try:
             await self._fetch_missing(link, arriving, incoming)
             await blocking(incoming.finish, name)

@@ -18,7 +18,6 @@ from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import Transaction
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
-from node.vault.signals import OUTBOX
 from node.vault.states import DeliveryState, OutboxState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.details import Details
@@ -38,19 +37,16 @@ _NEW_STATE: Final = {
     EventKind.UNREADABLE: DeliveryState.UNREADABLE,
     EventKind.WITHDRAWN: DeliveryState.WITHDRAWN,
 }
-# From which states each new state may be reached: a late success corrects an expiry, nothing undoes an opening.
+# From which states each new state may be reached: a destination's word corrects what this node declared without it (an
+# expiry, a refusal of which it was only told), and nothing undoes an opening.
+_DECLARED: Final = (DeliveryState.WAITING, DeliveryState.EXPIRED, DeliveryState.REFUSED)
 _FROM: Final = {
-    DeliveryState.DEPOSITED: (DeliveryState.WAITING, DeliveryState.EXPIRED),
+    DeliveryState.DEPOSITED: _DECLARED,
     DeliveryState.REFUSED: (DeliveryState.WAITING, DeliveryState.EXPIRED),
-    DeliveryState.WITHDRAWN: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
-    DeliveryState.COLLECTED: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
-    DeliveryState.OPENED: (
-        DeliveryState.WAITING,
-        DeliveryState.DEPOSITED,
-        DeliveryState.COLLECTED,
-        DeliveryState.EXPIRED,
-    ),
-    DeliveryState.UNREADABLE: (DeliveryState.WAITING, DeliveryState.DEPOSITED, DeliveryState.EXPIRED),
+    DeliveryState.WITHDRAWN: (*_DECLARED, DeliveryState.DEPOSITED),
+    DeliveryState.COLLECTED: (*_DECLARED, DeliveryState.DEPOSITED),
+    DeliveryState.OPENED: (*_DECLARED, DeliveryState.DEPOSITED, DeliveryState.COLLECTED),
+    DeliveryState.UNREADABLE: (*_DECLARED, DeliveryState.DEPOSITED),
 }
 
 
@@ -176,9 +172,6 @@ class ResultWriter:
             )
             if kind is EventKind.REFUSED:
                 self._tell_sender(tx, item, "refused")
-            if kind is EventKind.WITHDRAW_TOO_LATE:
-                self._outbox.set_state(tx, item.row, OutboxState.WAITING)
-                tx.wake(OUTBOX, self._outbox.destination(item.destination))
         if rows:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
         moves.write()
@@ -224,10 +217,18 @@ class ResultWriter:
 
     @staticmethod
     def _end(tx: Transaction, rows: set[bytes]) -> None:
+        """End rows of which no delivery waits; one being withdrawn waits also for those deposited and not opened."""
         if not rows:
             return
         outbox, deliveries = schema.outbox, schema.deliveries
-        waiting = sa.exists().where(deliveries.c.outbox == outbox.c.id, deliveries.c.state == DeliveryState.WAITING)
+        withdrawing = outbox.c.state == OutboxState.WITHDRAWING
+        undecided = sa.exists().where(
+            deliveries.c.outbox == outbox.c.id,
+            sa.or_(
+                deliveries.c.state == DeliveryState.WAITING,
+                sa.and_(withdrawing, deliveries.c.state == DeliveryState.DEPOSITED),
+            ),
+        )
         tx.connection.execute(
-            outbox.update().where(outbox.c.id.in_(sorted(rows)), ~waiting).values(state=int(OutboxState.ENDED))
+            outbox.update().where(outbox.c.id.in_(sorted(rows)), ~undecided).values(state=int(OutboxState.ENDED))
         )

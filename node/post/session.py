@@ -262,8 +262,8 @@ class Session:
                 case RangeGet():
                     await self._server.ranges(link, stream, message)
                 case StatusQuery(envelope_id):
-                    outcomes = await self._database.read(self._dedup.outcomes, envelope_id, link.peer)
-                    for frame in result_frames(envelope_id, outcomes or ()):
+                    outcomes, _ = await self._database.read(self._dedup.outcomes, envelope_id, link.peer)
+                    for frame in result_frames(envelope_id, outcomes):
                         link.reply(stream, frame)
                 case Withdraw(box):
                     withdrawal, decided = await self._withdrawals.take(box, link.peer)

@@ -118,25 +118,23 @@ class Dedup:
 
     def outcomes(
         self, connection: sa.Connection, envelope_id: EnvelopeId, peer: NodeId
-    ) -> tuple[MailboxOutcome, ...] | None:
-        """The results of an envelope of this peer; None if it is not known, or not final for every mailbox."""
+    ) -> tuple[tuple[MailboxOutcome, ...], tuple[MailboxId, ...]]:
+        """The final results of an envelope of this peer, and its mailboxes that have none; empty if it is not known."""
         table = schema.seen_envelopes
         row = connection.execute(
             sa.select(table.c.id, table.c.sealed).where(table.c.id == self._keys.blind("envelope", envelope_id))
         ).one_or_none()
         if row is None:
-            return None
+            return (), ()
         fields = self._keys.open_map("seen_envelopes", row.id, "sealed", row.sealed)
         sender, letter = NodeId(fields.fixed("from", 32)), LetterId(fields.fixed("lid", 16))
         reply_key = Secret(fields.fixed("rk", 32))
         mailboxes = [MailboxId(check_binary(item, "mb", 16, 16)) for item in fields.items("mbs", high=40)]
         if sender != peer:
-            return None
+            return (), ()
         keys = {mailbox: self.key(sender, letter, mailbox) for mailbox in mailboxes}
         seen = self.find(connection, keys.values())
-        if len(seen) != len(mailboxes):
-            return None
-        return tuple(
+        known = tuple(
             boxed_outcome(
                 mailbox,
                 seen[key].outcome,
@@ -145,7 +143,9 @@ class Dedup:
                 envelope_id=envelope_id,
             )
             for mailbox, key in keys.items()
+            if key in seen
         )
+        return known, tuple(mailbox for mailbox, key in keys.items() if key not in seen)
 
     def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[None]:
         """Batch handler: forget what could not be accepted again before the given time."""

@@ -174,6 +174,14 @@ class OutboxRows:
             found.extend(connection.execute(_WAITING, given).scalars())
         return found
 
+    def waiting_ids(self, connection: sa.Connection, node: NodeId) -> set[bytes]:
+        """The ids of all rows to offer to a node."""
+        table = schema.outbox
+        query = sa.select(table.c.id).where(
+            table.c.state == OutboxState.WAITING, table.c.destination == self.destination(node)
+        )
+        return set(connection.execute(query).scalars())
+
     def with_state(self, connection: sa.Connection, state: OutboxState, node: NodeId | None = None) -> list[OutboxItem]:
         """All rows in a state, for one destination or for all."""
         table = schema.outbox
@@ -181,6 +189,22 @@ class OutboxRows:
         if node is not None:
             query = query.where(table.c.destination == self.destination(node))
         return [self.open(row) for row in connection.execute(query)]
+
+    def ended_without_word(self, connection: sa.Connection, node: NodeId) -> list[OutboxItem]:
+        """Rows still kept of which a delivery expired, or was refused, and its destination gave no evidence of it."""
+        table, deliveries, evidence = schema.outbox, schema.deliveries, schema.peer_evidence
+        ended = sa.exists().where(
+            deliveries.c.outbox == table.c.id,
+            deliveries.c.state.in_((int(DeliveryState.EXPIRED), int(DeliveryState.REFUSED))),
+            ~sa.exists().where(evidence.c.delivery == deliveries.c.id),
+        )
+        query = sa.select(table).where(
+            table.c.state == OutboxState.ENDED,
+            table.c.destination == self.destination(node),
+            table.c.payload.is_not(None),
+            ended,
+        )
+        return [self.open(row) for row in connection.execute(query.order_by(table.c.id))]
 
     def by_envelope(
         self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]

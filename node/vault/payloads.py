@@ -7,7 +7,7 @@ incoming side, ranged reads for the rest). Names are blinded payload ids.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,8 +51,12 @@ class IncomingPayload(Protocol):
 class PayloadStore(Protocol):
     """Where payloads of several chunks lie. name: 16 blinded bytes. All methods block: call them in a thread."""
 
-    def begin(self, working_name: bytes, *, resume: bool = False) -> IncomingPayload:
-        """Start writing under a working name (16 bytes), or go on with what an earlier `begin` left there."""
+    def begin(self, working_name: bytes) -> IncomingPayload:
+        """Start writing under a working name (16 bytes)."""
+        ...
+
+    def resume(self, name: bytes) -> IncomingPayload | None:
+        """Go on with what a `begin` under the final name left, even if it was finished; None if nothing is left."""
         ...
 
     def read_chunk(self, name: bytes, index: int, length: int) -> bytes:
@@ -69,10 +73,9 @@ class PayloadStore(Protocol):
 
 
 class _IncomingFile:
-    def __init__(self, temporary: Path, final: Callable[[bytes], Path], *, resume: bool) -> None:
+    def __init__(self, temporary: Path, final: Callable[[bytes], Path], flags: int) -> None:
         self._temporary, self._final = temporary, final
-        flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_TRUNC)
-        self._descriptor = os.open(temporary, flags, 0o600)
+        self._descriptor = os.open(temporary, os.O_RDWR | flags, 0o600)
 
     def write_chunk(self, index: int, ciphertext: bytes) -> None:
         view, offset = memoryview(ciphertext), index * _STEP
@@ -115,9 +118,19 @@ class FilePayloadStore:
         text = name.hex()
         return self._folder / text[:2] / text[2:]
 
-    def begin(self, working_name: bytes, *, resume: bool = False) -> IncomingPayload:
+    def begin(self, working_name: bytes) -> IncomingPayload:
         """See PayloadStore."""
-        return _IncomingFile(self._incoming / working_name.hex(), self._path, resume=resume)
+        return _IncomingFile(self._incoming / working_name.hex(), self._path, os.O_CREAT | os.O_TRUNC)
+
+    def resume(self, name: bytes) -> IncomingPayload | None:
+        """See PayloadStore."""
+        temporary = self._incoming / name.hex()
+        with suppress(FileNotFoundError):
+            return _IncomingFile(temporary, self._path, 0)
+        with suppress(FileNotFoundError):
+            self._path(name).replace(temporary)
+            return _IncomingFile(temporary, self._path, 0)
+        return None
 
     def read_chunk(self, name: bytes, index: int, length: int) -> bytes:
         """See PayloadStore."""
@@ -138,6 +151,15 @@ class FilePayloadStore:
         for path in (self._path(name), self._incoming / name.hex()):
             with suppress(FileNotFoundError):
                 path.unlink()
+
+    def sweep(self, known: Collection[bytes], before_ms: int) -> None:
+        """Remove files of names that are not known, complete or not, unchanged since the given time (wall clock):
+        what a process left that died before its transaction.
+        """
+        for path in (*self._folder.glob("[0-9a-f][0-9a-f]/*"), *self._incoming.iterdir()):
+            name = path.name if path.parent == self._incoming else path.parent.name + path.name
+            if bytes.fromhex(name) not in known and path.stat().st_mtime * 1000 < before_ms:
+                path.unlink(missing_ok=True)
 
     def names(self) -> Iterator[bytes]:
         """See PayloadStore."""

@@ -11,7 +11,19 @@ import trio
 from node.vault.engine import Engines
 from node.world import World
 
-__all__ = ["ALERTS", "FEED", "LOG", "OUTBOX", "PEERS", "RETURNS", "TOPICS", "WITHDRAWALS", "Signals", "Topic"]
+__all__ = [
+    "ALERTS",
+    "EXPIRIES",
+    "FEED",
+    "LOG",
+    "OUTBOX",
+    "PEERS",
+    "RETURNS",
+    "TOPICS",
+    "WITHDRAWALS",
+    "Signals",
+    "Topic",
+]
 
 OUTBOX: Final = "outbox"
 RETURNS: Final = "returns"
@@ -20,7 +32,8 @@ FEED: Final = "feed"
 PEERS: Final = "peers"
 LOG: Final = "log"
 WITHDRAWALS: Final = "withdrawals"
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS})
+EXPIRIES: Final = "expiries"
+TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES})
 
 Topic = tuple[str, bytes]
 """What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""
