@@ -44,18 +44,23 @@ PushHandler = Callable[["PeerLink", Message], Awaitable[None]]
 
 
 class Pending:
-    """Replies to one request, as they come; `put` never blocks, since windows bound what is under way."""
+    """Replies to one request, as they come; `put` never blocks, since windows bound what is under way.
 
-    __slots__ = ("_arrived", "_replies")
+    gather: so many replies, or the last one, before whoever waits is woken: payload data is used a chunk at a time.
+    """
+
+    __slots__ = ("_arrived", "_replies", "gather")
 
     def __init__(self) -> None:
         self._replies: deque[Message | Exception] = deque()
         self._arrived = trio.Event()
+        self.gather = 1
 
-    def put(self, item: Message | Exception) -> None:
+    def put(self, item: Message | Exception, *, last: bool) -> None:
         """One more reply, or the reason why none comes any more."""
         self._replies.append(item)
-        self._arrived.set()
+        if last or len(self._replies) >= self.gather:
+            self._arrived.set()
 
     async def next(self) -> Message:
         """Wait for the next reply. LinkError if the link ends before it."""
@@ -156,7 +161,7 @@ class PeerLink:
             self.closed.set()
             lost = LinkError("lost", "the link ended")
             for waiting in self._waiting.values():
-                waiting.put(lost)
+                waiting.put(lost, last=True)
             self._waiting.clear()
             self._move_lines()
             self._written.set()
@@ -335,7 +340,7 @@ class PeerLink:
                         nursery.start_soon(self._on_request, self, stream, message)
                     case Reply(stream, message, is_final):
                         moved = True
-                        self._waiting[stream].put(message)
+                        self._waiting[stream].put(message, last=is_final)
                         if is_final:
                             del self._waiting[stream]
                     case Push(message):

@@ -19,7 +19,7 @@ from node.vault.payloads import IncomingPayload
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.frames import Buffer
 from protocol.message import Message
-from protocol.messages import Gone, HashesData, HashesGet, RangeData, RangeGet
+from protocol.messages import RANGE_PIECE_BYTES, Gone, HashesData, HashesGet, RangeData, RangeGet
 from protocol.payload import CHUNK_BYTES, TAG_BYTES, Descriptor, verify_chunk, verify_chunk_hashes
 
 __all__ = ["PayloadPuller"]
@@ -198,6 +198,7 @@ async def _range(link: PeerLink, descriptor: Descriptor, first: int, count: int)
     held = 0
     await link.wait_bytes(count * (CHUNK_BYTES + TAG_BYTES))
     pending = link.begin(RangeGet(descriptor.payload_id, first, count))
+    pending.gather = -(-descriptor.chunk_length(first) // RANGE_PIECE_BYTES)
     while not last:
         reply = await _next(pending)
         if not isinstance(reply, RangeData):
