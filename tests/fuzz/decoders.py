@@ -1,0 +1,158 @@
+"""Every reader of bytes from outside, with bytes that it takes to begin from: the good and bad cases of the vectors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol.box import open_box
+from protocol.certificate import check_certificate
+from protocol.checkpoint import parse_origin, peek_checkpoint
+from protocol.codec import MAX_VALUES, decode
+from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
+from protocol.details import decode_details
+from protocol.entry import InstitutionEntry, MailboxEntry
+from protocol.envelope import decode_envelope, open_envelope
+from protocol.errors import RemoteProtocolError
+from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
+from protocol.evidence_file import parse_evidence_file
+from protocol.evidence_report import verify_evidence_file
+from protocol.feed import FeedLeaf, decode_operation
+from protocol.ids import NodeId
+from protocol.invite import decode_invite
+from protocol.letter import decode_signed_letter
+from protocol.link import Link
+from protocol.link_states import Role
+from protocol.logleaf import LogLeaf
+from protocol.messages import MESSAGE_TYPES, StatusQuery
+from protocol.note import parse_note
+from protocol.payload import Descriptor
+from protocol.slip import decode_signed_slip
+from protocol.statement import StatementChain, decode_signed_statement
+from protocol.tlogproof import TlogProof
+from protocol.withdrawal import open_withdrawal
+from tests.protocol.link_helpers import ENVELOPE_ID, hello
+from tests.vectors.vector_files import VECTORS
+
+__all__ = ["DECODERS", "Decoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """A reader: read(data) raises RemoteProtocolError or nothing. seeds: bytes to begin from."""
+
+    name: str
+    read: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+
+_NODE: Final = NodeId(bytes(range(32)))
+_SECRET: Final = SealSecret(bytes(range(96)))
+_SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
+
+
+def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    """A reader of text, fed with bytes as a program that reads a file would."""
+    return lambda data: read(data.decode("utf-8", "replace"))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return text.encode()
+
+
+def _seeds(*topics: str) -> tuple[bytes, ...]:
+    found: dict[bytes, None] = {}
+    for topic in topics:
+        document = json.loads((VECTORS / f"{topic}.json").read_text(encoding="utf-8"))
+        for case in document["cases"]:
+            found.update((_bytes_of(text), None) for text in _strings(case["input"]) if len(text) > 8)
+    return tuple(found)
+
+
+def _open_link(data: bytes) -> None:
+    """A link that is open, with one question asked, hears these bytes."""
+    link = Link(Role.ACCEPTOR, hello(), 0)
+    link.start()
+    link.receive(hello(2).frame(0), 0)
+    link.request(StatusQuery(ENVELOPE_ID))
+    link.receive(data, 0)
+
+
+def _whole_envelope(data: bytes) -> None:
+    open_envelope(decode_envelope(data), _SECRETS)
+
+
+def _whole_evidence_file(data: bytes) -> None:
+    verify_evidence_file(parse_evidence_file(data))
+
+
+def _message(data: bytes) -> None:
+    """The first byte chooses the message, the rest is its body."""
+    types = list(MESSAGE_TYPES.values())
+    if data:
+        types[data[0] % len(types)].decode(data[1:])
+
+
+def _chain(data: bytes) -> None:
+    StatementChain.from_raw_list([data])
+
+
+def _all() -> Iterator[Decoder]:
+    yield Decoder("codec", lambda data: decode(data, max_bytes=MAX_VALUES), _seeds("codec"))
+    yield Decoder("certificate", check_certificate, _seeds("certificate"))
+    yield Decoder("statement", decode_signed_statement, _seeds("statement"))
+    yield Decoder("chain", _chain, _seeds("statement"))
+    yield Decoder("invite", _text(decode_invite), _seeds("invite"))
+    yield Decoder("letter", decode_signed_letter, _seeds("letter"))
+    yield Decoder("slip", decode_signed_slip, _seeds("slip"))
+    yield Decoder("envelope", _whole_envelope, _seeds("envelope"))
+    yield Decoder("withdrawal", lambda data: open_withdrawal(data, own=_NODE, secrets=_SECRETS), _seeds("withdrawal"))
+    yield Decoder("descriptor", Descriptor.decode, _seeds("payload"))
+    yield Decoder("box", lambda data: open_box(bytes(32), info=b"info", box=data), _seeds("box"))
+    yield Decoder("seal_key", SealKey.checked, (_SECRET.seal_key,))
+    yield Decoder("verify_key", VerifyKey.checked, _seeds("signature"))
+    yield Decoder("note", parse_note, _seeds("note"))
+    yield Decoder("checkpoint", peek_checkpoint, _seeds("checkpoint"))
+    yield Decoder("origin", _text(parse_origin), _seeds("checkpoint"))
+    yield Decoder("tlogproof", TlogProof.decode, _seeds("tlogproof"))
+    yield Decoder("logleaf", LogLeaf.decode, _seeds("logleaf"))
+    yield Decoder("details", decode_details, _seeds("logleaf", "evidence"))
+    yield Decoder("evidence", decode_evidence, _seeds("evidence"))
+    yield Decoder("boxed_evidence", lambda data: open_boxed(data, reply_key=Secret(bytes(32))), _seeds("evidence"))
+    yield Decoder("boxed_envelope_id", boxed_envelope_id, _seeds("evidence"))
+    yield Decoder("evidence_file", _whole_evidence_file, _seeds("evidence_file"))
+    yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
+    yield Decoder("operation", decode_operation, _seeds("feed"))
+    yield Decoder("institution_entry", InstitutionEntry.decode, _seeds("entry"))
+    yield Decoder("mailbox_entry", MailboxEntry.decode, _seeds("entry"))
+    yield Decoder("message", _message, _seeds("message"))
+    yield Decoder("link", _open_link, _seeds("frame", "message"))
+
+
+def _only_declared(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
+    def checked(data: bytes) -> None:
+        with suppress(RemoteProtocolError):
+            read(data)
+
+    return checked
+
+
+DECODERS: Final = {item.name: Decoder(item.name, _only_declared(item.read), item.seeds) for item in _all()}
+"""By name; reading raises nothing but what is a defect."""
