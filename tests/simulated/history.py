@@ -10,7 +10,7 @@ from typing import Any, Final
 import trio
 from hypothesis import strategies as st
 
-from node.errors import CoffreError
+from node.errors import CoffreError, StoreError
 from node.post.submit import Accepted
 from node.vault.states import LetterFolder
 from protocol.errors import RemoteProtocolError
@@ -32,7 +32,7 @@ DAY_S: Final = 24 * HOUR_S
 Step = tuple[Any, ...]
 
 _wait = st.tuples(
-    st.just("wait"), st.sampled_from([1, 20, 5 * MINUTE_S, 20 * MINUTE_S, HOUR_S, 6 * HOUR_S, DAY_S, 3 * DAY_S])
+    st.just("wait"), st.sampled_from([1, 20, 20, 5 * MINUTE_S, 20 * MINUTE_S, HOUR_S, 6 * HOUR_S, DAY_S, 3 * DAY_S])
 )
 _send = st.tuples(
     st.just("send"),
@@ -53,8 +53,10 @@ _house = st.sampled_from(list(PEOPLE))
 _steps = st.one_of(
     _send,
     _send,
+    _send,
     _wait,
     _wait,
+    _crash,
     _crash,
     _crash,
     st.tuples(st.just("fail"), _house),
@@ -74,8 +76,8 @@ _steps = st.one_of(
 
 
 def scripts(max_size: int) -> st.SearchStrategy[list[Step]]:
-    """Histories of at most so many steps."""
-    return st.lists(_steps, min_size=3, max_size=max_size)
+    """Histories of at most so many steps, which begin with a letter."""
+    return st.tuples(_send, st.lists(_steps, min_size=6, max_size=max_size - 1)).map(lambda pair: [pair[0], *pair[1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class Player:
                 await doers[word](*arguments)
             except DownError:
                 continue
+            except StoreError:
+                raise  # nothing that a person does may find the vault damaged
             except (CoffreError, RemoteProtocolError):
                 self.refused += 1
 

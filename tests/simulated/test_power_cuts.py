@@ -7,23 +7,25 @@ import pytest
 from tests.simulated.healing import Campaign, run_history
 from tests.simulated.history import Step
 
-# Two institutions and the sender's own, several chunks, an opening that goes back, a withdrawal, a reply.
+# Several chunks to two institutions and the sender's own, an opening that goes back, a reply, a withdrawal.
 DAY: list[Step] = [
     ("send", "anna@a.example", ["bruno@b.example", "clara@c.example"], ["alma@a.example"], 600_000),
-    ("wait", 20),
+    ("wait", 300),
     ("open", "bruno@b.example", 0),
     ("send", "bruno@b.example", ["anna@a.example"], [], 200_000),
-    ("wait", 20),
-    ("withdraw", 1),
-    ("wait", 20),
+    ("send", "anna@a.example", ["bruno@b.example", "cora@c.example"], [], 600_000),
+    ("wait", 300),
+    ("withdraw", 0),
+    ("wait", 300),
 ]
+DAY_ENDS_S = 900
 SOME_OF_THEM = 9
 
 
 def _writes_of_the_day(name: str) -> int:
     trace = run_history(1, DAY, Campaign())
     begin = next(at for at, line in enumerate(trace) if " step " in line)
-    return sum(line.split(" ")[1] == name for line in trace[begin:] if float(line.split(" ")[0]) < 100)
+    return sum(line.split(" ")[1] == name for line in trace[begin:] if float(line.split(" ")[0]) < DAY_ENDS_S)
 
 
 def _cut_at(name: str, step: int, campaign: Campaign) -> None:
