@@ -32,6 +32,7 @@ _CHUNKS_AT_ONCE: Final = 4
 _SAVED_CHUNKS: Final = 8
 _UNSAVED_CHUNKS: Final = 16
 _IDLE_TIMEOUT_S: Final = 600
+_LAST_SAVE_S: Final = 5
 
 
 class PayloadPuller:
@@ -111,8 +112,8 @@ class PayloadPuller:
                     for _ in range(_RANGES_AT_ONCE):
                         nursery.start_soon(worker)
         finally:
-            # Also when the link was lost: what came need not come again.
-            with trio.CancelScope(shield=True):
+            # Also when the link was lost: what came need not come again. Not for long: the writer may be gone already.
+            with trio.move_on_after(_LAST_SAVE_S, shield=True):
                 await progress.save()
 
 

@@ -154,6 +154,27 @@ async def test_refusal_of_an_envelope_spares_what_was_deposited_of_it(
         assert await a.states("anna", letter) == [DeliveryState.DEPOSITED, DeliveryState.EXPIRED]
 
 
+async def test_node_that_ends_at_once_does_not_wait_for_a_transfer(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    big = tmp_path / "scan.bin"
+    big.write_bytes(bytes(9 * 1024 * 1024))
+    with trio.CancelScope() as scope:
+        async with Federation.pair(tmp_path) as (federation, a, _b):
+            hub = federation.hub
+            limit, count = hub.bytes_sent + 3 * 1024 * 1024, hub.sent
+
+            def sent(number: int) -> None:
+                count(number)
+                if hub.bytes_sent > limit:
+                    scope.cancel()
+
+            monkeypatch.setattr(hub, "sent", sent)
+            await a.send("anna", "bruno@b.example", files=[big])
+            await settled()
+    assert scope.cancelled_caught
+
+
 async def test_payload_whose_file_was_lost_is_fetched_anew(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
