@@ -162,7 +162,7 @@ async def test_node_that_ends_at_once_does_not_wait_for_a_transfer(
     with trio.CancelScope() as scope:
         async with Federation.pair(tmp_path) as (federation, a, _b):
             hub = federation.hub
-            limit, count = hub.bytes_sent + 3 * 1024 * 1024, hub.sent
+            limit, count = hub.bytes_sent + 5 * 1024 * 1024, hub.sent
 
             def sent(number: int) -> None:
                 count(number)
@@ -181,7 +181,7 @@ async def test_payload_whose_file_was_lost_is_fetched_anew(
     async with Federation.pair(tmp_path) as (federation, a, b):
         big = tmp_path / "scan.bin"
         big.write_bytes(bytes(9 * 1024 * 1024))
-        federation.hub.cut_after_bytes = federation.hub.bytes_sent + 7 * 1024 * 1024
+        federation.hub.cut_after_bytes = federation.hub.bytes_sent + 5 * 1024 * 1024
         letter = await a.send("anna", "bruno@b.example", files=[big])
         await settled()
         [left] = (b.path / "payloads" / "incoming").iterdir()
