@@ -1,0 +1,1 @@
+"""Real processes, over TLS on loopback, through faults."""
