@@ -38,12 +38,12 @@ PEOPLE: Final = {"a": ("anna", "alma"), "b": ("bruno", "berta"), "c": ("clara", 
 
 # Looking at an idle node twice a minute would be nine tenths of a simulation's work.
 _CALM: Final = (
-    (deadlines, "_TICK_S", 600),
-    (office, "_LOOK_AT_LEAST_S", 600),
-    (peer_link, "_LOOK_EVERY_S", 300),
+    (deadlines, "_TICK_S", 1800),
+    (office, "_LOOK_AT_LEAST_S", 1800),
+    (peer_link, "_LOOK_EVERY_S", 900),
     (sender, "_IDLE_S", 3600),
-    (link, "KEEP_ALIVE_MS", 600_000),
-    (link, "SILENT_MS", 900_000),
+    (link, "KEEP_ALIVE_MS", 1_800_000),
+    (link, "SILENT_MS", 2_700_000),
 )
 
 

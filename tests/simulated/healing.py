@@ -27,10 +27,10 @@ async def heal_and_check(simulation: Simulation, player: Player) -> None:
     await trio.sleep(3 * HOUR_S)
     await check_letters(simulation, player)
     await check_logs(simulation)
-    # What nothing refers to is removed once it is a day old. Nodes that are off cost the simulation nothing.
+    # Weeks later envelopes and dedup rows are forgotten too. Nodes that are off cost the simulation nothing.
     for house in simulation.houses.values():
         await house.shut_down()
-    await trio.sleep(DAY_S + HOUR_S)
+    await trio.sleep(25 * DAY_S)
     for house in simulation.houses.values():
         await house.boot()
     await trio.sleep(HOUR_S)

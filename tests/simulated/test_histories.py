@@ -13,7 +13,7 @@ from tests.simulated.healing import Campaign, run_history
 from tests.simulated.history import Step, scripts
 
 # A history takes a second or two; with the profile of `make soak` they are thousands, and longer.
-HISTORIES = settings.default.max_examples // 5 if settings.default is not None else 20
+HISTORIES = settings.default.max_examples // 10 if settings.default is not None else 10
 SEEDS = st.integers(0, 2**32)
 
 WITH_POWER_CUTS: list[Step] = [
