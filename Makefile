@@ -24,7 +24,7 @@ bench: $(STAMP)  ## JSON=FILE: also write the figures there; ONLY=NAME: this ben
 	$(BIN)/python -m bench $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 soak: $(STAMP)  ## the long tests; pytest's 5 means that there are none
-	$(BIN)/python -m pytest -m soak --hypothesis-profile=soak || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m soak --hypothesis-profile=soak -o faulthandler_timeout=0 -rA || [ $$? -eq 5 ]
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -33,6 +33,7 @@ from node.post.results import ResultWriter, Verifiers
 from node.post.serve import Server
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
+from node.supervision import keep_running
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
 from node.vault.database import Database, Transaction
@@ -174,7 +175,10 @@ class Node:
         """Write the last committed head beside the database."""
         released = self.log.released
         if released is not None:
-            await self.world.run_blocking(write_private, self.folder.head_file, released.note)
+            try:
+                await self.world.run_blocking(write_private, self.folder.head_file, released.note)
+            except OSError as error:
+                raise StoreError(f"{self.folder.head_file} cannot be written: {error.strerror}") from error
 
     # -- running
 
@@ -255,9 +259,8 @@ class Node:
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen)
-                nursery.start_soon(deadlines.run)
-                nursery.start_soon(sender.run)
-                nursery.start_soon(self._keep_head_file)
+                for work in (deadlines.run, sender.run, self._keep_head_file):
+                    nursery.start_soon(keep_running, work)
                 if self.world.shares_database:
                     nursery.start_soon(self.database.signals.watch_other_processes)
                 task_status.started(office)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.errors import StoreError
 from node.post.inflight import InFlight
 from node.post.network import first_of
 from node.post.peer_link import PeerLink, Pending
@@ -69,9 +70,13 @@ class SenderSide:
                 self._arrived = trio.Event()
                 await self._arrived.wait()
             batch, self._waiting = self._waiting[:_FINDINGS_AT_ONCE], self._waiting[_FINDINGS_AT_ONCE:]
-            findings = await self.database.read_batch(self._verify_batch, batch)
-            results = await self.database.write_many(self._writer.write, findings)
-            failed = next((item for item in results if isinstance(item, Exception)), None)
+            failed: Exception | None = None
+            try:
+                findings = await self.database.read_batch(self._verify_batch, batch)
+                results = await self.database.write_many(self._writer.write, findings)
+                failed = next((item for item in results if isinstance(item, Exception)), None)
+            except StoreError as error:
+                failed = error
             for _, _, done, errors in batch:
                 if failed is not None:
                     errors.append(failed)

@@ -7,6 +7,7 @@ the machine, and a letter that brings down a whole machine is not found by count
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,14 +36,19 @@ class InFlight:
         """About to handle this row."""
         if self._free and row not in self._slots:
             slot = self._slots[row] = self._free.pop()
-            os.pwrite(self._descriptor, row, slot * _ID_BYTES)
+            self._write(row, slot)
 
     def end(self, row: bytes) -> None:
         """Handled, well or badly, without dying."""
         slot = self._slots.pop(row, None)
         if slot is not None:
-            os.pwrite(self._descriptor, bytes(_ID_BYTES), slot * _ID_BYTES)
+            self._write(bytes(_ID_BYTES), slot)
             self._free.append(slot)
+
+    def _write(self, data: bytes, slot: int) -> None:
+        # On a full disk nothing is noted: the guard is for letters that bring down a process, not for that.
+        with suppress(OSError):
+            os.pwrite(self._descriptor, data, slot * _ID_BYTES)
 
     def close(self) -> None:
         """A clean stop: nothing is left behind."""

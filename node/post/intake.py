@@ -13,10 +13,12 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.errors import StoreError
 from node.post.deposit import Checked, CheckedOffer, Checker, Depositor, OfferedEnvelope, Refusal
 from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller
+from node.supervision import keep_running
 from node.vault.database import Database
 from node.vault.outcomes import MailboxOutcome, RefusalCode
 from protocol.envelope import Envelope, decode_envelope
@@ -92,14 +94,18 @@ class Intake:
         """Handle offers until cancelled."""
         async with trio.open_nursery() as pulls, trio.open_nursery() as workers:
             for _ in range(_WORKERS):
-                workers.start_soon(self._work, pulls)
+                workers.start_soon(keep_running, self._work, pulls)
 
     async def _work(self, pulls: trio.Nursery) -> None:
         while True:
             while not self._waiting:
                 await self._arrived.wait()
             batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-            checked, broken = await self._database.read_batch(self._check_batch, batch)
+            try:
+                checked, broken = await self._database.read_batch(self._check_batch, batch)
+            except StoreError:
+                self._waiting = batch + self._waiting
+                raise
             for item, error in broken:
                 item.link.fail(error)
             await self._handle(checked, pulls)
@@ -181,6 +187,10 @@ class Intake:
             _logger.info("payload interrupted", code=first_of(lost).code, peer=link.peer.text[:12])
         except* RemoteProtocolError as broken:
             link.fail(first_of(broken))
+        except* StoreError as failed:
+            _logger.error("payload not kept", reason=first_of(failed).message)
+            busy = Result(offer.envelope.envelope_id, code=RefusalCode.BUSY, after_ms=_RETRY_PAYLOAD_MS)
+            link.push_quietly(busy)
         finally:
             self._unfinished[link.peer] -= size
         if not done:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ ALPN: Final = "coffre/1"
 # A handshake takes 2 ms on a LAN; a peer that needs longer than this is not going to be useful.
 _HANDSHAKE_TIMEOUT_S: Final = 15
 _CONNECT_TIMEOUT_S: Final = 15
-# Strangers may open connections: more than this many handshakes at once are made to wait.
-_MAX_HANDSHAKES: Final = 32
+# Strangers may open connections and say nothing. One address must not keep the others out; who is turned away dials
+# again, as after any failure.
+_MAX_HANDSHAKES: Final = 512
+_MAX_HANDSHAKES_OF_ONE: Final = 32
 
 
 class LinkError(CoffreError):
@@ -76,7 +79,6 @@ class TlsNetwork:
         self._pins: tuple[bytes, ...] = ()
         self._client = self._context(server=False)
         self._server = self._context(server=True)
-        self._handshakes = trio.CapacityLimiter(_MAX_HANDSHAKES)
 
     def _context(self, *, server: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
@@ -141,13 +143,26 @@ class TlsNetwork:
             raise LinkError("port", f"cannot listen on {endpoint}: {os.strerror(error.errno or 0)}") from error
         name = listeners[0].socket.getsockname()
 
+        waiting: Counter[str] = Counter()
+
         async def accept(tcp: trio.SocketStream) -> None:
-            remote = str(tcp.socket.getpeername()[0])
-            async with self._handshakes:
-                try:
-                    connection = await self._handshake(tcp, self._server, remote, server_side=True)
-                except LinkError:
-                    return
+            try:
+                remote = str(tcp.socket.getpeername()[0])
+            except OSError:  # gone already
+                await trio.aclose_forcefully(tcp)
+                return
+            if waiting[remote] >= _MAX_HANDSHAKES_OF_ONE or waiting.total() >= _MAX_HANDSHAKES:
+                await trio.aclose_forcefully(tcp)
+                return
+            waiting[remote] += 1
+            try:
+                connection = await self._handshake(tcp, self._server, remote, server_side=True)
+            except LinkError:
+                return
+            finally:
+                waiting[remote] -= 1
+                if not waiting[remote]:
+                    del waiting[remote]
             await handler(connection)
 
         task_status.started(f"{name[0]}:{name[1]}")

@@ -24,6 +24,7 @@ from node.post.serve import Server
 from node.post.session import Session
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
+from node.supervision import guarded, keep_running
 from node.vault import schema
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -108,13 +109,16 @@ class PostOffice:
         async with trio.open_nursery() as nursery:
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
-            nursery.start_soon(parts.intake.run)
-            nursery.start_soon(parts.sender.run)
-            nursery.start_soon(self._keep_links, nursery)
-            nursery.start_soon(self._deliver_own)
-            nursery.start_soon(self._withdraw_own_mail)
-            nursery.start_soon(self._ask_own_again)
-            nursery.start_soon(self._return_own)
+            nursery.start_soon(keep_running, self._keep_links, nursery)
+            for work in (
+                parts.intake.run,
+                parts.sender.run,
+                self._deliver_own,
+                self._withdraw_own_mail,
+                self._ask_own_again,
+                self._return_own,
+            ):
+                nursery.start_soon(keep_running, work)
             task_status.started(self.listening_on)
 
     async def stop(self) -> None:
@@ -169,7 +173,7 @@ class PostOffice:
         if peer is None or self._stopping:
             await trio.aclose_forcefully(connection.stream)
             return
-        await self._run_link(connection, peer, Role.ACCEPTOR)
+        await guarded(self._run_link, connection, peer, Role.ACCEPTOR)
 
     def _peer_of(self, connection: Connection) -> Peer | None:
         for peer in self._peers.values():
@@ -189,7 +193,7 @@ class PostOffice:
                 busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
                 if peer.endpoints and due and not busy and not self._stopping:
                     self._dialling.add(peer.node_id)
-                    nursery.start_soon(self._dial, peer)
+                    nursery.start_soon(guarded, self._dial, peer)
             with trio.move_on_after(self._next_look_s()):
                 await ticket.wait()
 
@@ -278,6 +282,8 @@ class PostOffice:
 
         try:
             await link.run(on_open)
+            # It said goodbye. We dialled, so it is for us to come back, after the usual wait.
+            await self._ended(peer, link, LinkError("goodbye", "its node said goodbye"))
         except* LinkError as lost:
             await self._ended(peer, link, first_of(lost))
         except* RemoteProtocolError as broken:

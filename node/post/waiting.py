@@ -86,7 +86,8 @@ async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, pre
         raise NotFoundError(f"no single row of the outbox has the id {prefix}", hint="see: coffre outbox")
 
     def write(tx: Transaction, items: Sequence[list[WaitingLetter]]) -> Sequence[int]:
-        tx.connection.execute(schema.peers.update().values(failures=0, next_attempt_at_ms=0))
+        # Now, not 0: SQLite tells a running node of a commit only if it changed something.
+        tx.connection.execute(schema.peers.update().values(failures=0, next_attempt_at_ms=tx.now_ms))
         table = schema.outbox
         for rows in items:
             set_aside = [item.row for item in rows if item.state == "set_aside"]

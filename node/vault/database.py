@@ -191,6 +191,7 @@ class Database:
             by_handler.setdefault(pending.handler, []).append(pending)
         released: Callable[[], None] | None = None
         with self.engines.writer.begin() as connection:
+            elsewhere = self.signals.see_others(connection)
             log = self._open_log(connection, self.world.now_ms())
             tx = Transaction(connection, self.world, log)
             for handler, pendings in by_handler.items():
@@ -207,7 +208,7 @@ class Database:
             released()
         for pending in batch:
             pending.results = [_finish(result) for result in pending.results]
-        return tx.topics | {(LOG, b"")} if released is not None else tx.topics
+        return tx.topics | elsewhere | ({(LOG, b"")} if released is not None else set())
 
 
 def _finish(result: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -72,6 +72,17 @@ class PayloadStore(Protocol):
         ...
 
 
+@contextmanager
+def _disk() -> Iterator[None]:
+    """What the disk refuses (full, read-only, failing) is told as any failure of the store."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"payloads cannot be written: {error.strerror}", hint="see the disk; run: coffre doctor"
+        ) from error
+
+
 class _IncomingFile:
     def __init__(self, temporary: Path, final: Callable[[bytes], Path], flags: int) -> None:
         self._temporary, self._final = temporary, final
@@ -79,21 +90,24 @@ class _IncomingFile:
 
     def write_chunk(self, index: int, ciphertext: bytes) -> None:
         view, offset = memoryview(ciphertext), index * _STEP
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
+        with _disk():
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
 
     def sync(self) -> None:
-        os.fdatasync(self._descriptor)
+        with _disk():
+            os.fdatasync(self._descriptor)
 
     def finish(self, name: bytes) -> None:
-        os.fsync(self._descriptor)
-        self.close()
-        final = self._final(name)
-        final.parent.mkdir(mode=0o700, exist_ok=True)
-        self._temporary.replace(final)
-        sync_folder(final.parent)
-        sync_folder(final.parent.parent)
+        with _disk():
+            os.fsync(self._descriptor)
+            self.close()
+            final = self._final(name)
+            final.parent.mkdir(mode=0o700, exist_ok=True)
+            self._temporary.replace(final)
+            sync_folder(final.parent)
+            sync_folder(final.parent.parent)
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -120,7 +134,8 @@ class FilePayloadStore:
 
     def begin(self, working_name: bytes) -> IncomingPayload:
         """See PayloadStore."""
-        return _IncomingFile(self._incoming / working_name.hex(), self._path, os.O_CREAT | os.O_TRUNC)
+        with _disk():
+            return _IncomingFile(self._incoming / working_name.hex(), self._path, os.O_CREAT | os.O_TRUNC)
 
     def resume(self, name: bytes) -> IncomingPayload | None:
         """See PayloadStore."""

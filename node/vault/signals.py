@@ -60,6 +60,7 @@ class Signals:
         self._engines = engines
         self._world = world
         self._events: dict[Topic, trio.Event] = {}
+        self._data_version: int | None = None
 
     def set(self, topics: Iterable[Topic]) -> None:
         """Wake who waits for these topics, or for anyone's; one that is for anyone wakes all."""
@@ -93,26 +94,38 @@ class Signals:
         else:
             await self._watch_postgresql()
 
-    async def _watch_sqlite(self) -> None:
-        def version() -> int:
-            # The writer's connection, for which alone the version stands still while this process commits; as the
-            # driver gives it, since SQLAlchemy's begins a transaction, in which it never changes.
-            connection = self._engines.writer.raw_connection()
-            try:
-                cursor = connection.cursor()
-                ((seen,),) = cursor.execute("PRAGMA data_version")
-                cursor.close()
-                return int(seen)
-            finally:
-                connection.close()
+    def see_others(self, connection: sa.Connection) -> frozenset[Topic]:
+        """Inside a transaction of the writer: every topic, if another process committed to this SQLite file since."""
+        if not self._engines.is_sqlite:
+            return frozenset()
+        return self._compare(int(connection.exec_driver_sql("PRAGMA data_version").scalar_one()))
 
-        last = await self._world.run_blocking(version)
+    def _compare(self, version: int) -> frozenset[Topic]:
+        # On one connection the version stands still while that connection commits, and moves when another one has.
+        known, self._data_version = self._data_version, version
+        return frozenset((name, b"") for name in TOPICS) if known not in (None, version) else frozenset()
+
+    def _look(self) -> frozenset[Topic]:
+        """What `see_others` says, while the writer rests; while it does not, it looks for itself."""
+        if self._engines.writer.pool.checkedout():  # type: ignore[attr-defined]
+            return frozenset()
+        try:
+            # As the driver gives it: SQLAlchemy's connection begins a transaction, in which the version never changes.
+            connection = self._engines.writer.raw_connection()
+        except sa.exc.TimeoutError:  # somebody else has held the database for long
+            return frozenset()
+        try:
+            cursor = connection.cursor()
+            ((version,),) = cursor.execute("PRAGMA data_version")
+            cursor.close()
+            return self._compare(int(version))
+        finally:
+            connection.close()
+
+    async def _watch_sqlite(self) -> None:
         while True:
+            self.set(await self._world.run_blocking(self._look))
             await trio.sleep(_SQLITE_POLL_S)
-            seen = await self._world.run_blocking(version)
-            if seen != last:
-                last = seen
-                self.set_all()
 
     async def _watch_postgresql(self) -> None:
         import psycopg
