@@ -17,6 +17,7 @@ import trio
 
 from node.alerts.sender import AlertSender
 from node.audit.log import LeafRef, Log, read_evidence
+from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
 from node.errors import ConfigError, StoreError
 from node.folder import Folder, write_private
@@ -152,6 +153,18 @@ class Node:
             made_at_ms=self.world.now_ms(),
         )
         return encode_invite(invite, self.keyring.identity)
+
+    def backup_source(self) -> BackupSource:
+        """What `coffre backup` writes."""
+        return BackupSource(
+            node_id=self.node_id,
+            institution=self.settings.institution,
+            folder=self.folder,
+            engines=self.database.engines,
+            store=self.store,
+            data_key=self.keyring.data_key,
+            world=self.world,
+        )
 
     # -- the head outside the database
 
