@@ -13,11 +13,14 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.audit.epochs import LogHistory
 from node.post.deposit import Refusal
 from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
 from node.post.network import Connection, LinkError, Network, first_of
+from node.post.offer_again import OfferAgain
+from node.post.own_heads import OwnHeads
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
@@ -82,6 +85,7 @@ class PostParts:
     network: Network
     in_flight: InFlight
     own_log_head: Callable[[sa.Connection], bytes]
+    history: LogHistory
 
 
 class PostOffice:
@@ -267,7 +271,7 @@ class PostOffice:
             on_request=on_request,
             on_push=on_push,
         )
-        sessions.append(self._session(link, peer))
+        sessions.append(self._session(link, peer, hello))
         self._links.setdefault(peer.node_id, set()).add(link)
 
         async def on_open(_link: PeerLink) -> None:
@@ -310,7 +314,7 @@ class PostOffice:
             max_offers=_MAX_OFFERS,
         )
 
-    def _session(self, link: PeerLink, peer: Peer) -> Session:
+    def _session(self, link: PeerLink, peer: Peer, hello: Hello) -> Session:
         parts = self._parts
         forwarder = Forwarder(
             link,
@@ -336,6 +340,15 @@ class PostOffice:
             dedup=parts.dedup,
             forwarder=forwarder,
             turns=self._turns,
+            own=OwnHeads(
+                link,
+                database=parts.database,
+                directory=parts.directory,
+                history=parts.history,
+                log_head=parts.own_log_head,
+                told=hello.heads,
+            ),
+            offer_again=OfferAgain(parts.peers, parts.outbox),
         )
 
     # -- mail between own mailboxes: the same checks, deposit and evidence, without a link
