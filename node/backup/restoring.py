@@ -45,6 +45,8 @@ def restore_backup(
     target = target.absolute()
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise FolderError(f"{target} exists and is not empty", hint="restore into a new folder")
+    if target.is_mount():
+        raise FolderError(f"{target} is a mount point", hint="restore into a new folder below it")
     summary = check_backup(path, unlock, progress=checking)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.restoring")
     try:

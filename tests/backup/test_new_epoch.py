@@ -198,6 +198,53 @@ async def test_machine_put_back_learns_from_its_peer(autojump_clock: trio.testin
         assert all(deposited_epochs(a, b, letter.letter_id) == [1, opened.epoch] for letter in lost)
 
 
+async def test_new_epoch_reaches_a_peer_over_a_running_link(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """One peer tells of the loss; another, linked for a while, learns of the new epoch and offers again."""
+    async with Federation.opened(tmp_path) as federation:
+        a, b, c = [await federation.make(name) for name in ("a", "b", "c")]
+        await a.add("anna")
+        await b.add("bruno")
+        await c.add("clara")
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        first = await a.send("anna", "bruno@b.example", subject="Avant")
+        await settled()
+        await a.stop()
+        await b.stop()
+        await b.close()
+        shutil.copytree(b.path, tmp_path / "snapshot")
+        await b.open()
+        await b.start()
+        await trio.sleep(LONG_S)
+        for number in range(8):
+            await c.send("clara", "bruno@b.example", subject=f"Lettre {number}")
+        await settled()
+        await relink(federation)
+        await c.stop()
+        await b.stop()
+        await b.close()
+        b.path = tmp_path / "snapshot"
+        await b.open()
+        await b.start()
+        await a.start()
+        await trio.sleep(LONG_S)
+        second = await a.send("anna", "bruno@b.example", subject="Après")
+        await settled()
+        assert len(own_heads(b)) == 1
+        await c.start()
+        await trio.sleep(LONG_S)
+        _, opened = own_heads(b)
+        assert alarms(a, b, c) == []
+        heads = [peer.log_head or b"" for one in (a, c) for peer in one.node.database.read_now(one.node.peers.all)]
+        assert sum(f"/log/{opened.epoch}\n".encode() in head for head in heads) == 2
+        assert len(await b.inbox("bruno")) == 10
+        assert await a.states("anna", first) == await a.states("anna", second) == [DeliveryState.DEPOSITED]
+        assert deposited_epochs(a, b, first.letter_id) == deposited_epochs(a, b, second.letter_id) == [1]
+
+
 async def test_restored_twice_from_one_backup(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
     async with Federation.pair(tmp_path) as (_federation, a, b):
         write_backup(b, tmp_path / "b.backup")
