@@ -243,6 +243,7 @@ class Node:
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
+            await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen)

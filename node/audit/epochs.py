@@ -110,17 +110,26 @@ class LogHistory:
 
     # -- heads that peers show
 
+    def _own_or_none(self, note: bytes) -> OwnHead | None:
+        try:
+            kind = parse_origin(peek_checkpoint(note).origin)[0]
+            return self._own(note) if kind == "log" else None
+        except RemoteProtocolError:
+            return None
+
     def _own(self, note: bytes) -> OwnHead:
         chain = self._chain()
         return OwnHead.of(CheckpointVerifier(chain.node_id, chain.log_keys()).open(note))
 
-    async def shown(self, note: bytes) -> None:
-        """A peer holds this head of the own log: open an epoch if the log does not go on from it.
+    async def shown(self, notes: Sequence[bytes]) -> None:
+        """Peers hold these heads: open an epoch if the log does not go on from one of them.
 
-        RemoteProtocolError for a head that this node did not sign.
+        Passed over: heads of other logs and feeds, and what this node did not sign (a peer could show anything).
         """
-        found = self._own(note)
-        if await self._database.read(_is_lost, found):
+        heads = [head for note in notes if (head := self._own_or_none(note)) is not None]
+        lost = [head for head in heads if await self._database.read(_is_lost, head)]
+        if lost:
+            found = max(lost)
             _logger.error("a peer holds a head beyond the own log: a new epoch", found=found.code)
             await self.open_epoch(found)
 

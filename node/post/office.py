@@ -6,7 +6,7 @@ Spec: spec/delivery.md, 3 and 7.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node.audit.epochs import LogHistory
+from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
@@ -103,6 +104,18 @@ class PostOffice:
     def linked(self) -> dict[NodeId, int]:
         """Number of open links for each peer."""
         return {node_id: len(links) for node_id, links in self._links.items() if links}
+
+    async def ask_peers(self) -> None:
+        """Before anything is signed: open a new epoch of the own log if a reachable peer shows that its end is lost."""
+        parts = self._parts
+        await self._load_peers()
+        hellos = await parts.database.read(
+            lambda connection: {
+                peer.node_id: replace(self._hello(connection, peer), heads=()) for peer in self._peers.values()
+            }
+        )
+        shown = await heads_at_peers(parts.network, self._peers.values(), lambda peer: hellos[peer.node_id])
+        await parts.history.shown(shown)
 
     async def run(self, listen: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen (if `listen` is given), dial, deliver, until cancelled. Started with the address listened on."""

@@ -46,15 +46,11 @@ class OwnHeads:
 
     async def compare(self, seen: Sequence[bytes]) -> None:
         """Take what the peer holds of this node: a lost end of the log opens an epoch, a lost end of the feed is
-        fetched back. RemoteProtocolError for heads that this node did not sign.
+        fetched back. RemoteProtocolError for a feed's head that this node did not sign.
         """
+        await self._history.shown(seen)
         for note in seen:
-            kind, node, epoch = parse_origin(peek_checkpoint(note).origin)
-            if node != self._directory.node_id:
-                continue
-            if kind == "log":
-                await self._history.shown(note)
-            elif epoch == EPOCH:
+            if parse_origin(peek_checkpoint(note).origin) == ("feed", self._directory.node_id, EPOCH):
                 await self._fetch_feed(note)
 
     async def _fetch_feed(self, note: bytes) -> None:

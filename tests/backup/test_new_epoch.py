@@ -283,7 +283,7 @@ async def test_node_that_stays_behind_is_an_alarm(
         b.path = tmp_path / "snapshot"
         await b.open()
 
-        async def deaf(_note: bytes) -> None:
+        async def deaf(_notes: Sequence[bytes]) -> None:
             await trio.lowlevel.checkpoint()
 
         monkeypatch.setattr(b.node.history, "shown", deaf)
