@@ -16,10 +16,12 @@ import structlog
 import trio
 
 from node.alerts.sender import AlertSender
+from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
-from node.errors import ConfigError, StoreError
-from node.folder import Folder, write_private
+from node.errors import ConfigError
+from node.folder import Folder
 from node.post.compose import Composer
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
@@ -54,10 +56,8 @@ from node.vault.sealing import RowKeys
 from node.vault.signals import LOG
 from node.vault.timeline import Timelines
 from node.world import World
-from protocol.checkpoint import peek_checkpoint
 from protocol.crypto import Secret
 from protocol.details import Details
-from protocol.errors import RemoteProtocolError
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
@@ -91,6 +91,7 @@ class Node:
         migrate(engines)
         self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
+        self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
         self.directory = Directory(
             node_id=self.node_id, log_secret=keyring.log, chain=lambda: keyring.chain, world=world
         )
@@ -154,31 +155,17 @@ class Node:
         )
         return encode_invite(invite, self.keyring.identity)
 
-    # -- the head outside the database
-
-    def check_head_file(self) -> None:
-        """StoreError if the database is older than the last head that left the process: an old backup was put back."""
-        try:
-            kept = peek_checkpoint(self.folder.head_file.read_bytes())
-        except FileNotFoundError:
-            return
-        except (OSError, RemoteProtocolError) as error:
-            raise StoreError(f"{self.folder.head_file} cannot be read", hint="run: coffre doctor") from error
-        stored = peek_checkpoint(self.database.read_now(self.own_log_head))
-        if kept.origin == stored.origin and stored.size < kept.size:
-            raise StoreError(
-                f"the database ends at log entry {stored.size}, but {kept.size} were signed and shown to others",
-                hint="an older copy of the database was put back; bring the newest one, nothing was changed",
-            )
-
-    async def write_head_file(self) -> None:
-        """Write the last committed head beside the database."""
-        released = self.log.released
-        if released is not None:
-            try:
-                await self.world.run_blocking(write_private, self.folder.head_file, released.note)
-            except OSError as error:
-                raise StoreError(f"{self.folder.head_file} cannot be written: {error.strerror}") from error
+    def backup_source(self) -> BackupSource:
+        """What `coffre backup` writes."""
+        return BackupSource(
+            node_id=self.node_id,
+            institution=self.settings.institution,
+            folder=self.folder,
+            engines=self.database.engines,
+            store=self.store,
+            data_key=self.keyring.data_key,
+            world=self.world,
+        )
 
     # -- running
 
@@ -232,6 +219,7 @@ class Node:
             network=network,
             in_flight=in_flight,
             own_log_head=self.own_log_head,
+            history=self.history,
         )
 
     async def run(
@@ -256,6 +244,7 @@ class Node:
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
+            await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen)
@@ -270,7 +259,7 @@ class Node:
                 nursery.cancel_scope.cancel()
             await self.database.write(self._log_event, EventKind.STOPPED)
             await self.database.drain()
-            await self.write_head_file()
+            await self.history.write_head_file()
             in_flight.close()
 
     def _log_event(self, tx: Transaction, items: Sequence[EventKind]) -> Sequence[None]:
@@ -281,7 +270,7 @@ class Node:
     async def _keep_head_file(self) -> None:
         while True:
             ticket = self.database.signals.ticket(LOG)
-            await self.write_head_file()
+            await self.history.write_head_file()
             await trio.sleep(_HEAD_FILE_EVERY_S)
             await ticket.wait()
 
@@ -337,11 +326,11 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
     keyring = await world.run_blocking(load_keyring, folder.keyring_file, passphrase)
     node = await world.run_blocking(Node, folder, settings, keyring, world)
     try:
-        await world.run_blocking(node.check_head_file)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.database.run)
+            await node.history.settle()
             yield node
-            await node.write_head_file()
+            await node.history.write_head_file()
             nursery.cancel_scope.cancel()
     finally:
         node.database.engines.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "BackupError",
     "CoffreError",
     "ConfigError",
     "FolderError",
@@ -28,6 +29,12 @@ class CoffreError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class BackupError(CoffreError):
+    """A backup cannot be written, is no backup, is damaged, or cannot be restored here."""
+
+    code = "backup"
 
 
 class ConfigError(CoffreError):

@@ -72,6 +72,11 @@ class Folder:
         return self.path / "head"
 
     @property
+    def restored_file(self) -> Path:
+        """Written by a restore: the epoch of the log that ended with it. Gone once a new epoch was opened."""
+        return self.path / "restored"
+
+    @property
     def version_file(self) -> Path:
         """One line: the folder's version."""
         return self.path / "version"

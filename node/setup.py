@@ -22,12 +22,10 @@ from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
 from node.world import World
 from protocol.certificate import build_certificate
 from protocol.crypto import SealSecret, Secret, SigningSecret
-from protocol.details import Details
 from protocol.entry import InstitutionEntry
 from protocol.errors import LocalProtocolError
 from protocol.invite import MAX_NAME_BYTES
 from protocol.letter import normalise_address
-from protocol.logleaf import EventKind
 from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
 from protocol.texts import is_line
 
@@ -280,8 +278,7 @@ async def _first_entries(new: NewNode, world: World) -> None:
     async with open_node(new.path, new.passphrase, world=world) as node:
 
         def first(tx: Transaction, items: Sequence[InstitutionEntry]) -> Sequence[None]:
-            node.log.begin_epoch(tx.connection, 1, tx.now_ms)
-            tx.log.append(EventKind.EPOCH_OPENED, Details(node=node.node_id, code="first"))
+            tx.log.open_epoch(1, "first")
             for item in items:
                 node.directory.start_feed(tx, item)
             return [None] * len(items)

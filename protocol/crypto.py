@@ -54,6 +54,7 @@ __all__ = [
     "hpke_open",
     "hpke_seal",
     "sha256",
+    "stream_nonce",
 ]
 
 ZERO_NONCE: Final = bytes(12)
@@ -106,6 +107,11 @@ def aead_open(key: bytes, nonce: bytes, ciphertext: bytes) -> bytes:
         return AESGCM(key).decrypt(nonce, ciphertext, None)
     except (InvalidTag, ValueError) as error:
         raise RemoteProtocolError(Reason.BAD_BOX, "does not open") from error
+
+
+def stream_nonce(index: int, *, is_last: bool) -> bytes:
+    """The nonce of one chunk of a stream: its number in 11 bytes ‖ 1 for the last chunk. Under a key used once."""
+    return index.to_bytes(11, "big") + (b"\x01" if is_last else b"\x00")
 
 
 def argon2id(password: bytes, *, salt: bytes, operations: int, memory_kib: int) -> bytes:

@@ -39,3 +39,4 @@ class Label(Enum):
     ROW = b"coffre/v1/row\0"
     BLIND_INDEX = b"coffre/v1/blind-index\0"
     ALERT_LINK = b"coffre/v1/alert-link\0"
+    BACKUP = b"coffre/v1/backup\0"

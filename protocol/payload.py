@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from protocol.crypto import Secret, aead_open, aead_seal, constant_time_equal, hash_labelled, hkdf_expand
+from protocol.crypto import (
+    Secret,
+    aead_open,
+    aead_seal,
+    constant_time_equal,
+    hash_labelled,
+    hkdf_expand,
+    stream_nonce,
+)
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import LetterId, PayloadId
 from protocol.labels import Label
@@ -128,10 +136,6 @@ def _derive(key: Secret, letter_id: LetterId) -> tuple[bytes, bytes]:
     return okm[:32], okm[32:]
 
 
-def _nonce(index: int, count: int) -> bytes:
-    return index.to_bytes(11, "big") + (b"\x01" if index == count - 1 else b"\x00")
-
-
 class PayloadSealer:
     """Seals content that is fed in order, once. key: 32 fresh random bytes, used for this payload alone."""
 
@@ -180,7 +184,8 @@ class PayloadSealer:
         return rest
 
     def _seal(self, plaintext: bytearray | memoryview) -> bytes:
-        nonce = _nonce(len(self.chunk_hashes), self._count)
+        index = len(self.chunk_hashes)
+        nonce = stream_nonce(index, is_last=index == self._count - 1)
         ciphertext = aead_seal(self._aes_key, nonce, plaintext)
         self.chunk_hashes.append(leaf_hash(ciphertext))
         return ciphertext
@@ -224,7 +229,8 @@ class PayloadOpener:
         """The content of one chunk; RemoteProtocolError(bad_box), also for a chunk that is too short or too long."""
         if len(ciphertext) != self._descriptor.chunk_length(index):
             raise RemoteProtocolError(Reason.BAD_BOX, f"chunk {index} has not the length of this payload's")
-        return aead_open(self._aes_key, _nonce(index, self._descriptor.chunk_count), ciphertext)
+        nonce = stream_nonce(index, is_last=index == self._descriptor.chunk_count - 1)
+        return aead_open(self._aes_key, nonce, ciphertext)
 
 
 ReadContent = Callable[[int, int], bytes]

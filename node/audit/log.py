@@ -80,15 +80,6 @@ class Log:
         """Randomness for openings."""
         return self._world.random_bytes(count)
 
-    def begin_epoch(self, connection: sa.Connection, epoch: int, now_ms: int) -> None:
-        """Insert an empty epoch; its first leaf is appended by the caller in the same transaction."""
-        empty = CompactRange()
-        connection.execute(
-            schema.log_epochs.insert().values(
-                epoch=epoch, size=0, frontier=b"", note=self.sign(epoch, 0, empty.root()), signed_at_ms=now_ms
-            )
-        )
-
 
 # Built once: every transaction runs them, and building one costs more than running it.
 _EPOCHS: Final = schema.log_epochs
@@ -142,6 +133,25 @@ class LogAppender:
         self._hashes.append(hashed)
         self._appended.append(_Appended(ref, leaf, opening, encoded, tag))
         return ref
+
+    def open_epoch(self, epoch: int, code: str) -> LeafRef:
+        """Begin an epoch; its first leaf says why. Later leaves of this transaction follow it.
+
+        StoreError if leaves were appended before in this transaction: then it is tried again alone.
+        """
+        if self._appended:
+            raise StoreError("an epoch begins in a transaction of its own")
+        self._connection.execute(
+            schema.log_epochs.insert().values(
+                epoch=epoch,
+                size=0,
+                frontier=b"",
+                note=self._log.sign(epoch, 0, CompactRange().root()),
+                signed_at_ms=self._now_ms,
+            )
+        )
+        self._range = None
+        return self.append(EventKind.EPOCH_OPENED, Details(node=self._log.node_id, code=code))
 
     def flush(self) -> Callable[[], None] | None:
         """Write leaves, tiles and the signed head; None if nothing was appended."""

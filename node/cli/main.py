@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import demo, evidence, federation, letters, mailboxes, operation
+from node.cli import backup, demo, evidence, federation, letters, mailboxes, operation
 from node.cli.common import State
 
 __all__ = ["app", "run"]
@@ -56,6 +56,7 @@ mailboxes.add_to(app)
 federation.add_to(app)
 letters.add_to(app)
 evidence.add_to(app)
+backup.add_to(app)
 demo.add_to(app)
 
 

@@ -6,18 +6,22 @@ Spec: spec/delivery.md, 3 and 7.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
 import structlog
 import trio
 
+from node.audit.epochs import LogHistory
+from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
 from node.post.network import Connection, LinkError, Network, first_of
+from node.post.offer_again import OfferAgain
+from node.post.own_heads import OwnHeads
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
@@ -83,6 +87,7 @@ class PostParts:
     network: Network
     in_flight: InFlight
     own_log_head: Callable[[sa.Connection], bytes]
+    history: LogHistory
 
 
 class PostOffice:
@@ -100,6 +105,18 @@ class PostOffice:
     def linked(self) -> dict[NodeId, int]:
         """Number of open links for each peer."""
         return {node_id: len(links) for node_id, links in self._links.items() if links}
+
+    async def ask_peers(self) -> None:
+        """Before anything is signed: open a new epoch of the own log if a reachable peer shows that its end is lost."""
+        parts = self._parts
+        await self._load_peers()
+        hellos = await parts.database.read(
+            lambda connection: {
+                peer.node_id: replace(self._hello(connection, peer), heads=()) for peer in self._peers.values()
+            }
+        )
+        shown = await heads_at_peers(parts.network, self._peers.values(), lambda peer: hellos[peer.node_id])
+        await parts.history.shown(shown)
 
     async def run(self, listen: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen (if `listen` is given), dial, deliver, until cancelled. Started with the address listened on."""
@@ -271,7 +288,7 @@ class PostOffice:
             on_request=on_request,
             on_push=on_push,
         )
-        sessions.append(self._session(link, peer))
+        sessions.append(self._session(link, peer, hello))
         self._links.setdefault(peer.node_id, set()).add(link)
 
         async def on_open(_link: PeerLink) -> None:
@@ -316,7 +333,7 @@ class PostOffice:
             max_offers=_MAX_OFFERS,
         )
 
-    def _session(self, link: PeerLink, peer: Peer) -> Session:
+    def _session(self, link: PeerLink, peer: Peer, hello: Hello) -> Session:
         parts = self._parts
         forwarder = Forwarder(
             link,
@@ -342,6 +359,15 @@ class PostOffice:
             dedup=parts.dedup,
             forwarder=forwarder,
             turns=self._turns,
+            own=OwnHeads(
+                link,
+                database=parts.database,
+                directory=parts.directory,
+                history=parts.history,
+                log_head=parts.own_log_head,
+                told=hello.heads,
+            ),
+            offer_again=OfferAgain(parts.peers, parts.outbox),
         )
 
     # -- mail between own mailboxes: the same checks, deposit and evidence, without a link

@@ -8,35 +8,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import sqlalchemy as sa
 import structlog
 import trio
 
-from directory_sync.follow import FeedBatch, follow
+from node.post.feed_follower import FeedFollower
 from node.post.forward import Forwarder, SenderSide
 from node.post.intake import result_frames
 from node.post.network import LinkError, first_of
+from node.post.offer_again import OfferAgain
+from node.post.own_heads import OwnHeads
 from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.post.serve import Server
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
-from node.vault.database import Database, Transaction
+from node.vault.database import Database
 from node.vault.dedup import Dedup
-from node.vault.directory import EPOCH, Directory, load_feed, store_feed
+from node.vault.directory import EPOCH, Directory, load_feed
 from node.vault.peers import Peer, PeerFork, PeerHead, PeerRows
-from node.vault.signals import FEED
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
-from protocol.feed import FeedState, Operation
-from protocol.ids import NodeId
 from protocol.merkle import verify_consistency
 from protocol.message import Message
 from protocol.messages import (
     Event,
     EventOk,
     FeedGet,
-    FeedOps,
     HashesGet,
     Heads,
     Hello,
@@ -51,57 +48,12 @@ from protocol.messages import (
 )
 from protocol.statement import StatementChain
 
-__all__ = ["FeedFollower", "Session"]
+__all__ = ["Session"]
 
-# One institution's live entries: a university hospital has some 20,000 people.
-MAX_FEED_ENTRIES: Final = 100_000
-MAX_FEED_BYTES: Final = 400 * 1024 * 1024
+# A restored node answers within a round trip; with a feed to fetch back, within some seconds.
+_MOVES_ON_S: Final = 60
 
 _logger = structlog.get_logger(__name__)
-
-
-class _Commit:
-    def __init__(
-        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
-    ) -> None:
-        self.node, self.epoch, self.operations, self.state, self.head = node, epoch, operations, state, head
-
-
-class FeedFollower:
-    """The FeedStore and FeedSource of one peer's feed over one link."""
-
-    def __init__(self, database: Database, link: PeerLink) -> None:
-        self._database = database
-        self._link = link
-
-    async def load(self, node: NodeId, epoch: int) -> FeedState:
-        """See FeedStore."""
-        state, _ = await self._database.read(load_feed, node, epoch)
-        return state
-
-    async def commit(
-        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
-    ) -> None:
-        """See FeedStore."""
-        await self._database.write(_commit_feed, _Commit(node, epoch, operations, state, head))
-
-    async def operations(self, node: NodeId, epoch: int, first: int) -> FeedBatch:
-        """See FeedSource."""
-        reply = await self._link.ask(FeedGet(node, epoch, first))
-        if not isinstance(reply, FeedOps):
-            raise RemoteProtocolError(Reason.MISMATCH, "the peer does not serve its own feed")
-        return FeedBatch(reply.operations, reply.head, reply.more)
-
-
-def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
-    results: list[Exception | None] = []
-    for item in items:
-        held, _ = load_feed(tx.connection, item.node, item.epoch, lock=True)
-        if held.size + len(item.operations) == item.state.size:
-            store_feed(tx.connection, item.node, item.epoch, list(item.operations), item.state, item.head)
-        # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
-        results.append(None)
-    return results
 
 
 class Session:
@@ -122,6 +74,8 @@ class Session:
         dedup: Dedup,
         forwarder: Forwarder,
         turns: Turns,
+        own: OwnHeads,
+        offer_again: OfferAgain,
     ) -> None:
         self._link = link
         self._peer = peer
@@ -135,7 +89,11 @@ class Session:
         self._dedup = dedup
         self._forwarder = forwarder
         self._turns = turns
+        self._own = own
+        self._offer_again = offer_again
         self._following = trio.Lock()
+        self._is_forwarding = False
+        self._taken = {"log": trio.Event(), "feed": trio.Event()}
 
     # -- opening
 
@@ -145,10 +103,12 @@ class Session:
             hello = self._link.peer_hello
             assert hello is not None
             await self._update_statements(hello)
+            await self._own.compare(hello.seen)
             await self._take_heads(hello.heads)
+            self._is_forwarding = True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._turns.take, self._link.peer, self._forwarder.run)
-                nursery.start_soon(self._push_heads)
+                nursery.start_soon(self._own.push)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:
@@ -185,7 +145,20 @@ class Session:
             except RemoteProtocolError as error:
                 if error.reason not in (Reason.FORK, Reason.ROLLBACK, Reason.BAD_PROOF):
                     raise
-                await self._alarm(note, kind, error)
+                if error.reason is not Reason.ROLLBACK or not await self._moves_on(kind):
+                    await self._alarm(note, kind, error)
+            else:
+                taken, self._taken[kind] = self._taken[kind], trio.Event()
+                taken.set()
+
+    async def _moves_on(self, kind: str) -> bool:
+        """Whether a peer that showed an older head soon shows one that is not: it was restored, and learns from our
+        hello what it had shown before.
+        """
+        taken = self._taken[kind]
+        with trio.move_on_after(_MOVES_ON_S):
+            await taken.wait()
+        return taken.is_set()
 
     async def _alarm(self, note: bytes, kind: str, error: RemoteProtocolError) -> None:
         """A head that contradicts one that we hold: kept as proof; mail on the known keys goes on."""
@@ -205,6 +178,12 @@ class Session:
         held_note = next((peer.log_head for peer in peers if peer.node_id == self._link.peer), None)
         if held_note is not None:
             held = verifier.open(held_note)
+            held_epoch = parse_origin(held.origin)[2]
+            if epoch < held_epoch:
+                raise RemoteProtocolError(Reason.ROLLBACK, f"log head of epoch {epoch} where {held_epoch} was shown")
+            if epoch > held_epoch:
+                await self._enter_epoch(note)
+                return
             if held.origin == new.origin and held.size:
                 if new.size < held.size:
                     raise RemoteProtocolError(Reason.ROLLBACK, f"log head of {new.size} where {held.size} was shown")
@@ -221,34 +200,21 @@ class Session:
                 )
         await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note))
 
+    async def _enter_epoch(self, note: bytes) -> None:
+        """The peer lost the end of its log, and what arrived with it: it is offered again."""
+        await self._database.write(self._offer_again.take, PeerHead(self._link.peer, note))
+        _logger.warning("a peer opened a new epoch of its log", peer=self._link.peer.text[:12])
+        if self._is_forwarding:
+            # The next link begins from the first letter that waits.
+            await self._link.goodbye("replaced")
+
     async def _follow(self, note: bytes, epoch: int) -> None:
         async with self._following:
             follower = FeedFollower(self._database, self._link)
-            result = await follow(
-                self._link.peer,
-                epoch,
-                note,
-                verifier=self._verifiers.of(await self._chain()),
-                source=follower,
-                store=follower,
-                max_entries=MAX_FEED_ENTRIES,
-                max_bytes=MAX_FEED_BYTES,
-            )
+            verifier = self._verifiers.of(await self._chain())
+            result = await follower.follow(self._link.peer, epoch, note, verifier)
         if result.added:
             _logger.info("feed followed", peer=self._link.peer.text[:12], added=result.added, size=result.size)
-
-    async def _push_heads(self) -> None:
-        last = await self._database.read(self._own_feed_head)
-        while True:
-            ticket = self._database.signals.ticket(FEED)
-            note = await self._database.read(self._own_feed_head)
-            if note != last:
-                self._link.push_quietly(Heads((note,)))
-                last = note
-            await ticket.wait()
-
-    def _own_feed_head(self, connection: sa.Connection) -> bytes:
-        return load_feed(connection, self._directory.node_id, EPOCH)[1]
 
     # -- what the peer asks and tells
 

@@ -20,9 +20,18 @@ from protocol.errors import RemoteProtocolError
 from protocol.labels import Label
 from protocol.statement import StatementChain
 
-__all__ = ["DEFAULT_COST", "ArgonCost", "Keyring", "NodeSealSecret", "load_keyring", "save_keyring"]
+__all__ = [
+    "DEFAULT_COST",
+    "MAX_KEYRING_BYTES",
+    "ArgonCost",
+    "Keyring",
+    "NodeSealSecret",
+    "load_keyring",
+    "open_keyring",
+    "save_keyring",
+]
 
-_MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+MAX_KEYRING_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ def _encode(keyring: Keyring) -> bytes:
 
 
 def _decode(data: bytes) -> Keyring:
-    fields = decode_map(data, max_bytes=_MAX_FILE_BYTES)
+    fields = decode_map(data, max_bytes=MAX_KEYRING_BYTES)
     fields.version()
     statements = [check_binary(item, "statement", 1, 65536) for item in fields.items("chain", low=1, high=512)]
     seals = []
@@ -137,15 +146,20 @@ def save_keyring(
 
 def load_keyring(path: Path, passphrase: Secret) -> Keyring:
     """Open the keyring. FolderError if it is missing or damaged, WrongSecretError if the passphrase is another."""
-    damaged = FolderError(f"the keyring {path} is damaged", hint="restore it from a backup")
     try:
         data = path.read_bytes()
     except OSError as error:
         raise FolderError(f"the keyring {path} cannot be read: {error.strerror}") from error
+    return open_keyring(data, passphrase, name=str(path))
+
+
+def open_keyring(data: bytes, passphrase: Secret, *, name: str) -> Keyring:
+    """Open the bytes of a keyring file. Errors as `load_keyring`, which name where the bytes are from."""
+    damaged = FolderError(f"the keyring {name} is damaged", hint="restore it from a backup")
     try:
-        fields = decode_map(data, max_bytes=_MAX_FILE_BYTES)
+        fields = decode_map(data, max_bytes=MAX_KEYRING_BYTES)
         fields.version()
-        salt, box = fields.fixed("salt", 16), fields.binary("box", high=_MAX_FILE_BYTES)
+        salt, box = fields.fixed("salt", 16), fields.binary("box", high=MAX_KEYRING_BYTES)
         cost = ArgonCost(fields.integer("ops"), fields.integer("mem"))
         fields.done()
     except RemoteProtocolError as error:

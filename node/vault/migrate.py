@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from node.errors import StoreError
 from node.vault.engine import Engines
 
-__all__ = ["HEAD_REVISION", "migrate"]
+__all__ = ["HEAD_REVISION", "create_schema", "migrate"]
 
 HEAD_REVISION: Final = "0002"
 """The newest migration in node/vault/migrations; a test compares it with the folder."""
@@ -40,14 +40,28 @@ def migrate(engines: Engines) -> None:
             f"the database is of a newer version ({stored}; this program knows {HEAD_REVISION})",
             hint="install a newer coffre",
         )
+    with engines.writer.begin() as connection:
+        _upgrade(connection, "head")
+
+
+def create_schema(connection: sa.Connection, revision: str) -> None:
+    """Make the tables of an empty database as they were at a revision. StoreError if this program does not know it."""
+    if not _is_known(revision):
+        raise StoreError(
+            f"schema {revision} is of a newer version (this program knows {HEAD_REVISION})",
+            hint="install a newer coffre",
+        )
+    _upgrade(connection, revision)
+
+
+def _upgrade(connection: sa.Connection, revision: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engines.writer.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _is_known(revision: str) -> bool:

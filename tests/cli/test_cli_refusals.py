@@ -75,14 +75,20 @@ def test_database_of_a_newer_program(lone: Node) -> None:
     assert "install a newer coffre" in lone.refused("outbox")
 
 
-def test_database_from_an_old_copy(lone: Node) -> None:
+def test_database_from_an_old_copy_goes_on_in_a_new_epoch(lone: Node) -> None:
     old = {path: path.read_bytes() for path in lone.folder.glob("vault.db*")}
     lone.add_mailbox("dr.neuf")
     for path in lone.folder.glob("vault.db*"):
         path.unlink()
     for path, data in old.items():
         path.write_bytes(data)
-    assert "older copy of the database" in lone.refused("outbox")
+    head = (lone.folder / "head").read_text("utf-8").splitlines()
+    assert head[0].endswith("/log/1")
+    assert lone.json("outbox") == []
+    later = (lone.folder / "head").read_text("utf-8").splitlines()
+    assert int(later[0].rpartition("/")[2]) > 1
+    assert later[1] == "1"
+    assert all(check["ok"] for check in lone.json("doctor"))
 
 
 def test_port_that_is_taken(lone: Node) -> None:

@@ -25,6 +25,7 @@ def test_help_names_every_command() -> None:
     commands = {line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines() if line.strip()}
     assert {"init", "run", "doctor", "mailbox", "invite", "accept", "peers"} < commands
     assert {"send", "inbox", "open", "reply", "sent", "withdraw", "outbox", "evidence", "demo"} < commands
+    assert {"backup", "restore"} < commands
 
 
 def test_version_is_told() -> None:

@@ -1,0 +1,1 @@
+"""Backups: one archive format for both databases, written while the node runs, restored into an empty folder."""

@@ -1,0 +1,61 @@
+"""What a peer may have lost with the end of its log is offered to it again. Spec: spec/backup.md, 7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.outbox_rows import OutboxRows
+from node.vault.peers import PeerHead, PeerRows
+from node.vault.signals import OUTBOX, WITHDRAWALS
+from node.vault.states import DeliveryState, OutboxState
+
+__all__ = ["OfferAgain"]
+
+_ARRIVED: Final = (DeliveryState.DEPOSITED, DeliveryState.OPENED, DeliveryState.COLLECTED, DeliveryState.UNREADABLE)
+# The letter arrived once: nobody is warned that it waits.
+_NEVER_MS: Final = 2**62
+
+
+class OfferAgain:
+    """Batch handler for peers that opened a new epoch."""
+
+    def __init__(self, peers: PeerRows, outbox: OutboxRows) -> None:
+        self._peers = peers
+        self._outbox = outbox
+
+    def take(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[None]:
+        """Hold the head of the new epoch; let kept envelopes wait again, and stand by withdrawals.
+
+        States that the sender is shown stay. Whatever the peer still has it answers from its dedup rows.
+        """
+        self._peers.set_head(tx, items)
+        for item in items:
+            destination = self._outbox.destination(item.node_id)
+            self._wake(tx, destination, (DeliveryState.WITHDRAWN,), OutboxState.WITHDRAWING)
+            self._wake(tx, destination, _ARRIVED, OutboxState.WAITING)
+            tx.wake(OUTBOX, destination)
+            tx.wake(WITHDRAWALS, destination)
+        return [None] * len(items)
+
+    @staticmethod
+    def _wake(tx: Transaction, destination: bytes, shown: Sequence[DeliveryState], state: OutboxState) -> None:
+        outbox, deliveries = schema.outbox, schema.deliveries
+        some = sa.exists().where(
+            deliveries.c.outbox == outbox.c.id, deliveries.c.state.in_([int(item) for item in shown])
+        )
+        tx.connection.execute(
+            outbox.update()
+            .where(
+                outbox.c.destination == destination,
+                outbox.c.state == int(OutboxState.ENDED),
+                outbox.c.payload.is_not(None),
+                outbox.c.expires_at_ms > tx.now_ms,
+                some,
+            )
+            .values(state=int(state), next_warning_at_ms=_NEVER_MS)
+        )

@@ -1,0 +1,92 @@
+"""The own log and feed over one link: what the peer holds of them, and what it is told. Spec: spec/backup.md, 7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+import structlog
+
+from node.audit.epochs import LogHistory
+from node.post.feed_follower import FeedFollower
+from node.post.peer_link import PeerLink
+from node.vault.database import Database
+from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.signals import FEED
+from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.messages import Heads
+
+__all__ = ["OwnHeads"]
+
+_CONFLICTS = frozenset({Reason.FORK, Reason.BAD_PROOF, Reason.MISMATCH})
+
+_logger = structlog.get_logger(__name__)
+
+
+class OwnHeads:
+    """told: the heads in the hello that this node sent. log_head: reads the newest head of the own log."""
+
+    def __init__(
+        self,
+        link: PeerLink,
+        *,
+        database: Database,
+        directory: Directory,
+        history: LogHistory,
+        log_head: Callable[[sa.Connection], bytes],
+        told: Sequence[bytes],
+    ) -> None:
+        self._link = link
+        self._database = database
+        self._directory = directory
+        self._history = history
+        self._log_head = log_head
+        self._told = _news_of(told)
+
+    async def compare(self, seen: Sequence[bytes]) -> None:
+        """Take what the peer holds of this node: a lost end of the log opens an epoch, a lost end of the feed is
+        fetched back. RemoteProtocolError for a feed's head that this node did not sign.
+        """
+        await self._history.shown(seen)
+        for note in seen:
+            if parse_origin(peek_checkpoint(note).origin) == ("feed", self._directory.node_id, EPOCH):
+                await self._fetch_feed(note)
+
+    async def _fetch_feed(self, note: bytes) -> None:
+        node = self._directory.node_id
+        verifier = CheckpointVerifier(node, self._directory.own_chain().log_keys())
+        state, _ = await self._database.read(load_feed, node, EPOCH)
+        if verifier.open(note).size <= state.size:
+            return
+        try:
+            result = await FeedFollower(self._database, self._link).follow(node, EPOCH, note, verifier)
+        except RemoteProtocolError as error:
+            if error.reason not in _CONFLICTS:
+                raise
+            # Something was published after a restore and before the first link: the peer shows it as an alarm.
+            _logger.error("the own feed does not go on as a peer saw it", peer=self._link.peer.text[:12])
+        else:
+            self._database.signals.set([(FEED, b"")])
+            _logger.warning("own feed fetched back", peer=self._link.peer.text[:12], added=result.added)
+
+    async def push(self) -> None:
+        """Tell the peer of each new head of the feed, and of each new epoch of the log, while the link lasts."""
+        while True:
+            ticket = self._database.signals.ticket(FEED)
+            heads = await self._database.read(self._heads)
+            news = _news_of(heads)
+            fresh = tuple(note for note, new, told in zip(heads, news, self._told, strict=True) if new != told)
+            if fresh:
+                self._link.push_quietly(Heads(fresh))
+                self._told = news
+            await ticket.wait()
+
+    def _heads(self, connection: sa.Connection) -> tuple[bytes, bytes]:
+        return self._log_head(connection), load_feed(connection, self._directory.node_id, EPOCH)[1]
+
+
+def _news_of(heads: Sequence[bytes]) -> tuple[str, bytes]:
+    """What of the own heads is worth telling at once: the log's epoch, and all of the feed's head."""
+    log, feed = heads
+    return peek_checkpoint(log).origin, feed
