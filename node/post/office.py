@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node.audit.epochs import LogHistory
+from node.errors import StoreError
 from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.forward import Forwarder, SenderSide
@@ -60,6 +61,8 @@ __all__ = ["PostOffice", "PostParts"]
 _LOOK_EVERY_S: Final = 5
 _LOOK_AT_LEAST_S: Final = 60
 _JITTER: Final = 0.2
+# Both sides may dial, and an institution may have several processes; more than that is a peer that goes wrong.
+_MAX_LINKS_OF_ONE: Final = 8
 # Enough to fill a batch while the one before it is on its way; at 64 KiB each, 8 MiB for a peer that sends no faster.
 _MAX_OFFERS: Final = 128
 
@@ -170,11 +173,14 @@ class PostOffice:
         parts = self._parts
         accepted = await parts.database.read(parts.peers.accepted)
         before = {peer.node_id: peer.chain.certificates() for peer in self._peers.values()}
-        self._peers = {peer.node_id: peer for peer in accepted}
         now = {peer.node_id: peer.chain.certificates() for peer in accepted}
         if now != before:
             pins = [der for certificates in now.values() for der in certificates]
-            await parts.database.world.run_blocking(parts.network.pin, pins)
+            try:
+                await parts.database.world.run_blocking(parts.network.pin, pins)
+            except OSError as error:  # no file descriptor, no room for the file that the TLS library wants
+                raise StoreError(f"certificates cannot be pinned: {error.strerror}") from error
+        self._peers = {peer.node_id: peer for peer in accepted}
         for node_id, links in self._links.items():
             peer = self._peers.get(node_id)
             for link in list(links):
@@ -187,7 +193,7 @@ class PostOffice:
 
     async def _accept(self, connection: Connection) -> None:
         peer = self._peer_of(connection)
-        if peer is None or self._stopping:
+        if peer is None or self._stopping or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE:
             await trio.aclose_forcefully(connection.stream)
             return
         await guarded(self._run_link, connection, peer, Role.ACCEPTOR)

@@ -79,7 +79,7 @@ def _disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"payloads cannot be written: {error.strerror}", hint="see the disk; run: coffre doctor"
+            f"the payload store failed: {error.strerror}", hint="see the disk; run: coffre doctor"
         ) from error
 
 
@@ -140,23 +140,25 @@ class FilePayloadStore:
     def resume(self, name: bytes) -> IncomingPayload | None:
         """See PayloadStore."""
         temporary = self._incoming / name.hex()
-        with suppress(FileNotFoundError):
-            return _IncomingFile(temporary, self._path, 0)
-        with suppress(FileNotFoundError):
-            self._path(name).replace(temporary)
-            return _IncomingFile(temporary, self._path, 0)
+        with _disk():
+            with suppress(FileNotFoundError):
+                return _IncomingFile(temporary, self._path, 0)
+            with suppress(FileNotFoundError):
+                self._path(name).replace(temporary)
+                return _IncomingFile(temporary, self._path, 0)
         return None
 
     def read_chunk(self, name: bytes, index: int, length: int) -> bytes:
         """See PayloadStore."""
-        try:
-            descriptor = os.open(self._path(name), os.O_RDONLY)
-        except FileNotFoundError:
-            raise StoreError(f"payload {name.hex()} is missing", hint="run: coffre doctor") from None
-        try:
-            data = os.pread(descriptor, length, index * _STEP)
-        finally:
-            os.close(descriptor)
+        with _disk():
+            try:
+                descriptor = os.open(self._path(name), os.O_RDONLY)
+            except FileNotFoundError:
+                raise StoreError(f"payload {name.hex()} is missing", hint="run: coffre doctor") from None
+            try:
+                data = os.pread(descriptor, length, index * _STEP)
+            finally:
+                os.close(descriptor)
         if len(data) != length:
             raise StoreError(f"payload {name.hex()} is cut short", hint="run: coffre doctor")
         return data
@@ -164,7 +166,7 @@ class FilePayloadStore:
     def delete(self, name: bytes) -> None:
         """See PayloadStore."""
         for path in (self._path(name), self._incoming / name.hex()):
-            with suppress(FileNotFoundError):
+            with _disk(), suppress(FileNotFoundError):
                 path.unlink()
 
     def sweep(self, known: Collection[bytes], before_ms: int) -> None:

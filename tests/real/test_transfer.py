@@ -1,0 +1,86 @@
+"""A node stopped in the middle of a transfer goes on where it was; one without file descriptors serves again after."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+from pathlib import Path
+
+import trio
+
+from tests.cli.coffre_cli import COFFRE, Node, Secrets, eventually, introduce, make_node
+
+TO = "dr.exemple@lilas.example"
+
+
+def _pair(place: Path) -> tuple[Node, Node]:
+    secrets = Secrets.write(place)
+    sender = make_node(
+        place / "sender", secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=False
+    )
+    recipient = make_node(
+        place / "recipient", secrets, institution="Cabinet des Lilas", domain="lilas.example", listens=True
+    )
+    sender.add_mailbox("dr.fictive")
+    recipient.add_mailbox("dr.exemple")
+    introduce(sender, recipient)
+    return sender, recipient
+
+
+def _arriving_bytes(recipient: Node) -> int:
+    """Blocks on disk of what is on its way in: a file that is written here and there is as long as its last chunk."""
+    found = (recipient.folder / "payloads" / "incoming").iterdir()
+    return sum(path.stat().st_blocks * 512 for path in found)
+
+
+def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path) -> None:
+    sender, recipient = _pair(tmp_path)
+    size = 120_000_000
+    attachment = tmp_path / "serie.dcm"
+    attachment.write_bytes(os.urandom(size))
+    with sender.running():
+        with recipient.running():
+            eventually(lambda: sender.try_send("dr.fictive", TO, "Premier courrier"), lambda done: done.status == 0)
+            row = sender.send("dr.fictive", TO, "Imagerie", "--attach", attachment)
+            # `running` ends with SIGTERM and sees that the status is 0.
+            eventually(lambda: _arriving_bytes(recipient), lambda arrived: arrived > size // 4)
+        had = _arriving_bytes(recipient)
+        with recipient.running():
+            sender.json("outbox", "retry")
+            eventually(lambda: _arriving_bytes(recipient), lambda arrived: arrived == 0 or arrived >= had)
+            sender.wait_for_state("dr.fictive", row, "deposited")
+            letter = recipient.received("dr.exemple", "Imagerie")
+            recipient.open("dr.exemple", letter["id"], "--out", tmp_path)
+    assert (tmp_path / "serie-2.dcm").read_bytes() == attachment.read_bytes()
+
+
+def test_without_file_descriptors_it_serves_again_after(tmp_path: Path) -> None:
+    sender, recipient = _pair(tmp_path)
+    log = recipient.folder.with_name("recipient.log").open("ab")
+
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+
+    command = [str(COFFRE), "-C", str(recipient.folder), "run", "--json"]
+    with log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, preexec_fn=few) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line
+        host, _, port = json.loads(line)["listening"].rpartition(":")
+
+        async def crowd() -> None:
+            streams = []
+            for _ in range(200):
+                with trio.move_on_after(1):
+                    streams.append(await trio.open_tcp_stream(host, int(port)))
+            for stream in streams:
+                await trio.aclose_forcefully(stream)
+
+        trio.run(crowd)
+        with sender.running():
+            eventually(lambda: sender.try_send("dr.fictive", TO, "Après la foule"), lambda done: done.status == 0)
+            eventually(lambda: recipient.inbox("dr.exemple"), lambda letters: len(letters) > 0)
+        process.terminate()
+        assert process.wait(30) == 0
