@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JsonOption",
+    "LetterArgument",
+    "MailboxArgument",
     "PasswordFile",
     "State",
     "ask_secret",
@@ -48,6 +50,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 PasswordFile = Annotated[
     Path | None,
     typer.Option("--password-file", metavar="FILE", help="File with the mailbox's password (otherwise asked for)."),
+]
+MailboxArgument = Annotated[str, typer.Argument(metavar="MAILBOX", help="The mailbox: name or name@domain.")]
+LetterArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The letter's id, or its beginning, as lists show it.")
 ]
 _MAX_SECRET_BYTES: Final = 4096
 _UNBOUNDED_COLUMNS: Final = 10_000

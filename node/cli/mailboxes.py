@@ -9,6 +9,7 @@ import typer
 
 from node.cli.common import (
     JsonOption,
+    MailboxArgument,
     PasswordFile,
     ask_secret,
     confirm,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
-_Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="The mailbox: name or name@domain.")]
 
 
 def _preferences(email: str, webhook: str) -> AlertPreferences:
@@ -48,7 +48,7 @@ def _preferences(email: str, webhook: str) -> AlertPreferences:
 @mailbox_app.command("add")
 def add(
     context: typer.Context,
-    mailbox: _Address,
+    mailbox: MailboxArgument,
     name: Annotated[str, typer.Option(help="The person's or service's name.")] = "",
     kind: Annotated[str, typer.Option(help="person, service, application or practice.")] = "person",
     profession: Annotated[str, typer.Option(help="As the directory shows it.")] = "",
@@ -149,7 +149,7 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
 @mailbox_app.command("close")
 def close(
     context: typer.Context,
-    mailbox: _Address,
+    mailbox: MailboxArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -173,7 +173,7 @@ def close(
 @mailbox_app.command("password")
 def password(
     context: typer.Context,
-    mailbox: _Address,
+    mailbox: MailboxArgument,
     password_file: PasswordFile = None,
     new_password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
@@ -198,7 +198,7 @@ def password(
 @mailbox_app.command("recover")
 def recover(
     context: typer.Context,
-    mailbox: _Address,
+    mailbox: MailboxArgument,
     recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
     new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
     password_file: PasswordFile = None,
@@ -225,7 +225,7 @@ def recover(
 @mailbox_app.command("alerts")
 def alerts(
     context: typer.Context,
-    mailbox: _Address,
+    mailbox: MailboxArgument,
     email: Annotated[str | None, typer.Option(help="E-mail address for alerts; empty for none.")] = None,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Webhook for alerts; empty for none.")] = None,
     as_json: JsonOption = False,

@@ -1,0 +1,117 @@
+"""How letters and timelines look: as fields for programs, as lines for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from node.cli.common import moment, say, table
+
+if TYPE_CHECKING:
+    from node.vault.reading import LetterSummary
+    from node.vault.timeline import Timeline
+    from protocol.letter import Letter
+
+__all__ = ["letter_fields", "print_letter", "print_timeline", "summary_fields", "timeline_fields"]
+
+
+def letter_fields(letter: Letter, row: bytes) -> dict[str, Any]:
+    """What `--json` tells of a letter that could be read, without its text. row: the id by which it is kept."""
+    return {
+        "id": row.hex(),
+        "letter": letter.letter_id.text,
+        "from": letter.sender.address,
+        "to": [item.address for item in letter.to],
+        "cc": [item.address for item in letter.cc],
+        "subject": letter.subject,
+        "class": letter.letter_class.value,
+        "time_ms": letter.time_ms,
+        "thread": letter.thread.text,
+        "attachments": [
+            {"name": item.name, "type": item.media_type, "size": item.size, "sha256": item.sha256.hex()}
+            for item in letter.attachments
+        ],
+    }
+
+
+def summary_fields(summary: LetterSummary) -> dict[str, Any]:
+    """What `--json` tells of a letter in a list, be it readable or not."""
+    stored = summary.stored
+    kept = {
+        "id": stored.row.hex(),
+        "state": stored.state.name.lower(),
+        "arrived_at_ms": stored.arrived_at_ms,
+        "problem": summary.problem,
+    }
+    return kept if summary.letter is None else kept | letter_fields(summary.letter, stored.row)
+
+
+def print_letter(letter: Letter, files: list[Path]) -> None:
+    """A letter as people read it. files: where its attachments were saved."""
+    say(f"From:    {letter.sender.address}")
+    say(f"To:      {', '.join(item.address for item in letter.to)}")
+    if letter.cc:
+        say(f"Cc:      {', '.join(item.address for item in letter.cc)}")
+    say(f"Date:    {moment(letter.time_ms)}")
+    say(f"Subject: {letter.subject}")
+    say("")
+    say("".join(character for character in letter.text if character.isprintable() or character in "\n\t"))
+    for path in files:
+        say(f"-- {path}")
+
+
+def timeline_fields(timeline: Timeline) -> dict[str, Any]:
+    """What `--json` tells of a sent letter's way."""
+    return {
+        "recipients": [
+            {
+                "address": line.address,
+                "institution": line.institution,
+                "state": line.state.word,
+                "changed_at_ms": line.changed_at_ms,
+                "code": line.code,
+                "role": line.role,
+            }
+            for line in timeline.recipients
+        ],
+        "events": [
+            {
+                "kind": event.kind.word,
+                "time_ms": event.time_ms,
+                "node": event.node.text,
+                "own": event.own,
+                "address": event.address,
+                "code": event.code,
+                "role": event.role,
+            }
+            for event in timeline.events
+        ],
+    }
+
+
+def print_timeline(subject: str, timeline: Timeline) -> None:
+    """A sent letter's way as people read it: where each recipient stands, then what happened."""
+    say(subject)
+    say("")
+    rows = [
+        (
+            line.address,
+            line.institution,
+            line.state.word + (f" ({line.code})" if line.code else ""),
+            moment(line.changed_at_ms),
+        )
+        for line in timeline.recipients
+    ]
+    table(("recipient", "institution", "state", "since"), rows, empty="no recipients")
+    say("")
+    history = [
+        (
+            moment(event.time_ms),
+            event.kind.word,
+            event.address,
+            event.code or event.role,
+            "here" if event.own else "there",
+        )
+        for event in timeline.events
+    ]
+    table(("time", "event", "recipient", "", "signed"), history, empty="nothing yet")
