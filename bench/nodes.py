@@ -20,12 +20,10 @@ import trio
 from node.app import Node, open_node
 from node.errors import RecipientError
 from node.setup import NewNode, init_node, prepare
-from node.vault import schema, ways
+from node.vault import schema
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import OutboxState
 from protocol.crypto import Secret
-from protocol.entry import Accepts, MailboxEntry, MailboxKind
-from protocol.ids import MailboxId
 from protocol.invite import decode_invite
 
 __all__ = [
@@ -63,13 +61,6 @@ async def make_node(folder: Path, name: str) -> NewNode:
         institution=name,
         domain=f"{name}.example",
         listen=f"127.0.0.1:{port}",
-        endpoints=(),
-        kind="hospital",
-        town="",
-        database="",
-        passphrase=None,
-        passphrase_file=None,
-        recovery_folder=None,
     )
     await init_node(new)
     return new
@@ -77,17 +68,8 @@ async def make_node(folder: Path, name: str) -> NewNode:
 
 async def add_mailbox(node: Node, address: str) -> None:
     """A mailbox without a practical limit."""
-    secrets = ways.make_secrets(node.world.random_bytes)
-    profile = MailboxEntry(
-        mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
-        kind=MailboxKind.PERSON,
-        address=address,
-        name=address,
-        signing_key=secrets.sign.verify_key,
-        seal_key=secrets.read.seal_key,
-        accepts=Accepts(2 * 1024**3),
-    )
-    await node.mailboxes.create(profile, secrets, PASSWORD, quota_bytes=2**40)
+    new = node.mailboxes.prepare(address=address, name=address, quota_bytes=2**40)
+    await node.mailboxes.create(new, PASSWORD)
 
 
 async def accept(node: Node, other: Node) -> None:

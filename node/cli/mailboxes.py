@@ -69,10 +69,7 @@ def add(
     """Make a mailbox and publish it in the directory."""
 
     async def body() -> None:
-        from node.vault import ways
-        from protocol.entry import LETTER_CLASSES, Accepts, MailboxEntry, MailboxKind
-        from protocol.errors import LocalProtocolError
-        from protocol.ids import MailboxId
+        from protocol.entry import LETTER_CLASSES, Accepts, MailboxKind
 
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
@@ -81,32 +78,23 @@ def add(
             if kind not in tuple(MailboxKind):
                 raise ConfigError(f"no kind {kind!r}", hint=f"one of {', '.join(MailboxKind)}")
             wanted = _preferences(email, webhook)
-            classes = tuple(accepts or LETTER_CLASSES)
-            secrets = ways.make_secrets(node.world.random_bytes)
-            profile = MailboxEntry(
-                mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
-                kind=MailboxKind(kind),
+            new = node.mailboxes.prepare(
                 address=address,
                 name=name or address.partition("@")[0],
-                signing_key=secrets.sign.verify_key,
-                seal_key=secrets.read.seal_key,
-                accepts=Accepts(max_bytes, classes),
+                quota_bytes=node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes,
+                kind=MailboxKind(kind),
+                accepts=Accepts(max_bytes, tuple(accepts or LETTER_CLASSES)),
                 profession=profession,
                 specialty=specialty,
                 unit=unit,
                 town=town,
             )
-            try:
-                profile.encode()
-            except LocalProtocolError as error:
-                raise ConfigError(f"{address}: {error}") from None
             password = ask_secret(password_file, f"password for {address}", "--password-file", twice=True)
-            quota = node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes
-            made = await node.mailboxes.create(profile, secrets, password, quota_bytes=quota)
+            made = await node.mailboxes.create(new, password)
             if email or webhook:
                 await node.database.write(node.alerts.set_preferences, (made.id, wanted))
             if as_json:
-                emit({"id": made.id.text, "address": made.address, "status": made.status})
+                emit({"id": made.id.text, "address": made.address, "status": "open"})
             else:
                 say(f"{made.address} is open")
 

@@ -22,17 +22,15 @@ from node.errors import CoffreError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
 from node.setup import init_node, prepare
-from node.vault import ways
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from protocol.crypto import Secret
-from protocol.entry import Accepts, MailboxEntry, MailboxKind
+from protocol.entry import MailboxKind
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
-from protocol.ids import MailboxId
 from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
@@ -113,13 +111,8 @@ class Scene:
             institution=name,
             domain=domain,
             listen=f"127.0.0.1:{port}" if listens else "",
-            endpoints=(),
             kind="practice" if key == "practice" else "hospital",
             town="Toulouse",
-            database="",
-            passphrase=None,
-            passphrase_file=None,
-            recovery_folder=None,
         )
         result = await init_node(new)
         settings = new.path / "coffre.toml"
@@ -306,18 +299,14 @@ async def _free_port() -> int:
 
 
 async def _add_mailbox(node: Node, address: str, person: str) -> None:
-    secrets = ways.make_secrets(node.world.random_bytes)
-    profile = MailboxEntry(
-        mailbox=MailboxId(node.world.random_bytes(MailboxId.LENGTH)),
-        kind=MailboxKind.SERVICE if person.startswith("Service") else MailboxKind.PERSON,
+    new = node.mailboxes.prepare(
         address=address,
         name=person,
-        signing_key=secrets.sign.verify_key,
-        seal_key=secrets.read.seal_key,
-        accepts=Accepts(2 * 1024**3),
+        quota_bytes=10**9,
+        kind=MailboxKind.SERVICE if person.startswith("Service") else MailboxKind.PERSON,
         town="Toulouse",
     )
-    made = await node.mailboxes.create(profile, secrets, Secret(PASSWORD.encode()), quota_bytes=10**9)
+    made = await node.mailboxes.create(new, Secret(PASSWORD.encode()))
     await node.database.write(node.alerts.set_preferences, (made.id, AlertPreferences(email=f"alerts+{address}")))
 
 

@@ -21,15 +21,13 @@ from node.post.compose import AttachmentSource, Draft
 from node.post.network import Connection, ConnectionHandler, LinkError
 from node.post.submit import Accepted
 from node.setup import init_node, prepare
-from node.vault import ways
 from node.vault.mailboxes import OpenMailbox
 from node.vault.reading import LetterSummary, OpenedLetter
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from node.world import World
 from protocol.crypto import Secret
-from protocol.entry import LETTER_CLASSES, Accepts, MailboxEntry, MailboxKind
-from protocol.ids import MailboxId
+from protocol.entry import Accepts
 from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
@@ -203,19 +201,13 @@ class Institution:
 
     async def add(self, local: str, *, accepts: Accepts | None = None, quota_bytes: int = 2**40) -> OpenMailbox:
         """Make a mailbox and open it."""
-        secrets = ways.make_secrets(self.node.world.random_bytes)
-        address = f"{local}@{self.node.settings.domain}"
-        profile = MailboxEntry(
-            mailbox=MailboxId(self.node.world.random_bytes(16)),
-            kind=MailboxKind.PERSON,
-            address=address,
+        new = self.node.mailboxes.prepare(
+            address=f"{local}@{self.node.settings.domain}",
             name=f"Dr {local.title()} Fictive",
-            signing_key=secrets.sign.verify_key,
-            seal_key=secrets.read.seal_key,
-            accepts=accepts or Accepts(2**31, LETTER_CLASSES),
+            quota_bytes=quota_bytes,
+            accepts=accepts or Accepts(2**31),
         )
-        made = await self.node.mailboxes.create(profile, secrets, PASSWORD, quota_bytes=quota_bytes)
-        self.people[local] = OpenMailbox(made.id, address, secrets)
+        self.people[local] = await self.node.mailboxes.create(new, PASSWORD)
         return self.people[local]
 
     async def accept(self, other: Institution) -> None:
@@ -293,13 +285,7 @@ class Federation:
             institution=name,
             domain=f"{name}.example",
             listen=f"{name}:1" if listens else "",
-            endpoints=(),
-            kind="hospital",
-            town="",
             database="" if database.startswith("sqlite") else database,
-            passphrase=None,
-            passphrase_file=None,
-            recovery_folder=None,
             world=institution.world,
         )
         await init_node(new, institution.world)
