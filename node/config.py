@@ -43,9 +43,9 @@ class LinkSettings(_Section):
     def advertised(self) -> tuple[str, ...]:
         """What peers are told to dial: `endpoints`, else `listen` unless nobody could dial it as it stands."""
         if self.endpoints or not self.listen:
-            return self.endpoints
+            return tuple(endpoint.lower() for endpoint in self.endpoints)
         host, port = split_endpoint(self.listen)
-        return () if port == 0 or host in _ANY_HOST else (self.listen,)
+        return () if port == 0 or host in _ANY_HOST else (self.listen.lower(),)
 
     @field_validator("listen")
     @classmethod

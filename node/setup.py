@@ -90,6 +90,8 @@ def prepare(
     except ValueError as error:
         message = f"{domain!r} is no domain (like clinic.example)" if "x@" in str(error) else str(error)
         raise ConfigError(message) from None
+    advertised = LinkSettings(listen=listen, endpoints=endpoints).advertised
+    _check_publishable(institution, domain, advertised, kind, town)
     folder = path.absolute()
     passphrase_is_new = passphrase is None
     if passphrase is None:
@@ -100,7 +102,7 @@ def prepare(
         institution=institution,
         domain=domain,
         listen=listen,
-        endpoints=LinkSettings(listen=listen, endpoints=endpoints).advertised,
+        endpoints=advertised,
         kind=kind,
         town=town,
         passphrase=passphrase,
@@ -109,6 +111,21 @@ def prepare(
         recovery_folder=recovery_folder or folder.with_name(folder.name + ".recovery"),
         database=database,
     )
+
+
+def _check_publishable(institution: str, domain: str, endpoints: tuple[str, ...], kind: str, town: str) -> None:
+    """What the institution will say of itself must be what others take. ConfigError in one line."""
+    entry = InstitutionEntry(
+        names=(institution,), kind=kind, domains=(domain,), statement=0, endpoints=endpoints, town=town
+    )
+    try:
+        entry.encode()
+    except LocalProtocolError as error:
+        words = {"at": "--endpoint", "kind": "--kind", "town": "--town", "names": "--institution"}
+        reason = str(error).removeprefix("not a valid entry: ")
+        name, _, rest = reason.partition(" ")
+        hint = "a word like hospital, clinic, laboratory, practice" if name == "kind" else "see: coffre init --help"
+        raise ConfigError(f"{words.get(name, name)} {rest}", hint=hint) from error
 
 
 def _made_passphrase(random: bytes) -> str:

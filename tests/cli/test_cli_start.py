@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.invite import decode_invite
 from tests.cli.coffre_cli import Node, Secrets, one_line, run_coffre
 
 FINGERPRINT = re.compile(r"(\d{5} ){5}\d{5}")
@@ -87,12 +88,23 @@ def test_init_with_a_passphrase_file_makes_none(tmp_path: Path, secrets: Secrets
     assert sorted(path.name for path in tmp_path.iterdir()) == ["node", "safe"]
 
 
+def test_host_in_capitals_is_published_in_small_letters(tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    options = ("--institution", "Clinique", "--domain", "a.example", "--endpoint", "Coffre.A.Example:9443", "--json")
+    assert run_coffre("init", node, *options).status == 0
+    invite = json.loads(run_coffre("-C", node, "invite", "--json").stdout)["invite"]
+    assert decode_invite(invite).endpoints == ("coffre.a.example:9443",)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
         pytest.param(("--domain", "no domain"), "no domain", id="domain"),
         pytest.param(("--domain", "a.example", "--listen", "9443"), "HOST:PORT", id="port without host"),
         pytest.param(("--domain", "a.example", "--database", "mysql://a/b"), "mysql", id="database"),
+        pytest.param(("--domain", "a.example", "--kind", "Hôpital"), "--kind", id="kind"),
+        pytest.param(("--domain", "a.example", "--town", "x" * 300), "--town", id="town"),
+        pytest.param(("--domain", "a.example", "--endpoint", "bad_host:9443"), "--endpoint", id="endpoint"),
         pytest.param(("--domain", "a.example", "--recovery-dir", "node/safe"), "--recovery-dir", id="recovery inside"),
     ],
 )
