@@ -116,6 +116,12 @@ class LogAppender:
             row = self._connection.execute(_LOCK_HEAD).one_or_none()
             if row is None:
                 raise StoreError("the log has no epoch", hint="the database was not made by coffre init")
+            released = self._log.released
+            if released is not None and (row.epoch, row.size) < (released.epoch, released.size):
+                raise StoreError(
+                    f"the log ends at entry {row.size} of epoch {row.epoch}, but more of it was signed and shown",
+                    hint="an older copy of the database took its place; restart the node",
+                )
             self._epoch, self._start = row.epoch, row.size
             self._range = CompactRange.from_bytes(row.size, row.frontier)
         return self._range

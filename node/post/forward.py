@@ -23,6 +23,7 @@ from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
 from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
+from protocol.checkpoint import Checkpoint
 from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id
@@ -62,6 +63,8 @@ class SenderSide:
         self._verifiers = verifiers
         self._waiting: list[tuple[OutboxItem, bytes, trio.Event, list[Exception]]] = []
         self._arrived = trio.Event()
+        self._heads: dict[NodeId, tuple[Checkpoint, bytes]] = {}
+        self._head_came: dict[NodeId, trio.Event] = {}
 
     async def run(self) -> None:
         """Verify and write what links hand over, in batches, until cancelled."""
@@ -77,10 +80,32 @@ class SenderSide:
                 failed = next((item for item in results if isinstance(item, Exception)), None)
             except StoreError as error:
                 failed = error
+            else:
+                self._note_heads(findings)
             for _, _, done, errors in batch:
                 if failed is not None:
                     errors.append(failed)
                 done.set()
+
+    # -- heads that evidence shows
+
+    def _note_heads(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            node, head = finding.item.destination, finding.verified.checkpoint
+            known = self._heads.get(node)
+            if known is None or known[0].origin != head.origin or known[0].size < head.size:
+                self._heads[node] = (head, finding.evidence.proof.checkpoint)
+                event = self._head_came.pop(node, None)
+                if event is not None:
+                    event.set()
+
+    def newest_head(self, node: NodeId) -> tuple[Checkpoint, bytes] | None:
+        """The newest head of a peer's log that verified evidence showed, and its note."""
+        return self._heads.get(node)
+
+    def head_ticket(self, node: NodeId) -> trio.Event:
+        """Set when a newer one comes. Take it before looking, then wait for it."""
+        return self._head_came.setdefault(node, trio.Event())
 
     def _verify_batch(
         self, connection: sa.Connection, batch: Sequence[tuple[OutboxItem, bytes, trio.Event, list[Exception]]]

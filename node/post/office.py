@@ -328,7 +328,8 @@ class PostOffice:
         parts = self._parts
         _, feed_head = load_feed(connection, parts.node_id, EPOCH)
         heads = (parts.own_log_head(connection), feed_head)
-        seen = [peer.log_head] if peer.log_head is not None else []
+        held_log = parts.peers.log_head(connection, peer.node_id)
+        seen = [held_log] if held_log is not None else []
         _, held_feed = load_feed(connection, peer.node_id, EPOCH)
         return Hello(
             node=parts.node_id,

@@ -157,7 +157,7 @@ class ResultWriter:
             item, kind = finding.item, finding.verified.kind
             delivery = self._delivery(item, finding.mailbox)
             moved = moves.move(delivery, kind, finding.verified.time_ms)
-            if not moved and self._is_known(tx, delivery, finding.verified):
+            if not moved and self._is_known(tx, delivery, finding):
                 continue
             row = new_row_id(tx.now_ms, tx.world.random_bytes)
             rows.append(
@@ -210,10 +210,14 @@ class ResultWriter:
         return [None] * len(items)
 
     @staticmethod
-    def _is_known(tx: Transaction, delivery: bytes, verified: VerifiedEvidence) -> bool:
-        """Whether this leaf is here. A destination that was restored may say the same again in a leaf of its own."""
-        table = schema.peer_evidence
-        same = (table.c.delivery == delivery, table.c.kind == int(verified.kind), table.c.time_ms == verified.time_ms)
+    def _is_known(tx: Transaction, delivery: bytes, finding: Finding) -> bool:
+        """Whether this is here. A destination that was restored may say the same again in a leaf of its own, if it was
+        asked again; of what ended, one word of each kind is kept, however many are sent.
+        """
+        table, verified = schema.peer_evidence, finding.verified
+        same = [table.c.delivery == delivery, table.c.kind == int(verified.kind)]
+        if finding.item.state is not OutboxState.ENDED:
+            same.append(table.c.time_ms == verified.time_ms)
         return tx.connection.execute(sa.select(table.c.id).where(*same).limit(1)).one_or_none() is not None
 
     @staticmethod

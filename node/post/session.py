@@ -51,6 +51,8 @@ from protocol.statement import StatementChain
 __all__ = ["Session"]
 
 # A restored node answers within a round trip; with a feed to fetch back, within some seconds.
+# Often enough that little is forgotten, seldom enough that proofs cost nothing beside the letters.
+_HEADS_EVERY_S: Final = 1
 _MOVES_ON_S: Final = 60
 
 _logger = structlog.get_logger(__name__)
@@ -109,6 +111,7 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._turns.take, self._link.peer, self._forwarder.run)
                 nursery.start_soon(self._own.push)
+                nursery.start_soon(self._keep_log_head)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:
@@ -150,6 +153,22 @@ class Session:
             else:
                 taken, self._taken[kind] = self._taken[kind], trio.Event()
                 taken.set()
+
+    async def _keep_log_head(self) -> None:
+        """Hold the newest head that evidence showed, proved to go on from the one held: a peer whose log is put back
+        must not find us remembering less than it showed us.
+        """
+        while True:
+            ticket = self._sender.head_ticket(self._link.peer)
+            newest = self._sender.newest_head(self._link.peer)
+            if newest is not None:
+                head, note = newest
+                held = await self._database.read(self._peers.log_head, self._link.peer)
+                known = None if held is None else peek_checkpoint(held)
+                if known is not None and known.origin == head.origin and known.size < head.size:
+                    await self._take_heads([note])
+            await ticket.wait()
+            await trio.sleep(_HEADS_EVERY_S)
 
     async def _moves_on(self, kind: str) -> bool:
         """Whether a peer that showed an older head soon shows one that is not: it was restored, and learns from our

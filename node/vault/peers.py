@@ -94,6 +94,12 @@ class PeerRows:
         """Every peer, removed ones included, by institution."""
         return [_peer(row) for row in connection.execute(sa.select(schema.peers).order_by(schema.peers.c.institution))]
 
+    def log_head(self, connection: sa.Connection, node: NodeId) -> bytes | None:
+        """The newest head of a peer's log that was proved to go on from the one before."""
+        query = sa.select(schema.peers.c.log_head).where(schema.peers.c.node_id == node)
+        head: bytes | None = connection.execute(query).scalar_one_or_none()
+        return head
+
     def accepted(self, connection: sa.Connection) -> list[Peer]:
         """The accepted ones."""
         return [peer for peer in self.all(connection) if peer.status == "accepted"]
