@@ -50,12 +50,11 @@ class PayloadPuller:
         What was durable stays for the next attempt.
         """
         name = self._payloads.name(descriptor.payload_id)
-        waited = False
+        # Nothing is awaited between the last look and taking the name: of several that waited, one goes on.
         while (running := self._running.get(name)) is not None:
             await running.wait()
-            waited = True
-        if waited and await self._database.read(self._payloads.is_complete, descriptor):
-            return None
+            if await self._database.read(self._payloads.is_complete, descriptor):
+                return None
         done = self._running[name] = trio.Event()
         try:
             if descriptor.chunk_count == 1:
