@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ from node.post.withdraw import Withdrawals
 from node.supervision import keep_running
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
+from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
@@ -67,6 +69,8 @@ __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
 _HEAD_FILE_EVERY_S: Final = 1
 _STALE_FILE_MS: Final = 24 * 3_600_000
 _DRAIN_S: Final = 10
+MAX_PROCESSES: Final = 8
+"""That may run one node together, on one PostgreSQL."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -91,6 +95,7 @@ class Node:
         migrate(engines)
         self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
+        self.claims = Claims(engines, world)
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
         self.directory = Directory(
             node_id=self.node_id, log_secret=keyring.log, chain=lambda: keyring.chain, world=world
@@ -204,7 +209,7 @@ class Node:
                 database=self.database,
                 checker=checker,
                 depositor=depositor,
-                puller=PayloadPuller(self.database, self.payloads),
+                puller=PayloadPuller(self.database, self.payloads, self.claims),
                 peer_unfinished_bytes=limits.peer_unfinished_bytes,
             ),
             sender=SenderSide(
@@ -220,18 +225,23 @@ class Node:
             in_flight=in_flight,
             own_log_head=self.own_log_head,
             history=self.history,
+            claims=self.claims,
         )
 
     async def run(
         self,
         *,
         stop: trio.Event,
+        listen: str | None = None,
         network: Network | None = None,
         task_status: trio.TaskStatus[PostOffice] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Be the running node until `stop` is set, then drain: finish what is being committed, say goodbye."""
-        with self.folder.running():
-            in_flight = InFlight(self.folder.path / "inflight")
+        """Be the running node until `stop` is set, then drain: finish what is being committed, say goodbye.
+
+        listen: HOST:PORT instead of the settings' (a second process of this node needs its own), empty for none.
+        """
+        with self.folder.running(places=1 if self.database.engines.is_sqlite else MAX_PROCESSES) as place:
+            in_flight = InFlight(self.folder.path / (f"inflight.{place}" if place else "inflight"))
             office = PostOffice(self._post_parts(network or TlsNetwork(self.keyring.link), in_flight))
             deadlines = Deadlines(
                 database=self.database,
@@ -247,9 +257,10 @@ class Node:
             await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
-                await nursery.start(office.run, self.settings.link.listen)
-                for work in (deadlines.run, sender.run, self._keep_head_file):
-                    nursery.start_soon(keep_running, work)
+                await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
+                for work, duty in ((deadlines.run, "deadlines"), (sender.run, "alerts")):
+                    nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
+                nursery.start_soon(keep_running, self._keep_head_file)
                 if self.world.shares_database:
                     nursery.start_soon(self.database.signals.watch_other_processes)
                 task_status.started(office)
@@ -333,4 +344,5 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
             await node.history.write_head_file()
             nursery.cancel_scope.cancel()
     finally:
+        node.claims.close()
         node.database.engines.close()

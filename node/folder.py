@@ -125,35 +125,57 @@ class Folder:
         return folder
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Hold the lock of the running node. FolderError if another process holds it."""
-        descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    def running(self, *, places: int = 1) -> Iterator[int]:
+        """Hold the lock of a running node; yields which of the `places` for processes it took, from 0.
+
+        FolderError if as many processes run.
+        """
+        for place in range(places):
+            descriptor = self._take_place(place)
+            if descriptor is not None:
+                break
+        else:
+            holder = self._lock_path(0).read_text("ascii", "replace").strip() or "unknown"
+            raise FolderError(
+                f"a node already runs on {self.path} (process {holder})", hint="stop it first, or use another folder"
+            )
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                raise FolderError(
-                    f"a node already runs on {self.path} (process {holder})",
-                    hint="stop it first, or use another folder",
-                ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            yield
+            yield place
         finally:
             os.close(descriptor)
 
-    def is_running(self) -> bool:
-        """Whether a running node holds the lock now."""
-        try:
-            descriptor = os.open(self.lock_file, os.O_RDWR)
-        except FileNotFoundError:
-            return False
+    def _lock_path(self, place: int) -> Path:
+        return self.lock_file.with_name(f"{self.lock_file.name}.{place}") if place else self.lock_file
+
+    def _take_place(self, place: int) -> int | None:
+        descriptor = os.open(self._lock_path(place), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-        else:
-            return False
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def is_running(self) -> bool:
+        """Whether a running node holds the lock now."""
+        for path in self.path.glob(f"{self.lock_file.name}*"):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    @contextmanager
+    def head_file_alone(self) -> Iterator[None]:
+        """Wait until no other process reads and writes the head file."""
+        descriptor = os.open(self.head_file.with_name(f"{self.head_file.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
         finally:
             os.close(descriptor)

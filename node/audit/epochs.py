@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 import structlog
 
-from node.audit.log import Log
+from node.audit.log import Head, Log
 from node.audit.tiles import StoredTileReader
 from node.errors import StoreError
 from node.folder import Folder, sync_folder, write_private
@@ -60,13 +60,19 @@ class LogHistory:
     # -- the head outside the database
 
     async def write_head_file(self) -> None:
-        """Write the last committed head beside the database."""
+        """Write the last committed head beside the database, unless another process wrote a later one."""
         released = self._log.released
         if released is not None:
             try:
-                await self._database.world.run_blocking(write_private, self._folder.head_file, released.note)
+                await self._database.world.run_blocking(self._write_head, released)
             except OSError as error:
                 raise StoreError(f"{self._folder.head_file} cannot be written: {error.strerror}") from error
+
+    def _write_head(self, released: Head) -> None:
+        with self._folder.head_file_alone():
+            kept = self._kept_head()
+            if kept is None or (kept.epoch, kept.size) < (released.epoch, released.size):
+                write_private(self._folder.head_file, released.note)
 
     async def settle(self) -> None:
         """Before anything is signed after a start: open an epoch if the folder was restored, or the head file is ahead.

@@ -26,7 +26,7 @@ from protocol.logleaf import EventKind, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "LeafRef", "Log", "LogAppender", "read_evidence"]
+__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_evidence"]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32

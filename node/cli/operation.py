@@ -83,8 +83,18 @@ def init(
     run_command(body, as_json=as_json)
 
 
-def run_node(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop."""
+def run_node(
+    context: typer.Context,
+    listen: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Listen here, not where coffre.toml says (a second process); '' = not."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop.
+
+    On PostgreSQL several processes may run one node, each with an address of its own to listen on.
+    """
 
     async def body() -> None:
         import signal
@@ -107,7 +117,7 @@ def run_node(context: typer.Context, as_json: JsonOption = False) -> None:
             await nursery.start(watch)
 
             async def ready(*, task_status: trio.TaskStatus[object]) -> None:
-                await node.run(stop=stop, task_status=task_status)
+                await node.run(stop=stop, listen=listen, task_status=task_status)
 
             office = await nursery.start(ready)
             address = office.listening_on

@@ -31,6 +31,7 @@ from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
 from node.supervision import guarded, keep_running
 from node.vault import schema
+from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import EPOCH, Directory, load_feed
@@ -91,6 +92,7 @@ class PostParts:
     in_flight: InFlight
     own_log_head: Callable[[sa.Connection], bytes]
     history: LogHistory
+    claims: Claims
 
 
 class PostOffice:
@@ -130,15 +132,9 @@ class PostOffice:
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
             nursery.start_soon(keep_running, self._keep_links, nursery)
-            for work in (
-                parts.intake.run,
-                parts.sender.run,
-                self._deliver_own,
-                self._withdraw_own_mail,
-                self._ask_own_again,
-                self._return_own,
-            ):
+            for work in (parts.intake.run, parts.sender.run):
                 nursery.start_soon(keep_running, work)
+            nursery.start_soon(parts.claims.hold, self._serve_own_mail, "own mail")
             task_status.started(self.listening_on)
 
     async def stop(self) -> None:
@@ -366,6 +362,7 @@ class PostOffice:
             dedup=parts.dedup,
             forwarder=forwarder,
             turns=self._turns,
+            claims=parts.claims,
             own=OwnHeads(
                 link,
                 database=parts.database,
@@ -378,6 +375,11 @@ class PostOffice:
         )
 
     # -- mail between own mailboxes: the same checks, deposit and evidence, without a link
+
+    async def _serve_own_mail(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for work in (self._deliver_own, self._withdraw_own_mail, self._ask_own_again, self._return_own):
+                nursery.start_soon(keep_running, work)
 
     async def _deliver_own(self) -> None:
         parts = self._parts

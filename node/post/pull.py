@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import trio
 
 from node.post.network import LinkError
 from node.post.peer_link import PeerLink, Pending
+from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.payload_rows import Arriving, PayloadRows
 from node.vault.payloads import IncomingPayload
@@ -38,9 +40,10 @@ _LAST_SAVE_S: Final = 5
 class PayloadPuller:
     """Pulls payloads over links; two pulls of one payload become one."""
 
-    def __init__(self, database: Database, payloads: PayloadRows) -> None:
+    def __init__(self, database: Database, payloads: PayloadRows, claims: Claims) -> None:
         self._database = database
         self._payloads = payloads
+        self._claims = claims
         self._running: dict[bytes, trio.Event] = {}
 
     async def pull(self, link: PeerLink, descriptor: Descriptor) -> bytes | None:
@@ -59,7 +62,7 @@ class PayloadPuller:
         try:
             if descriptor.chunk_count == 1:
                 return await self._pull_single(link, descriptor)
-            await self._pull_file(link, descriptor, name)
+            await self._claims.hold(partial(self._pull_file, link, descriptor, name), "payload", name)
             return None
         finally:
             del self._running[name]
@@ -73,6 +76,8 @@ class PayloadPuller:
 
     async def _pull_file(self, link: PeerLink, descriptor: Descriptor, name: bytes) -> None:
         blocking = self._database.world.run_blocking
+        if await self._database.read(self._payloads.is_complete, descriptor):
+            return  # another process of this node fetched it
         arriving = await self._database.read(self._payloads.arriving, descriptor)
         incoming = None if arriving is None else await blocking(self._payloads.store.resume, name)
         if arriving is None or incoming is None:

@@ -22,6 +22,7 @@ from node.post.results import Verifiers
 from node.post.serve import Server
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
+from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.directory import EPOCH, Directory, load_feed
@@ -76,6 +77,7 @@ class Session:
         dedup: Dedup,
         forwarder: Forwarder,
         turns: Turns,
+        claims: Claims,
         own: OwnHeads,
         offer_again: OfferAgain,
     ) -> None:
@@ -91,6 +93,7 @@ class Session:
         self._dedup = dedup
         self._forwarder = forwarder
         self._turns = turns
+        self._claims = claims
         self._own = own
         self._offer_again = offer_again
         self._following = trio.Lock()
@@ -109,13 +112,17 @@ class Session:
             await self._take_heads(hello.heads)
             self._is_forwarding = True
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._turns.take, self._link.peer, self._forwarder.run)
+                nursery.start_soon(self._turns.take, self._link.peer, self._forward)
                 nursery.start_soon(self._own.push)
                 nursery.start_soon(self._keep_log_head)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:
             pass  # the link ended; whoever runs it knows why
+
+    async def _forward(self) -> None:
+        """Of several processes of this node, each with a link to this peer, one forwards."""
+        await self._claims.hold(self._forwarder.run, "forward", self._link.peer)
 
     async def _update_statements(self, hello: Hello) -> None:
         chain, first = await self._chain(), 0

@@ -7,7 +7,8 @@ log leaves, signs one head, commits, and only then lets any of them return. Noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
@@ -79,6 +80,10 @@ class AfterCommit:
     """A result that can only be made once the transaction is on disk (evidence with its proof)."""
 
     make: Callable[[], Any]
+
+
+class _UnknownOutcome(StoreError):
+    """Nobody can say whether it was committed: it must not be tried again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -176,21 +181,40 @@ class Database:
         try:
             return self._commit_once(batch)
         except Exception as error:
-            if len(batch) == 1:
+            if len(batch) == 1 or isinstance(error, _UnknownOutcome):
                 failure = _store_error(error) if isinstance(error, SQLAlchemyError) else error
-                batch[0].results = [failure] * len(batch[0].items)
+                for pending in batch:
+                    pending.results = [failure] * len(pending.items)
                 return frozenset()
         topics: frozenset[Topic] = frozenset()
         for pending in batch:
             topics |= self._commit([pending])
         return topics
 
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """One transaction. If the server's answer to the commit was lost, it is asked what became of it."""
+        with self.engines.writer.connect() as connection, connection.begin() as transaction:
+            ticket = self.engines.begin_write(connection)
+            yield connection
+            try:
+                transaction.commit()
+            except OperationalError as error:
+                outcome = self.engines.was_committed(ticket) if ticket else False
+                if outcome is None:
+                    raise _UnknownOutcome(
+                        "the database went away while it was writing; what was being written may be there or not",
+                        hint="once it answers again, look before you repeat it",
+                    ) from error
+                if not outcome:
+                    raise
+
     def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         by_handler: dict[Any, list[_Pending]] = {}
         for pending in batch:
             by_handler.setdefault(pending.handler, []).append(pending)
         released: Callable[[], None] | None = None
-        with self.engines.writer.begin() as connection:
+        with self._writing() as connection:
             elsewhere = self.signals.see_others(connection)
             log = self._open_log(connection, self.world.now_ms())
             tx = Transaction(connection, self.world, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,12 @@ __all__ = ["Engines", "open_engines", "sqlite_url"]
 # Waiting longer than a batch of another process takes, shorter than a person's patience.
 _BUSY_TIMEOUT_MS: Final = 20_000
 _READERS: Final = 4
+# A server that is restarted is back by then; callers wait as long for an answer that they can rely on.
+_OUTCOME_WITHIN_S: Final = 60
+_OUTCOME_LOOK_EVERY_S: Final = 0.2
+_WRITERS_TURN: Final = 0x636F666672650001
+_TAKE_TURN: Final = sa.text(f"SELECT pg_current_xact_id()::text, pg_advisory_xact_lock({_WRITERS_TURN})")
+_OUTCOME: Final = sa.text("SELECT pg_xact_status(CAST(:ticket AS xid8))")
 
 
 def sqlite_url(path: Path) -> URL:
@@ -49,6 +56,33 @@ class Engines:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
         return engine
+
+    @property
+    def libpq_address(self) -> str:
+        """The address as PostgreSQL's own driver takes it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def begin_write(self, connection: sa.Connection) -> str:
+        """First in a transaction that writes: waits for its turn, so that writers of several processes go one after the
+        other and each sees what the one before committed. Returns what `was_committed` asks about.
+        """
+        if self.is_sqlite:  # BEGIN IMMEDIATE did it, and a commit there never leaves its outcome open
+            return ""
+        return str(connection.execute(_TAKE_TURN).scalar_one())
+
+    def was_committed(self, ticket: str) -> bool | None:
+        """Whether a transaction whose commit gave no answer was committed; None if the server does not say in time."""
+        until = time.monotonic() + _OUTCOME_WITHIN_S
+        while time.monotonic() < until:
+            try:
+                with self.reader.connect() as connection:
+                    status = connection.execute(_OUTCOME, {"ticket": ticket}).scalar_one()
+                if status != "in progress":  # otherwise the server has not noticed yet that nobody is there
+                    return bool(status == "committed")
+            except SQLAlchemyError:
+                pass  # it is being restarted
+            time.sleep(_OUTCOME_LOOK_EVERY_S)
+        return None
 
     def close(self) -> None:
         """Close all connections."""

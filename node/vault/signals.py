@@ -130,7 +130,7 @@ class Signals:
     async def _watch_postgresql(self) -> None:
         import psycopg
 
-        address = self._engines.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        address = self._engines.libpq_address
 
         def listen() -> psycopg.Connection:
             connection = psycopg.connect(address, autocommit=True)

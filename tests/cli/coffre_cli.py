@@ -227,10 +227,12 @@ class Node:
             process.stdout.close()
 
 
-def make_node(folder: Path, secrets: Secrets, *, institution: str, domain: str, listens: bool) -> Node:
+def make_node(
+    folder: Path, secrets: Secrets, *, institution: str, domain: str, listens: bool, database: str = ""
+) -> Node:
     """`coffre init` with the usual passphrase."""
     listen = ("--listen", f"127.0.0.1:{free_port()}") if listens else ()
-    names = ("--institution", institution, "--domain", domain)
+    names = ("--institution", institution, "--domain", domain, "--database", database)
     done = run_coffre("init", folder, *names, *listen, "--passphrase-file", secrets.passphrase, "--json")
     assert (done.status, done.stderr) == (0, ""), done
     return Node(folder, folder.with_name(folder.name + ".recovery"), secrets)

@@ -1,0 +1,125 @@
+"""Which of several processes on one PostgreSQL does what only one should. Spec: spec/delivery.md, 13.
+
+A claim is a session's advisory lock: the server gives it back when the process or its connection dies, so nothing has
+to expire. For up to `_LOOK_EVERY_S` after a lost connection two processes may hold one claim: claims save work and keep
+order, while transactions alone keep every effect single.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import psycopg
+import structlog
+import trio
+
+from node.vault.engine import Engines
+from node.world import World
+
+__all__ = ["Claims"]
+
+T = TypeVar("T")
+
+_LOOK_EVERY_S: Final = 2
+
+_logger = structlog.get_logger(__name__)
+
+
+def _key(name: str, about: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode() + b"\0" + about).digest()[:8], "big", signed=True)
+
+
+class Claims:
+    """Claims of one process. Where the database is this process's alone (SQLite), every claim is granted at once."""
+
+    def __init__(self, engines: Engines, world: World) -> None:
+        self._is_alone = engines.is_sqlite or not world.shares_database
+        self._address = engines.libpq_address
+        self._world = world
+        self._connection: psycopg.Connection | None = None
+        self._held: set[int] = set()
+        self._one_at_a_time = trio.Lock()
+        self._lost = trio.Event()
+
+    async def hold(self, work: Callable[[], Awaitable[T]], name: str, about: bytes = b"") -> T:
+        """Wait until no other process holds this claim, run `work`, give the claim back.
+
+        If the server goes away meanwhile, `work` is cancelled and begun anew once the claim is held again.
+        """
+        if self._is_alone:
+            return await work()
+        key = _key(name, about)
+        while True:
+            while (lost := await self._take(key)) is None:
+                await trio.sleep(_LOOK_EVERY_S)
+            try:
+                with trio.CancelScope() as scope:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._watch, lost, scope)
+                        result = await work()
+                        nursery.cancel_scope.cancel()
+                        return result
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._give_back(key, lost)
+            _logger.warning("claim lost with the database's connection", claim=name)
+
+    async def _take(self, key: int) -> trio.Event | None:
+        """The event that says that all claims are lost; None if another process, or task, holds this one."""
+        async with self._one_at_a_time:
+            if key in self._held:
+                return None
+            try:
+                granted = await self._world.run_blocking(self._try_lock, key)
+            except psycopg.Error:
+                self._drop()
+                return None
+            if granted:
+                self._held.add(key)
+            return self._lost if granted else None
+
+    def _try_lock(self, key: int) -> bool:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._address, autocommit=True)
+        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+        return row is not None and bool(row[0])
+
+    async def _watch(self, lost: trio.Event, scope: trio.CancelScope) -> None:
+        while not lost.is_set():
+            with trio.move_on_after(_LOOK_EVERY_S):
+                await lost.wait()
+            await self._look(lost)
+        scope.cancel()
+
+    async def _look(self, lost: trio.Event) -> None:
+        async with self._one_at_a_time:
+            if self._connection is not None and not lost.is_set():
+                try:
+                    await self._world.run_blocking(self._connection.execute, "SELECT 1")
+                except psycopg.Error:
+                    self._drop()
+
+    async def _give_back(self, key: int, lost: trio.Event) -> None:
+        async with self._one_at_a_time:
+            if lost.is_set() or self._connection is None:
+                return
+            self._held.discard(key)
+            try:
+                await self._world.run_blocking(self._connection.execute, "SELECT pg_advisory_unlock(%s)", [key])
+            except psycopg.Error:
+                self._drop()
+
+    def _drop(self) -> None:
+        """The connection is gone, and with it every claim."""
+        self._lost.set()
+        self._lost = trio.Event()
+        self._held.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Give everything back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
