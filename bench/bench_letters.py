@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from functools import lru_cache
@@ -14,14 +12,14 @@ from typing import Final
 
 import trio
 
+from bench import postfix
 from bench.bench_crypto import letter as crypto_letter_us
 from bench.nodes import TwoNodes, two_nodes, wait_ended
+from bench.postgresql import PostgreSql, postgresql
 from bench.registry import benchmark
 from node.post.compose import AttachmentSource, Draft
 
 _WRITERS: Final = 128
-_PAIR_ENV: Final = "COFFRE_POSTFIX_PAIR"
-"""Path of a script that prints the rate of two Postfix instances: postfix_pair.sh N SIZE SESSIONS."""
 
 
 def _draft(nodes: TwoNodes, text: str, attachment: Path | None) -> Draft:
@@ -32,8 +30,8 @@ def _draft(nodes: TwoNodes, text: str, attachment: Path | None) -> Draft:
     return Draft(sender=nodes.mailbox, to=(nodes.address,), subject="Bench", text=text, attachments=attachments)
 
 
-async def _letters_per_s(count: int, text: str, attachment: Path | None) -> float:
-    async with two_nodes() as nodes:
+async def _letters_per_s(count: int, text: str, attachment: Path | None, server: PostgreSql | None = None) -> float:
+    async with two_nodes(server) as nodes:
         draft = _draft(nodes, text, attachment)
         await nodes.sender.submitter.submit(draft)
         await wait_ended(nodes.sender)
@@ -88,18 +86,17 @@ def letters_4k_vs_crypto() -> float:
     return _rate_4k() * crypto_letter_us() / 1e6 / cores
 
 
-@benchmark("letters_4k_vs_postfix", "ratio", needs=lambda: _postfix_missing())
+@benchmark("letters_4k_vs_postfix", "ratio", needs=postfix.missing)
 def letters_4k_vs_postfix() -> float:
     """That rate over the one of two Postfix instances relaying 4 KiB messages over TLS, on this machine."""
-    command = [os.environ[_PAIR_ENV], "2000", "4096", "20"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return _rate_4k() / float(printed.rsplit("end-to-end/s=", 1)[1])
+    return _rate_4k() / postfix.messages_per_s(2000, 4096, 20)
 
 
-def _postfix_missing() -> str:
-    if shutil.which("postfix") is None or shutil.which("smtp-source") is None:
-        return "Postfix is not installed"
-    return "" if os.environ.get(_PAIR_ENV) else f"{_PAIR_ENV} names no script that runs two Postfix instances"
+@benchmark("letters_4k_postgresql_per_s", "letters/s")
+def letters_4k_postgresql() -> float:
+    """Letters of 4 KiB, both nodes on PostgreSQL, each with a database of its own on one server that syncs."""
+    with postgresql() as server:
+        return trio.run(_letters_per_s, 2000, "x" * 4000, None, server)
 
 
 @benchmark("letters_138k_per_s", "letters/s")

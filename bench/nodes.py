@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 import trio
 
+from bench.postgresql import PostgreSql
 from node.app import Node, open_node
 from node.errors import RecipientError
 from node.setup import NewNode, init_node, prepare
@@ -53,14 +54,15 @@ async def _free_port() -> int:
     return port
 
 
-async def make_node(folder: Path, name: str) -> NewNode:
-    """A new node that listens on a free port of loopback."""
+async def make_node(folder: Path, name: str, server: PostgreSql | None = None) -> NewNode:
+    """A new node that listens on a free port of loopback, on SQLite or on a database of this server."""
     port = await _free_port()
     new = prepare(
         path=folder / name,
         institution=name,
         domain=f"{name}.example",
         listen=f"127.0.0.1:{port}",
+        database="" if server is None else server.new_database(name),
     )
     await init_node(new)
     return new
@@ -88,11 +90,11 @@ class TwoNodes:
 
 
 @asynccontextmanager
-async def two_nodes() -> AsyncIterator[TwoNodes]:
+async def two_nodes(server: PostgreSql | None = None) -> AsyncIterator[TwoNodes]:
     """Two institutions that know each other, linked."""
     with tempfile.TemporaryDirectory(prefix="coffre-bench-") as place:
         folder = Path(place)
-        here, there = await make_node(folder, "here"), await make_node(folder, "there")
+        here, there = [await make_node(folder, name, server) for name in ("here", "there")]
         async with open_node(here.path) as sender:
             async with open_node(there.path) as recipient:
                 await add_mailbox(sender, "a@here.example")
