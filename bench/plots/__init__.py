@@ -1,0 +1,1 @@
+"""Plots beside RESULTS.md: `python -m bench.plots` draws them anew."""
