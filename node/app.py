@@ -37,6 +37,9 @@ from node.post.serve import Server
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
 from node.supervision import keep_running
+from node.trust.followed import Following
+from node.trust.keeper import TrustKeeper
+from node.trust.maintainer_rows import MaintainerRows
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
@@ -111,6 +114,13 @@ class Node:
         self.mailboxes = Mailboxes(self.database, self.keys, self.directory, keyring.recovery_seal_key, world)
         self.reading = Reading(database=self.database, keys=self.keys, directory=self.directory, payloads=self.payloads)
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
+        self.trust = TrustKeeper(
+            database=self.database,
+            directory=self.directory,
+            peers=self.peers,
+            maintainers=MaintainerRows(self.node_id),
+            threshold=settings.trust.threshold,
+        )
         composer = Composer(
             node_id=self.node_id,
             identity=keyring.identity,
@@ -176,6 +186,7 @@ class Node:
 
     def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
         limits = self.settings.limits
+        following = Following(self.peers, self.trust.maintainers)
         checker = Checker(
             node_id=self.node_id,
             seal_secrets=self.keyring.seal_secrets,
@@ -219,13 +230,20 @@ class Node:
                 writer=writer,
                 verifiers=verifiers,
             ),
-            server=Server(database=self.database, directory=self.directory, outbox=self.outbox, payloads=self.payloads),
+            server=Server(
+                database=self.database,
+                directory=self.directory,
+                following=following,
+                outbox=self.outbox,
+                payloads=self.payloads,
+            ),
             withdrawals=self.withdrawals,
             network=network,
             in_flight=in_flight,
             own_log_head=self.own_log_head,
             history=self.history,
             claims=self.claims,
+            following=following,
         )
 
     async def run(
@@ -258,7 +276,8 @@ class Node:
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
-                for work, duty in ((deadlines.run, "deadlines"), (sender.run, "alerts")):
+                duties = ((deadlines.run, "deadlines"), (sender.run, "alerts"), (self.trust.run, "trust"))
+                for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
                 if self.world.shares_database:

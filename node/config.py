@@ -12,7 +12,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from node.errors import ConfigError
 
-__all__ = ["AlertSettings", "LimitSettings", "LinkSettings", "Settings", "StorageSettings", "load_settings"]
+__all__ = [
+    "AlertSettings",
+    "LimitSettings",
+    "LinkSettings",
+    "Settings",
+    "StorageSettings",
+    "TrustSettings",
+    "load_settings",
+]
 
 GIB: Final = 1024**3
 MIB: Final = 1024**2
@@ -73,6 +81,12 @@ class LimitSettings(_Section):
     """What one peer may have announced but not yet delivered."""
 
 
+class TrustSettings(_Section):
+    """[trust]: how many trusted maintainers must vouch for an institution before this node accepts it."""
+
+    threshold: Annotated[int, Field(ge=1, le=100)] = 1
+
+
 class SmtpSettings(_Section):
     """[alerts.smtp]: the server that takes alerts by e-mail; `host` empty = no e-mail."""
 
@@ -112,6 +126,7 @@ class Settings(BaseSettings):
     link: LinkSettings = LinkSettings()
     limits: LimitSettings = LimitSettings()
     alerts: AlertSettings = AlertSettings()
+    trust: TrustSettings = TrustSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -29,11 +29,20 @@ from protocol.letter import normalise_address
 from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
 from protocol.texts import is_line
 
-__all__ = ["InitResult", "NewNode", "init_node", "prepare", "read_recovery_file"]
+__all__ = [
+    "IDENTITY_PREFIX",
+    "InitResult",
+    "NewNode",
+    "init_node",
+    "make_keyring",
+    "prepare",
+    "read_recovery_file",
+    "recovery_text",
+]
 
 # 13 months: renewed 60 days before, with slack for a node that was off for a holiday.
 STATEMENT_LIFETIME_MS: Final = 396 * 86_400_000
-_IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
+IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
 _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
 
 
@@ -145,7 +154,8 @@ class InitResult:
     mailbox_recovery_file: Path
 
 
-def _recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
+def recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
+    """A recovery file: what it is for, and the code."""
     code = prefix + base64.b32encode(secret).decode().rstrip("=").lower()
     return f"# {what}\n# Keep this file off the machine, in a safe. Whoever holds it can use it.\n{code}\n".encode()
 
@@ -167,7 +177,8 @@ def read_recovery_file(path: Path) -> SealSecret:
         ) from error
 
 
-def _make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
+def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
+    """New keys of an identity, and its first statement."""
     now_ms = world.now_ms()
     identity, link, log, witness = (SigningSecret(world.random_bytes(32)) for _ in range(4))
     seal, pq_seed = SealSecret(world.random_bytes(96)), world.random_bytes(32)
@@ -224,7 +235,7 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
         if not new.institution or len(new.institution.encode()) > 200:
             raise ConfigError("an institution's name has 1 to 200 bytes")
         recovery, mailbox_recovery = SigningSecret(world.random_bytes(32)), SealSecret(world.random_bytes(96))
-        keyring = _make_keyring(world, recovery, mailbox_recovery)
+        keyring = make_keyring(world, recovery, mailbox_recovery)
         if new.passphrase_is_new and new.passphrase_file is not None:
             _write_passphrase(new.passphrase_file, new.passphrase, made)
         write_private(folder.settings_file, _settings_text(new, folder).encode())
@@ -273,10 +284,10 @@ def _write_recovery(
             if path.exists():
                 raise FolderError(f"{path} exists; it may belong to another node", hint="choose another --recovery-dir")
         what = f"Coffre, {new.institution}: repairs the node's identity after its keys were stolen or lost."
-        write_private(files[0], _recovery_text(_IDENTITY_PREFIX, recovery.reveal(), what))
+        write_private(files[0], recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
         made.append(files[0])
         what = f"Coffre, {new.institution}: opens every mailbox of this node (coffre mailbox recover)."
-        write_private(files[1], _recovery_text(_MAILBOX_PREFIX, mailbox_recovery.reveal(), what))
+        write_private(files[1], recovery_text(_MAILBOX_PREFIX, mailbox_recovery.reveal(), what))
         made.append(files[1])
     except OSError as error:
         raise FolderError(f"cannot write recovery files to {target}: {error.strerror}") from error

@@ -14,7 +14,14 @@ from typing import Final
 from protocol.checkpoint import Checkpoint
 from protocol.codec import check_binary, decode, encode
 from protocol.crypto import constant_time_equal, hmac_sha256
-from protocol.entry import MAX_ENTRY_BYTES, InstitutionEntry, MailboxEntry
+from protocol.entry import (
+    MAX_ENTRY_BYTES,
+    InstitutionEntry,
+    MailboxEntry,
+    MaintainerEntry,
+    SignedStanding,
+    standing_subject,
+)
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.labels import Label
 from protocol.merkle import CompactRange, leaf_hash, root_of
@@ -47,11 +54,13 @@ _MAX_VERSION: Final = 2**32 - 1
 
 
 class OperationKind(IntEnum):
-    """What an operation does. Numbers are never used again for something else; 4 to 15 are kept for maintainers."""
+    """What an operation does. Numbers are never used again for something else; 5 to 15 are kept for later ones."""
 
     SNAPSHOT = 0
     INSTITUTION = 1
     MAILBOX = 2
+    STANDING = 3
+    MAINTAINER = 4
     ERASE = 16
 
 
@@ -144,6 +153,11 @@ def _check_entry(operation: Operation) -> None:
         return
     if leaf.kind == OperationKind.INSTITUTION:
         InstitutionEntry.decode(entry)
+    elif leaf.kind == OperationKind.MAINTAINER:
+        MaintainerEntry.decode(entry)
+    elif leaf.kind == OperationKind.STANDING:
+        if standing_subject(SignedStanding.decode(entry).standing.node) != leaf.subject:
+            raise RemoteProtocolError(Reason.MISMATCH, "the standing of another node")
     elif MailboxEntry.decode(entry).mailbox != leaf.subject:
         raise RemoteProtocolError(Reason.MISMATCH, "the entry of another mailbox")
 

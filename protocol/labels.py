@@ -40,3 +40,5 @@ class Label(Enum):
     BLIND_INDEX = b"coffre/v1/blind-index\0"
     ALERT_LINK = b"coffre/v1/alert-link\0"
     BACKUP = b"coffre/v1/backup\0"
+    STANDING = b"coffre/v1/standing\0"
+    MAINTAINER = b"coffre/v1/maintainer\0"

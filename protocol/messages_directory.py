@@ -13,7 +13,7 @@ from protocol.frames import MAX_BODY_BYTES
 from protocol.ids import NodeId
 from protocol.merkle import HASH_BYTES
 from protocol.message import MapMessage
-from protocol.messages_link import notes
+from protocol.messages_link import Cursor, notes
 from protocol.note import MAX_NOTE_BYTES
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES
 
@@ -155,19 +155,26 @@ class FeedOps(MapMessage):
 
 @dataclass(frozen=True, slots=True)
 class Heads(MapMessage):
-    """New signed heads of the sender (a feed that grew), pushed on stream 0."""
+    """Signed heads that are new at the sender, its own or those of feeds that it follows, pushed on stream 0.
+
+    cursor: how far in the sender's journal these reach, for the receiver's next hello.
+    """
 
     TYPE: ClassVar[int] = 52
     heads: tuple[bytes, ...]
+    cursor: Cursor | None = None
 
     def fields(self) -> dict[str, Value]:
-        """{heads}."""
-        return {"heads": list(self.heads)}
+        """{heads, cursor?}."""
+        fields: dict[str, Value] = {"heads": list(self.heads)}
+        if self.cursor is not None:
+            fields["cursor"] = self.cursor.fields()
+        return fields
 
     @classmethod
     def read(cls, fields: FieldReader) -> Self:
         """See MapMessage."""
-        return cls(notes(fields, "heads"))
+        return cls(notes(fields, "heads"), Cursor.read(fields.map("cursor")) if "cursor" in fields else None)
 
 
 @dataclass(frozen=True, slots=True)

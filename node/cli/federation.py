@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from node.app import Node
     from protocol.invite import Invite
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "read_invite"]
 
 peers_app = typer.Typer(help="Institutions that this node accepts.", invoke_without_command=True, rich_markup_mode=None)
 _MAX_INVITE_BYTES: Final = 1024 * 1024
@@ -51,7 +51,8 @@ def invite(
     run_command(body, as_json=as_json)
 
 
-def _read_invite(argument: str) -> str:
+def read_invite(argument: str) -> str:
+    """An invitation given as text, as a file, or on standard input."""
     if argument.startswith("coffre-invite-"):
         return argument
     try:
@@ -128,7 +129,7 @@ def accept(
     async def body() -> None:
         from protocol.invite import decode_invite
 
-        wanted = decode_invite(_read_invite(invitation))
+        wanted = decode_invite(read_invite(invitation))
         async with opened_node(context) as node:
             result = await _accept(node, wanted, fingerprint, yes)
         if as_json:

@@ -9,6 +9,7 @@ from directory_sync.follow import FeedBatch, FollowResult, follow
 from node.post.peer_link import PeerLink
 from node.vault.database import Database, Transaction
 from node.vault.directory import load_feed, store_feed
+from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed import FeedState, Operation
@@ -74,6 +75,7 @@ def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exceptio
         held, _ = load_feed(tx.connection, item.node, item.epoch, lock=True)
         if held.size + len(item.operations) == item.state.size:
             store_feed(tx.connection, item.node, item.epoch, list(item.operations), item.state, item.head)
+            tx.wake(FEED)
         # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
         results.append(None)
     return results

@@ -17,6 +17,8 @@ from node.audit.epochs import LogHistory
 from node.errors import StoreError
 from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
+from node.post.feed_news import FeedNews
+from node.post.feed_taker import FeedLocks, FeedTaker
 from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
@@ -30,6 +32,7 @@ from node.post.session import Session
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
 from node.supervision import guarded, keep_running
+from node.trust.followed import Following
 from node.vault import schema
 from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
@@ -93,6 +96,7 @@ class PostParts:
     own_log_head: Callable[[sa.Connection], bytes]
     history: LogHistory
     claims: Claims
+    following: Following
 
 
 class PostOffice:
@@ -103,6 +107,7 @@ class PostOffice:
         self._links: dict[NodeId, set[PeerLink]] = {}
         self._dialling: set[NodeId] = set()
         self._turns = Turns()
+        self._feed_locks = FeedLocks()
         self._peers: dict[NodeId, Peer] = {}
         self._stopping = False
         self.listening_on = ""
@@ -323,7 +328,7 @@ class PostOffice:
     def _hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         parts = self._parts
         _, feed_head = load_feed(connection, parts.node_id, EPOCH)
-        heads = (parts.own_log_head(connection), feed_head)
+        heads = (parts.own_log_head(connection), feed_head)  # in this order: OwnHeads reads the first
         held_log = parts.peers.log_head(connection, peer.node_id)
         seen = [held_log] if held_log is not None else []
         _, held_feed = load_feed(connection, peer.node_id, EPOCH)
@@ -334,6 +339,7 @@ class PostOffice:
             heads=tuple(note for note in heads if note),
             seen=tuple(note for note in (*seen, held_feed) if note),
             max_offers=_MAX_OFFERS,
+            cursor=parts.peers.cursor(connection, peer.node_id),
         )
 
     def _session(self, link: PeerLink, peer: Peer, hello: Hello) -> Session:
@@ -370,6 +376,15 @@ class PostOffice:
                 history=parts.history,
                 log_head=parts.own_log_head,
                 told=hello.heads,
+            ),
+            news=FeedNews(link, database=parts.database, node=parts.node_id),
+            feeds=FeedTaker(
+                link,
+                database=parts.database,
+                following=parts.following,
+                verifiers=parts.verifiers,
+                locks=self._feed_locks,
+                own=parts.node_id,
             ),
             offer_again=OfferAgain(parts.peers, parts.outbox),
         )

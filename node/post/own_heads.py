@@ -42,7 +42,7 @@ class OwnHeads:
         self._directory = directory
         self._history = history
         self._log_head = log_head
-        self._told = _news_of(told)
+        self._told = peek_checkpoint(told[0]).origin
 
     async def compare(self, seen: Sequence[bytes]) -> None:
         """Take what the peer holds of this node: a lost end of the log opens an epoch, a lost end of the feed is
@@ -71,22 +71,12 @@ class OwnHeads:
             _logger.warning("own feed fetched back", peer=self._link.peer.text[:12], added=result.added)
 
     async def push(self) -> None:
-        """Tell the peer of each new head of the feed, and of each new epoch of the log, while the link lasts."""
+        """Tell the peer of each new epoch of the log while the link lasts; of feeds it is told by FeedNews."""
         while True:
             ticket = self._database.signals.ticket(FEED)
-            heads = await self._database.read(self._heads)
-            news = _news_of(heads)
-            fresh = tuple(note for note, new, told in zip(heads, news, self._told, strict=True) if new != told)
-            if fresh:
-                self._link.push_quietly(Heads(fresh))
-                self._told = news
+            head = await self._database.read(self._log_head)
+            origin = peek_checkpoint(head).origin
+            if origin != self._told:
+                self._link.push_quietly(Heads((head,)))
+                self._told = origin
             await ticket.wait()
-
-    def _heads(self, connection: sa.Connection) -> tuple[bytes, bytes]:
-        return self._log_head(connection), load_feed(connection, self._directory.node_id, EPOCH)[1]
-
-
-def _news_of(heads: Sequence[bytes]) -> tuple[str, bytes]:
-    """What of the own heads is worth telling at once: the log's epoch, and all of the feed's head."""
-    log, feed = heads
-    return peek_checkpoint(log).origin, feed

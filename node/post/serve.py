@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from node.audit.tiles import StoredTileReader
 from node.post.peer_link import PeerLink
+from node.trust.followed import Following
 from node.vault import schema
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -33,6 +34,7 @@ from protocol.messages import (
     range_pieces,
 )
 from protocol.messages_directory import that_fit
+from protocol.statement import StatementChain
 
 __all__ = ["Server"]
 
@@ -44,9 +46,18 @@ _CHUNKS_AT_ONCE: Final = 4
 class Server:
     """Serves one node's peers. Payloads are served only to nodes that have an envelope for them."""
 
-    def __init__(self, *, database: Database, directory: Directory, outbox: OutboxRows, payloads: PayloadRows) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        directory: Directory,
+        following: Following,
+        outbox: OutboxRows,
+        payloads: PayloadRows,
+    ) -> None:
         self._database = database
         self._directory = directory
+        self._following = following
         self._outbox = outbox
         self._payloads = payloads
 
@@ -90,14 +101,17 @@ class Server:
     # -- statements and feeds
 
     async def statements(self, link: PeerLink, stream: int, request: StatementsGet) -> None:
-        """The statements of this node or of one that it accepts."""
-        chain = await self._database.read(self._directory.trusted_chain, request.node)
+        """The statements of this node or of one whose feed it follows."""
+        chain = await self._database.read(self._chain_of, request.node)
         if chain is None:
             link.reply(stream, Gone("unknown_node"))
             return
         waiting = chain.raw_list()[request.first :]
         part = that_fit(waiting)
         link.reply(stream, Statements(part, more=len(part) < len(waiting)))
+
+    def _chain_of(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
+        return self._directory.trusted_chain(connection, node) or self._following.chain(connection, node)
 
     async def feed(self, link: PeerLink, stream: int, request: FeedGet) -> None:
         """Operations of a feed held here, with its head."""

@@ -12,6 +12,8 @@ import structlog
 import trio
 
 from node.post.feed_follower import FeedFollower
+from node.post.feed_news import FeedNews
+from node.post.feed_taker import FeedTaker
 from node.post.forward import Forwarder, SenderSide
 from node.post.intake import result_frames
 from node.post.network import LinkError, first_of
@@ -26,7 +28,8 @@ from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.directory import EPOCH, Directory, load_feed
-from node.vault.peers import Peer, PeerFork, PeerHead, PeerRows
+from node.vault.peers import Peer, PeerCursor, PeerFork, PeerHead, PeerRows
+from node.vault.signals import PEERS
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.merkle import verify_consistency
@@ -54,6 +57,7 @@ __all__ = ["Session"]
 # A restored node answers within a round trip; with a feed to fetch back, within some seconds.
 # Often enough that little is forgotten, seldom enough that proofs cost nothing beside the letters.
 _HEADS_EVERY_S: Final = 1
+_MISSING_EVERY_S: Final = 5
 _MOVES_ON_S: Final = 60
 
 _logger = structlog.get_logger(__name__)
@@ -79,6 +83,8 @@ class Session:
         turns: Turns,
         claims: Claims,
         own: OwnHeads,
+        news: FeedNews,
+        feeds: FeedTaker,
         offer_again: OfferAgain,
     ) -> None:
         self._link = link
@@ -95,6 +101,8 @@ class Session:
         self._turns = turns
         self._claims = claims
         self._own = own
+        self._news = news
+        self._feeds = feeds
         self._offer_again = offer_again
         self._following = trio.Lock()
         self._is_forwarding = False
@@ -114,11 +122,21 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._turns.take, self._link.peer, self._forward)
                 nursery.start_soon(self._own.push)
+                nursery.start_soon(self._news.push, hello.cursor)
+                nursery.start_soon(self._fetch_missing)
                 nursery.start_soon(self._keep_log_head)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:
             pass  # the link ended; whoever runs it knows why
+
+    async def _fetch_missing(self) -> None:
+        """Feeds of nodes that were accepted meanwhile, on whosever word: this peer may have them."""
+        while True:
+            ticket = self._database.signals.ticket(PEERS)
+            await self._feeds.ask_missing()
+            await ticket.wait()
+            await trio.sleep(_MISSING_EVERY_S)
 
     async def _forward(self) -> None:
         """Of several processes of this node, each with a link to this peer, one forwards."""
@@ -143,10 +161,14 @@ class Session:
         return chain
 
     async def _take_heads(self, heads: Sequence[bytes]) -> None:
+        others: list[bytes] = []
         for note in heads:
             kind, node, epoch = parse_origin(peek_checkpoint(note).origin)
+            if kind == "feed":
+                self._news.heard(note)
             if node != self._link.peer:
-                continue  # heads of third nodes: for wider replication
+                others.append(note)
+                continue
             try:
                 if kind == "log":
                     await self._check_log_head(note, epoch)
@@ -160,6 +182,7 @@ class Session:
             else:
                 taken, self._taken[kind] = self._taken[kind], trio.Event()
                 taken.set()
+        await self._feeds.take(others)
 
     async def _keep_log_head(self) -> None:
         """Hold the newest head that evidence showed, proved to go on from the one held: a peer whose log is put back
@@ -281,8 +304,10 @@ class Session:
             match message:
                 case Result():
                     await self._forwarder.pushed(message)
-                case Heads(heads):
+                case Heads(heads, cursor):
                     await self._take_heads(heads)
+                    if cursor is not None:
+                        await self._database.write(self._peers.set_cursor, PeerCursor(self._link.peer, cursor))
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:

@@ -27,7 +27,7 @@ from protocol.ids import MailboxId, NodeId
 from protocol.merkle import CompactRange
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 
-__all__ = ["EPOCH", "Directory", "FoundMailbox", "load_feed", "pack_chain", "store_feed", "unpack_chain"]
+__all__ = ["EPOCH", "Directory", "FoundMailbox", "arrive", "load_feed", "pack_chain", "store_feed", "unpack_chain"]
 
 EPOCH: Final = 1
 OPENING_BYTES: Final = 32
@@ -114,10 +114,23 @@ def store_feed(
             )
         )
     packed = state.last_snapshot.to_bytes(8, "big", signed=True) + b"".join(sorted(state.erased))
-    values = {"size": state.size, "frontier": b"".join(state.tree.hashes), "note": head, "state": packed}
+    values: dict[str, object] = {
+        "size": state.size,
+        "frontier": b"".join(state.tree.hashes),
+        "note": head,
+        "state": packed,
+    }
     updated = connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(**values))
     if updated.rowcount == 0:
         connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
+    arrive(connection, node, epoch)
+
+
+def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
+    """A new head of this feed is here: it gets the next number of the journal that peers are told from."""
+    feeds = schema.feeds
+    newest = sa.select(sa.func.max(feeds.c.arrival)).scalar_subquery()
+    connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
 
 
 class Directory:

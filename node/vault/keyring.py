@@ -11,19 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from node.errors import FolderError, WrongSecretError
+from node.errors import FolderError
 from node.folder import write_private
-from protocol.box import SALT_BYTES, open_box, seal_box
+from node.vault.passphrase import DEFAULT_COST, ArgonCost, open_under_passphrase, seal_under_passphrase
 from protocol.codec import FieldReader, check_binary, decode_map, encode
-from protocol.crypto import SealKey, SealSecret, Secret, SigningSecret, argon2id
+from protocol.crypto import SealKey, SealSecret, Secret, SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.labels import Label
 from protocol.statement import StatementChain
 
 __all__ = [
-    "DEFAULT_COST",
     "MAX_KEYRING_BYTES",
-    "ArgonCost",
     "Keyring",
     "NodeSealSecret",
     "load_keyring",
@@ -32,25 +30,6 @@ __all__ = [
 ]
 
 MAX_KEYRING_BYTES: Final = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class ArgonCost:
-    """Argon2id parameters, stored beside what they protect. memory_kib in KiB.
-
-    64 MiB × 3 takes 0.1 s on the slowest machine considered: nothing to a person, ten guesses a second to a thief.
-    """
-
-    operations: int = 3
-    memory_kib: int = 64 * 1024
-
-    def check(self) -> None:
-        """WrongSecretError for parameters that no keyring of ours has: a hostile file must not eat the memory."""
-        if not (1 <= self.operations <= 16 and 8 <= self.memory_kib <= 1024 * 1024):
-            raise WrongSecretError("the stored password parameters are out of bounds", hint="restore a backup")
-
-
-DEFAULT_COST: Final = ArgonCost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +116,10 @@ def save_keyring(
     cost: ArgonCost = DEFAULT_COST,
 ) -> None:
     """Write the keyring, mode 0600, whole or not at all."""
-    salt = random_bytes(16)
-    key = argon2id(passphrase.reveal(), salt=salt, operations=cost.operations, memory_kib=cost.memory_kib)
-    box = seal_box(key, info=Label.KEYRING.value, salt=random_bytes(SALT_BYTES), plaintext=_encode(keyring))
-    fields = {"v": 1, "salt": salt, "ops": cost.operations, "mem": cost.memory_kib, "box": box}
-    write_private(path, encode(fields))
+    sealed = seal_under_passphrase(
+        _encode(keyring), passphrase, info=Label.KEYRING.value, random_bytes=random_bytes, cost=cost
+    )
+    write_private(path, sealed)
 
 
 def load_keyring(path: Path, passphrase: Secret) -> Keyring:
@@ -155,25 +133,10 @@ def load_keyring(path: Path, passphrase: Secret) -> Keyring:
 
 def open_keyring(data: bytes, passphrase: Secret, *, name: str) -> Keyring:
     """Open the bytes of a keyring file. Errors as `load_keyring`, which name where the bytes are from."""
-    damaged = FolderError(f"the keyring {name} is damaged", hint="restore it from a backup")
-    try:
-        fields = decode_map(data, max_bytes=MAX_KEYRING_BYTES)
-        fields.version()
-        salt, box = fields.fixed("salt", 16), fields.binary("box", high=MAX_KEYRING_BYTES)
-        cost = ArgonCost(fields.integer("ops"), fields.integer("mem"))
-        fields.done()
-    except RemoteProtocolError as error:
-        raise damaged from error
-    cost.check()
-    key = argon2id(passphrase.reveal(), salt=salt, operations=cost.operations, memory_kib=cost.memory_kib)
-    try:
-        plaintext = open_box(key, info=Label.KEYRING.value, box=box)
-    except RemoteProtocolError as error:
-        raise WrongSecretError(
-            "the passphrase does not open the keyring (or the keyring is damaged)",
-            hint="check the passphrase file, or restore the keyring from a backup",
-        ) from error
+    plaintext = open_under_passphrase(
+        data, passphrase, info=Label.KEYRING.value, what=f"the keyring {name}", max_bytes=MAX_KEYRING_BYTES
+    )
     try:
         return _decode(plaintext)
     except RemoteProtocolError as error:
-        raise damaged from error
+        raise FolderError(f"the keyring {name} is damaged", hint="restore it from a backup") from error

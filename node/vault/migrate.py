@@ -13,7 +13,7 @@ from node.vault.engine import Engines
 
 __all__ = ["HEAD_REVISION", "create_schema", "migrate"]
 
-HEAD_REVISION: Final = "0002"
+HEAD_REVISION: Final = "0003"
 """The newest migration in node/vault/migrations; a test compares it with the folder."""
 
 

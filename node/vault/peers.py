@@ -20,12 +20,28 @@ from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
 from protocol.codec import encode
 from protocol.details import Details
+from protocol.entry import Endorsed
 from protocol.ids import NodeId
 from protocol.invite import Invite
 from protocol.logleaf import EventKind
+from protocol.messages import Cursor
 from protocol.statement import StatementChain, node_digits
 
-__all__ = ["Peer", "PeerFork", "PeerHead", "PeerHealth", "PeerRows"]
+__all__ = [
+    "ADMINISTRATOR",
+    "MAINTAINERS",
+    "Peer",
+    "PeerCursor",
+    "PeerEnd",
+    "PeerFork",
+    "PeerHead",
+    "PeerHealth",
+    "PeerRows",
+    "VouchedPeer",
+]
+
+ADMINISTRATOR: Final = "administrator"
+MAINTAINERS: Final = "maintainers"
 
 BACKOFF_START_MS: Final = 15_000
 BACKOFF_CAP_MS: Final = 3_600_000
@@ -34,7 +50,10 @@ BACKOFF_CAP_URGENT_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """One peer. status: accepted or removed. alarm: two heads that cannot both be true, if it ever showed such."""
+    """One peer. status: accepted; removed (by an administrator), lapsed or stopped (by maintainers). alarm: two heads
+    that cannot both be true, if it ever showed such. basis: who accepted it, `administrator` or `maintainers`;
+    vouched_until_ms: until when these do, 0 if they do not.
+    """
 
     node_id: NodeId
     status: str
@@ -49,6 +68,8 @@ class Peer:
     next_attempt_at_ms: int
     last_contact_at_ms: int
     last_error: str
+    basis: str
+    vouched_until_ms: int
 
     @property
     def digits(self) -> str:
@@ -67,6 +88,14 @@ class PeerHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerCursor:
+    """How far a peer's journal of directory changes was taken."""
+
+    node_id: NodeId
+    cursor: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class PeerHead:
     """A verified head of a peer's log."""
 
@@ -82,6 +111,23 @@ class PeerFork:
     first: bytes
     second: bytes
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class VouchedPeer:
+    """A node for which enough maintainers vouch: what they say of it, and until when."""
+
+    endorsed: Endorsed
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEnd:
+    """A peer that maintainers no longer vouch for (`lapsed`), or that one of them stopped (`stopped`), and why."""
+
+    node_id: NodeId
+    status: str
+    reason: str
 
 
 class PeerRows:
@@ -135,12 +181,65 @@ class PeerRows:
                 "failures": 0,
                 "next_attempt_at_ms": 0,
                 "last_error": "",
+                "basis": ADMINISTRATOR,
             }
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
             tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
+        return [None] * len(items)
+
+    def vouch(self, tx: Transaction, items: Sequence[VouchedPeer]) -> Sequence[None]:
+        """Accept on the word of maintainers, or note until when it holds now. What administrators accepted stays so."""
+        table = schema.peers
+        for item in items:
+            endorsed, node_id = item.endorsed, item.endorsed.chain.node_id
+            known = tx.connection.execute(sa.select(table).where(table.c.node_id == node_id)).one_or_none()
+            if known is not None and known.status == "accepted":
+                values: dict[str, Any] = {"vouched_until_ms": item.until_ms}
+                if known.basis == MAINTAINERS:
+                    values |= {"institution": endorsed.name, "domain": endorsed.domain}
+                tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+                tx.wake(PEERS)
+                continue
+            values = {
+                "status": "accepted",
+                "basis": MAINTAINERS,
+                "vouched_until_ms": item.until_ms,
+                "institution": endorsed.name,
+                "domain": endorsed.domain,
+                "endpoints": json.dumps(endorsed.endpoints),
+                "accepted_at_ms": tx.now_ms,
+                "failures": 0,
+                "next_attempt_at_ms": 0,
+                "last_error": "",
+            }
+            if known is None:
+                # A longer chain that was seen before is kept.
+                packed = pack_chain(endorsed.chain)
+                values |= {"node_id": node_id, "statements": packed, "last_contact_at_ms": 0}
+                tx.connection.execute(table.insert().values(**values))
+            else:
+                tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+            tx.log.append(EventKind.PEER_VOUCHED, Details(node=self._keys.node_id, peer=node_id))
+            tx.wake(PEERS)
+        return [None] * len(items)
+
+    def end(self, tx: Transaction, items: Sequence[PeerEnd]) -> Sequence[None]:
+        """Accept these no longer, on the word of maintainers; on record once."""
+        table = schema.peers
+        kinds = {"lapsed": EventKind.PEER_LAPSED, "stopped": EventKind.PEER_STOPPED}
+        for item in items:
+            ended = tx.connection.execute(
+                table.update()
+                .where(table.c.node_id == item.node_id, table.c.status == "accepted")
+                .values(status=item.status, vouched_until_ms=0, last_error=item.reason)
+            )
+            if ended.rowcount:
+                details = Details(node=self._keys.node_id, peer=item.node_id, code=item.reason)
+                tx.log.append(kinds[item.status], details)
+                tx.wake(PEERS)
         return [None] * len(items)
 
     def remove(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
@@ -175,6 +274,20 @@ class PeerRows:
                 table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
             )
             tx.wake(PEERS)
+        return [None] * len(items)
+
+    def cursor(self, connection: sa.Connection, node: NodeId) -> Cursor | None:
+        """How far this peer's journal was taken; None for not at all."""
+        query = sa.select(schema.peers.c.cursor).where(schema.peers.c.node_id == node)
+        packed: bytes | None = connection.execute(query).scalar_one_or_none()
+        return None if packed is None else Cursor(packed[:16], int.from_bytes(packed[16:], "big"))
+
+    def set_cursor(self, tx: Transaction, items: Sequence[PeerCursor]) -> Sequence[None]:
+        """Remember how far these journals were taken."""
+        table = schema.peers
+        for item in items:
+            packed = item.cursor.journal + item.cursor.sequence.to_bytes(8, "big")
+            tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(cursor=packed))
         return [None] * len(items)
 
     def set_head(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[None]:
@@ -214,4 +327,6 @@ def _peer(row: sa.Row[Any]) -> Peer:
         next_attempt_at_ms=row.next_attempt_at_ms,
         last_contact_at_ms=row.last_contact_at_ms,
         last_error=row.last_error,
+        basis=row.basis,
+        vouched_until_ms=row.vouched_until_ms,
     )

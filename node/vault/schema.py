@@ -32,6 +32,7 @@ __all__ = [
     "log_tiles",
     "mailbox_ways",
     "mailboxes",
+    "maintainers",
     "metadata",
     "outbox",
     "payloads",
@@ -243,6 +244,22 @@ peers = Table(
     _time("next_attempt_at_ms"),
     _time("last_contact_at_ms"),
     Column("last_error", Text, nullable=False),
+    # Who accepted it: "administrator", or "maintainers" who vouch for it; 0, or until when they do.
+    Column("basis", String(16), nullable=False, server_default="administrator"),
+    Column("vouched_until_ms", BigInteger, nullable=False, server_default="0"),
+    # How far this node has taken that peer's directory changes: its journal's id and the number of the last one.
+    Column("cursor", LargeBinary(24), nullable=True),
+)
+
+# Maintainers whose word counts here, and those distrusted again.
+maintainers = Table(
+    "maintainers",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("statements", LargeBinary, nullable=False),
+    Column("alarm", LargeBinary, nullable=True),
+    _time("trusted_at_ms"),
 )
 
 # Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.
@@ -255,6 +272,8 @@ feeds = Table(
     Column("frontier", LargeBinary, nullable=False),
     Column("note", LargeBinary, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    # In the order in which heads arrived here: what peers are told, from where they left off.
+    Column("arrival", BigInteger, nullable=False, server_default="0", index=True),
 )
 feed_operations = Table(
     "feed_operations",

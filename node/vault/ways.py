@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.errors import WrongSecretError
-from node.vault.keyring import DEFAULT_COST, ArgonCost
+from node.vault.passphrase import DEFAULT_COST, ArgonCost
 from protocol.box import SALT_BYTES, open_box, seal_box
 from protocol.codec import FieldReader, Value
 from protocol.crypto import SealKey, SealSecret, Secret, SigningSecret, argon2id, hpke_open, hpke_seal

@@ -15,16 +15,35 @@ from protocol.entry.mailbox import (
     MailboxKind,
     succession_message,
 )
+from protocol.entry.maintainer import MAINTAINER_SUBJECT, MaintainerEntry
+from protocol.entry.standing import (
+    Act,
+    Endorsed,
+    RevocationReason,
+    SignedStanding,
+    Standing,
+    sign_standing,
+    standing_subject,
+)
 
 __all__ = [
     "LETTER_CLASSES",
+    "MAINTAINER_SUBJECT",
     "MAX_ENTRY_BYTES",
     "Accepts",
+    "Act",
+    "Endorsed",
     "EntryStatus",
     "FormerKey",
     "Identifier",
     "InstitutionEntry",
     "MailboxEntry",
     "MailboxKind",
+    "MaintainerEntry",
+    "RevocationReason",
+    "SignedStanding",
+    "Standing",
+    "sign_standing",
+    "standing_subject",
     "succession_message",
 ]

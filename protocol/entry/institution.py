@@ -20,10 +20,10 @@ from protocol.entry.fields import (
     required,
 )
 
-__all__ = ["InstitutionEntry"]
+__all__ = ["KIND", "KIND_BYTES", "InstitutionEntry"]
 
-_KIND_BYTES: Final = 32
-_KIND: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+KIND_BYTES: Final = 32
+KIND: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,4 +82,4 @@ class InstitutionEntry:
 
 
 def _check_kind(value: Value, name: str) -> str:
-    return check_pattern(value, name, _KIND, _KIND_BYTES)
+    return check_pattern(value, name, KIND, KIND_BYTES)

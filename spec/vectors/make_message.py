@@ -142,6 +142,7 @@ def _good_cases() -> list[dict[str, Any]]:
         _good("feed_get", "from the first on", FEED_GET),
         _good("feed_ops", "two, and the head", OPERATIONS),
         _good("heads", "one", Heads((NOTE,))),
+        _good("heads_and_cursor", "with the place in the sender's journal", Heads((NOTE,), Cursor(bytes(16), 7))),
         _good("log_proof_get", "from a head of seven leaves", LogProofGet(1, 7)),
         _good("log_proof", "two hashes", PROOF),
     ]

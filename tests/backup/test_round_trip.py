@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from node.backup.restoring import restore_backup
 from node.backup.writing import BackupWriter
 from node.errors import BackupError, FolderError, StoreError, WrongSecretError
 from node.vault import schema
+from node.vault.engine import open_engines
+from node.vault.migrate import create_schema
 from node.vault.payloads import FilePayloadStore
 from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.crypto import Secret
@@ -197,6 +199,26 @@ async def test_letters_that_flow_meanwhile(
         assert await what_is_wrong(b) == []
 
 
+def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[Rows]]:
+    """How the first version archived a table: without the columns that came later."""
+    engines = open_engines(f"sqlite:///{tmp_path / 'first.db'}")
+    with engines.writer.begin() as connection:
+        create_schema(connection, "0001")
+        inspector = sa.inspect(connection)
+        columns = {
+            name: {column["name"] for column in inspector.get_columns(name)} for name in inspector.get_table_names()
+        }
+    engines.close()
+    now = writing._table
+
+    def archived(connection: sa.Connection, table: sa.Table) -> Iterator[Rows]:
+        for record in now(connection, table):
+            known = columns[table.name]
+            yield Rows(record.table, [{name: row[name] for name in row if name in known} for row in record.rows])
+
+    return archived
+
+
 async def test_schema_of_a_newer_program_is_refused(
     autojump_clock: trio.testing.MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +231,7 @@ async def test_schema_of_a_newer_program_is_refused(
             restore(a, tmp_path / "newer.backup", tmp_path / "restored")
         with monkeypatch.context() as patch:
             patch.setattr(writing, "HEAD_REVISION", "0001")
+            patch.setattr(writing, "_table", as_of_0001(tmp_path))
             write_backup(a, tmp_path / "older.backup")
         rows = every_row(a)
         await a.stop()

@@ -1,0 +1,1 @@
+"""The desk of a maintainer: requests, endorsements, the feed that carries them."""

@@ -1,0 +1,279 @@
+"""A maintainer's folder: statements, requests that wait, and the feed. Spec: spec/directory.md, 7.
+
+Files: `statements`, `feed` (public), `requests/` (invitations), `offline.key` and `online.key` (sealed). Everything is
+small (thousands of institutions), so each change writes the whole feed anew, in one piece.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from node.errors import ConfigError, FolderError, NotFoundError, StateError
+from node.folder import write_private
+from node.maintainer.keys import OfflineKey, OnlineKeys
+from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
+from node.world import World
+from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
+from protocol.cosignature import cosign, witness_name
+from protocol.crypto import SealSecret, Secret, SigningSecret
+from protocol.entry import (
+    MAINTAINER_SUBJECT,
+    MAX_ENTRY_BYTES,
+    Act,
+    Endorsed,
+    MaintainerEntry,
+    RevocationReason,
+    SignedStanding,
+    Standing,
+    sign_standing,
+    standing_subject,
+)
+from protocol.errors import LocalProtocolError, RemoteProtocolError
+from protocol.feed import FeedState, OperationKind, make_operation, snapshot_operation
+from protocol.feed_file import FeedFile, decode_feed_file, encode_feed_file
+from protocol.ids import NodeId
+from protocol.invite import Invite, decode_invite
+from protocol.statement import StatementChain
+
+__all__ = ["Desk"]
+
+EPOCH: Final = 1
+_DAY_MS: Final = 86_400_000
+_NO_LIMIT: Final = 2**40
+# What an endorsement says beside the statements takes less than this.
+_CHAIN_BYTES: Final = MAX_ENTRY_BYTES - 2048
+
+
+class Desk:
+    """One maintainer's folder, opened. Changing it needs the keys, given with each call."""
+
+    def __init__(self, path: Path, feed: FeedFile, raws: Sequence[bytes], world: World) -> None:
+        self.path = path
+        self.chain = feed.chain
+        self._state = feed.state
+        self._head = feed.head
+        self._raws = list(raws)
+        self._world = world
+
+    # -- making and opening
+
+    @classmethod
+    def create(
+        cls, path: Path, entry: MaintainerEntry, passphrase: Secret, *, recovery_file: Path, world: World
+    ) -> Desk:
+        """Make a folder with new keys and a feed of one operation. FolderError, ConfigError."""
+        folder = path.absolute()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FolderError(f"{path} exists and is not empty", hint="name a new folder")
+        if recovery_file.exists():
+            raise FolderError(f"{recovery_file} exists; it may belong to another", hint="give --recovery-file")
+        try:
+            encoded = entry.encode()
+        except LocalProtocolError as error:
+            raise ConfigError(str(error)) from error
+        recovery = SigningSecret(world.random_bytes(32))
+        keyring = make_keyring(world, recovery, SealSecret(world.random_bytes(96)))
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / "requests").mkdir(mode=0o700)
+            OfflineKey(keyring.identity).save(folder / "offline.key", passphrase, world)
+            online = OnlineKeys(log=keyring.log, witness=keyring.witness)
+            online.save(folder / "online.key", passphrase, world)
+            what = f"Coffre, maintainer {entry.names[0]}: repairs its identity after its keys were stolen or lost."
+            write_private(recovery_file, recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
+            desk = cls(folder, FeedFile(keyring.chain, EPOCH, (), FeedState(), b""), (), world)
+            desk._append(OperationKind.MAINTAINER, MAINTAINER_SUBJECT, encoded)
+            desk._write(online)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise FolderError(f"cannot make {path}: {error.strerror}") from error
+        return desk
+
+    @classmethod
+    def open(cls, path: Path, world: World) -> Desk:
+        """An existing folder. FolderError if it is none, or damaged."""
+        try:
+            raw = (path / "feed").read_bytes()
+        except OSError as error:
+            raise FolderError(
+                f"{path} holds no maintainer", hint="make one with: coffre maintainer init DIR --name NAME"
+            ) from error
+        try:
+            feed = decode_feed_file(raw)
+        except RemoteProtocolError as error:
+            raise FolderError(f"{path / 'feed'} is damaged", hint="restore the folder from a copy") from error
+        return cls(path, feed, [operation.encode() for operation in feed.operations], world)
+
+    # -- what it holds
+
+    @property
+    def entry(self) -> MaintainerEntry:
+        """What the maintainer says of itself."""
+        entry = self._state.live[MAINTAINER_SUBJECT].operation.entry
+        assert entry is not None
+        return MaintainerEntry.decode(entry)
+
+    @property
+    def feed_file(self) -> bytes:
+        """The feed as it is published, for nodes to import."""
+        return encode_feed_file(self.chain, self._raws, self._head)
+
+    def standings(self) -> list[Standing]:
+        """The newest word on each node, by institution's name and id."""
+        found = []
+        for live in self._state.live.values():
+            if live.operation.leaf.kind == OperationKind.STANDING and live.operation.entry is not None:
+                found.append(SignedStanding.decode(live.operation.entry).standing)
+        return sorted(found, key=lambda item: (item.endorsed.name if item.endorsed else "~", item.node))
+
+    def find(self, text: str) -> Standing:
+        """A standing by domain, institution's name or the beginning of the id. NotFoundError if not exactly one."""
+        wanted = text.strip().lower()
+        found = [
+            item
+            for item in self.standings()
+            if item.node.text.startswith(wanted)
+            or (item.endorsed is not None and wanted in (item.endorsed.domain, item.endorsed.name.lower()))
+        ]
+        if len(found) != 1:
+            word = "nothing was said of" if not found else "several institutions are"
+            raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer list {self.path}")
+        return found[0]
+
+    # -- requests
+
+    def add_request(self, text: str) -> Invite:
+        """Keep an institution's invitation until it is decided on. RemoteProtocolError for what is none."""
+        invite = decode_invite(text)
+        write_private(self.path / "requests" / f"{invite.chain.node_id.text}.invite", text.strip().encode() + b"\n")
+        return invite
+
+    def requests(self) -> list[Invite]:
+        """The invitations that wait, by institution's name."""
+        found = [decode_invite(path.read_text("ascii")) for path in (self.path / "requests").glob("*.invite")]
+        return sorted(found, key=lambda invite: invite.institution)
+
+    def find_request(self, text: str) -> Invite:
+        """A request by domain, institution's name or the beginning of the id. NotFoundError if not exactly one."""
+        wanted = text.strip().lower()
+        found = [
+            invite
+            for invite in self.requests()
+            if invite.chain.node_id.text.startswith(wanted) or wanted in (invite.domain, invite.institution.lower())
+        ]
+        if len(found) != 1:
+            word = "no request is" if not found else "several requests are"
+            raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer requests {self.path}")
+        return found[0]
+
+    def drop_request(self, node: NodeId) -> None:
+        """Forget a request."""
+        (self.path / "requests" / f"{node.text}.invite").unlink(missing_ok=True)
+
+    # -- signing, with the offline key
+
+    def endorse(self, invite: Invite, key: OfflineKey, *, kind: str, region: str, days: int) -> bytes:
+        """The signed entry that vouches for an institution. ConfigError for what nobody could read."""
+        endorsed = Endorsed(
+            domain=invite.domain,
+            name=invite.institution,
+            kind=kind,
+            region=region,
+            endpoints=invite.endpoints,
+            chain=_that_fits(invite.chain),
+        )
+        return self._sign(Act.ENDORSE, invite.chain.node_id, key.identity, days=days, endorsed=endorsed)
+
+    def renew(self, standing: Standing, key: OfflineKey, *, days: int) -> bytes:
+        """The signed entry that prolongs an endorsement."""
+        if standing.endorsed is None:
+            raise StateError(f"{standing.node.text[:12]}… is not endorsed", hint="coffre maintainer endorse")
+        return self._sign(Act.ENDORSE, standing.node, key.identity, days=days, endorsed=standing.endorsed)
+
+    def revoke(self, node: NodeId, key: OfflineKey, reason: RevocationReason) -> bytes:
+        """The signed entry that takes an endorsement back."""
+        return self._sign(Act.REVOKE, node, key.identity, reason=reason)
+
+    def suspend(self, node: NodeId, keys: OnlineKeys, *, days: int) -> bytes:
+        """The signed entry that stops a node for some days, without the offline key."""
+        return self._sign(Act.SUSPEND, node, keys.witness, days=days)
+
+    def _sign(
+        self,
+        act: Act,
+        node: NodeId,
+        secret: SigningSecret,
+        *,
+        days: int = 0,
+        endorsed: Endorsed | None = None,
+        reason: RevocationReason | None = None,
+    ) -> bytes:
+        time_ms = self._world.now_ms()
+        standing = Standing(
+            act=act,
+            by=self.chain.node_id,
+            node=node,
+            time_ms=time_ms,
+            until_ms=time_ms + days * _DAY_MS if act is not Act.REVOKE else None,
+            endorsed=endorsed,
+            reason=reason,
+        )
+        try:
+            return sign_standing(standing, secret)
+        except LocalProtocolError as error:
+            raise ConfigError(str(error)) from error
+
+    # -- the feed, with the online keys
+
+    def publish(self, entries: Sequence[bytes], keys: OnlineKeys) -> int:
+        """Append signed entries that are new, sign and date the head; returns how many were appended.
+
+        RemoteProtocolError for an entry that this maintainer did not sign. StateError for one older than what stands.
+        """
+        appended = 0
+        checked = [SignedStanding.decode(raw) for raw in entries]
+        for signed in checked:
+            signed.verify(self.chain)
+        for signed in checked:
+            subject = standing_subject(signed.standing.node)
+            known = self._state.live.get(subject)
+            if known is not None and known.operation.entry is not None:
+                if known.operation.entry == signed.raw:
+                    continue
+                if SignedStanding.decode(known.operation.entry).standing.time_ms > signed.standing.time_ms:
+                    raise StateError(f"a newer word on {signed.standing.node.text[:12]}… was published already")
+            self._append(OperationKind.STANDING, subject, signed.raw)
+            self.drop_request(signed.standing.node)
+            appended += 1
+        self._write(keys)
+        return appended
+
+    def _append(self, kind: OperationKind, subject: bytes, entry: bytes) -> None:
+        operations = [snapshot_operation(self._state.live)] if self._state.needs_snapshot else []
+        known = self._state.live.get(subject)
+        version = 1 if known is None else known.operation.leaf.version + 1
+        operations.append(make_operation(kind, subject, version, entry, self._world.random_bytes(32)))
+        self._state.apply(operations, max_entries=_NO_LIMIT, max_bytes=_NO_LIMIT)
+        self._raws += [operation.encode() for operation in operations]
+
+    def _write(self, keys: OnlineKeys) -> None:
+        origin = feed_origin(self.chain.node_id, EPOCH)
+        head = sign_checkpoint(Checkpoint(origin, self._state.size, self._state.tree.root()), keys.log)
+        time_s = self._world.now_ms() // 1000
+        self._head = cosign(head, name=witness_name(self.chain.node_id), secret=keys.witness, time_s=time_s)
+        write_private(self.path / "feed", self.feed_file)
+
+
+def _that_fits(chain: StatementChain) -> StatementChain:
+    """The first statements of a chain, as many as an endorsement takes; peers fetch the others."""
+    kept, size = 1, len(chain.statements[0].raw)
+    for signed in chain.statements[1:]:
+        size += len(signed.raw)
+        if size > _CHAIN_BYTES or signed.by_recovery:
+            break
+        kept += 1
+    return replace(chain, statements=chain.statements[:kept], superseded=())

@@ -1,0 +1,135 @@
+"""Which feeds this node follows, under which keys, and what happens to them. Spec: spec/directory.md, 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from node.trust.maintainer_rows import TRUSTED, MaintainerFork, MaintainerRows
+from node.vault import schema
+from node.vault.database import Database, Transaction
+from node.vault.directory import EPOCH, arrive, load_feed, unpack_chain
+from node.vault.peers import PeerFork, PeerRows
+from node.vault.signals import FEED
+from protocol.cosignature import cosigned_at_s, witness_name
+from protocol.errors import RemoteProtocolError
+from protocol.feed import decode_operation
+from protocol.ids import NodeId
+from protocol.merkle import CompactRange, leaf_hash
+from protocol.statement import StatementChain
+
+__all__ = ["Followed", "Following", "HeadRefresh"]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A node whose feed is followed. is_frozen: it showed two histories, so nothing more of it is taken."""
+
+    chain: StatementChain
+    is_maintainer: bool
+    is_frozen: bool
+
+    @property
+    def node_id(self) -> NodeId:
+        """Whose feed it is."""
+        return self.chain.node_id
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRefresh:
+    """A head of the size held, perhaps dated later."""
+
+    chain: StatementChain
+    note: bytes
+
+
+class Following:
+    """Accepted institutions and trusted maintainers are followed; nobody else's operations are stored."""
+
+    def __init__(self, peers: PeerRows, maintainers: MaintainerRows) -> None:
+        self._peers = peers
+        self._maintainers = maintainers
+
+    def find(self, connection: sa.Connection, node: NodeId) -> Followed | None:
+        """How a node's feed is followed; None if it is not."""
+        maintainers, peers = schema.maintainers, schema.peers
+        row = connection.execute(
+            sa.select(maintainers.c.statements, maintainers.c.alarm).where(
+                maintainers.c.node_id == node, maintainers.c.status == TRUSTED
+            )
+        ).one_or_none()
+        if row is not None:
+            return Followed(unpack_chain(row.statements), is_maintainer=True, is_frozen=row.alarm is not None)
+        row = connection.execute(
+            sa.select(peers.c.statements, peers.c.alarm).where(peers.c.node_id == node, peers.c.status == "accepted")
+        ).one_or_none()
+        if row is None:
+            return None
+        return Followed(unpack_chain(row.statements), is_maintainer=False, is_frozen=row.alarm is not None)
+
+    def chain(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
+        """The statements of a followed node, to hand on."""
+        found = self.find(connection, node)
+        return None if found is None else found.chain
+
+    def missing(self, connection: sa.Connection) -> list[Followed]:
+        """Those of which nothing is held yet."""
+        feeds = schema.feeds
+        held = sa.select(feeds.c.node_id).where(feeds.c.epoch == EPOCH)
+        nodes: list[bytes] = []
+        for table, status in ((schema.peers, "accepted"), (schema.maintainers, TRUSTED)):
+            query = sa.select(table.c.node_id).where(table.c.status == status, table.c.node_id.not_in(held))
+            nodes += connection.execute(query).scalars()
+        found = [self.find(connection, NodeId(node)) for node in nodes]
+        return [followed for followed in found if followed is not None]
+
+    def root_at(self, connection: sa.Connection, node: NodeId, size: int) -> bytes:
+        """The root of the first `size` operations held of a feed."""
+        journal = schema.feed_operations
+        rows = connection.execute(
+            sa.select(journal.c.operation)
+            .where(journal.c.node_id == node, journal.c.epoch == EPOCH, journal.c.position < size)
+            .order_by(journal.c.position)
+        ).scalars()
+        tree = CompactRange()
+        for raw in rows:
+            tree.append(leaf_hash(decode_operation(raw).leaf.encode()))
+        return tree.root()
+
+    # -- writing
+
+    async def keep_chain(self, database: Database, followed: Followed, chain: StatementChain) -> None:
+        """Store newer statements of a followed node."""
+        await database.write((self._maintainers if followed.is_maintainer else self._peers).set_chain, chain)
+
+    async def alarm(self, database: Database, followed: Followed, note: bytes, code: str) -> None:
+        """Keep the proof that a followed node showed two histories."""
+        node = followed.node_id
+        _, held = await database.read(load_feed, node, EPOCH)
+        if followed.is_maintainer:
+            await database.write(self._maintainers.set_fork, MaintainerFork(node, held, note, code))
+        else:
+            await database.write(self._peers.set_fork, PeerFork(node, held, note, code))
+
+    def refresh(self, tx: Transaction, items: Sequence[HeadRefresh]) -> Sequence[None]:
+        """Keep the later date of a maintainer's head."""
+        table = schema.feeds
+        for item in items:
+            node = item.chain.node_id
+            where = (table.c.node_id == node, table.c.epoch == EPOCH)
+            held = tx.connection.execute(sa.select(table.c.note).where(*where)).scalar_one_or_none()
+            if held is None or _dated_s(item.chain, item.note) <= _dated_s(item.chain, held):
+                continue
+            tx.connection.execute(table.update().where(*where).values(note=item.note))
+            arrive(tx.connection, node, EPOCH)
+            tx.wake(FEED)
+        return [None] * len(items)
+
+
+def _dated_s(chain: StatementChain, note: bytes) -> int:
+    try:
+        return cosigned_at_s(note, name=witness_name(chain.node_id), key=chain.current.witness_key)
+    except RemoteProtocolError:
+        return 0
