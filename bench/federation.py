@@ -42,7 +42,8 @@ _GIVEN: Final = _listed(
     "Marie, Jean, Camille, Louise, Nicolas, Émilie, Thomas, Claire, François, Aurélie, Pierre, Hélène, Antoine, "
     "Sophie, Julien, Céline, Mathieu, Inès, Rémi, Noémie, Guillaume, Chloé, Étienne, Agnès, Benoît, Anaïs, Jérôme, "
     "Lucie, Sébastien, Clémence, Vincent, Élodie, Raphaël, Margaux, Olivier, Nathalie, Loïc, Manon, Gaël, Valérie, "
-    "Cédric, Zoé, Damien, Solène, Fabrice, Maëlle, Yann, Océane, Hugo, Léa, Arthur, Jade, Gaspard, Alma, Bastien, Éva, Corentin, Irène, Théo, Ariane"
+    "Cédric, Zoé, Damien, Solène, Fabrice, Maëlle, Yann, Océane, Hugo, Léa, Arthur, Jade, Gaspard, Alma, Bastien, "
+    "Éva, Corentin, Irène, Théo, Ariane"
 )
 _ONSETS: Final = _listed("b, br, c, ch, cl, d, f, fl, g, gr, l, m, n, p, pl, r, s, t, tr, v")
 _VOWELS: Final = _listed("a, e, i, o, u, ai, au, eau, é, ou, oi")

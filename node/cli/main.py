@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from node.cli import backup, demo, evidence, federation, letters_reading, letters_writing, mailboxes, operation
+from node.cli import (
+    backup,
+    demo,
+    directory,
+    evidence,
+    federation,
+    letters_reading,
+    letters_writing,
+    mailboxes,
+    operation,
+)
 from node.cli.common import State
 
 __all__ = ["app", "run"]
@@ -54,6 +64,7 @@ def _options(
 operation.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
+directory.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
 evidence.add_to(app)

@@ -300,7 +300,7 @@ search_groups = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("node_id", LargeBinary(32), nullable=False),
     Column("domain", String(254), nullable=False),
-    Column("shown", LargeBinary, nullable=False),
+    Column("shown", Text, nullable=False),
     Index("uq_search_groups_node_id_domain_number", "node_id", "domain", "number", unique=True),
     Index("ix_search_groups_domain", "domain"),
 )
@@ -311,7 +311,7 @@ search_documents = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("group_number", BigInteger, nullable=False),
     Column("subject", LargeBinary(16), nullable=False),
-    Column("shown", LargeBinary, nullable=False),
+    Column("shown", Text, nullable=False),
     Index("uq_search_documents_group_number_subject", "group_number", "subject", unique=True),
 )
 # For each token the numbers of the documents that have it, as Roaring bitmaps of 65,536 numbers each.

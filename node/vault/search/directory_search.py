@@ -19,7 +19,7 @@ from directory_sync.lookup import nearest
 from directory_sync.words import words
 from node.errors import ConfigError, LimitError
 from node.vault import schema
-from node.vault.search.matching import Term, match_all, match_word, ranked, terms_of
+from node.vault.search.matching import Term, match_all, match_words, ranked, terms_of
 from node.vault.search.postings import MAX_NUMBER, read_postings
 from node.vault.search.shown import Field, ShownInstitution, ShownMailbox, flat
 from node.vault.search.vocabulary import near_words
@@ -94,6 +94,11 @@ class DirectorySearch:
 
     def __init__(self, node_id: NodeId) -> None:
         self._own = node_id
+        groups = schema.search_groups
+        usable = is_usable(node_id, groups.c.node_id, groups.c.domain)
+        # Built once: putting them together took longer than the database's answer.
+        self._unusable_groups = sa.select(groups.c.number).where(sa.not_(usable))
+        self._own_groups = sa.select(groups.c.number).where(groups.c.node_id == node_id)
 
     def page(self, connection: sa.Connection, query: SearchQuery) -> SearchPage:
         """One page. LimitError for more words than a search takes, ConfigError for a filter or cursor that is none."""
@@ -122,7 +127,7 @@ class DirectorySearch:
         typed = [word for word in dict.fromkeys(words(local)) if not word.isdecimal()][:MAX_WORDS]
         unusable = self._unusable(connection)
         here = self._under(connection, domain) - unusable
-        exact = [match_word(connection, word) for word in typed]
+        exact = list(match_words(connection, typed).values())
         candidates: list[BitMap] = []
         if here:
             near = [self._with_near(connection, term) for term in exact]
@@ -142,29 +147,25 @@ class DirectorySearch:
         terms = terms_of(connection, typed)
         only = []
         if query.kind:
-            only.append(read_postings(connection, Field.KIND, [query.kind.encode()]))
+            only.append(_list(connection, Field.KIND, query.kind.encode()))
         if query.region:
-            only.append(read_postings(connection, Field.REGION, [flat(query.region)]))
+            only.append(_list(connection, Field.REGION, flat(query.region)))
         if query.town:
-            town = [flat(query.town)]
-            here = read_postings(connection, Field.TOWN, town)
-            only.append(here | read_postings(connection, Field.INSTITUTION_TOWN, town))
-        for word in words(query.institution):
-            only.append(match_word(connection, word, of_institution=True).start)
+            town = flat(query.town)
+            here = _list(connection, Field.TOWN, town)
+            only.append(here | _list(connection, Field.INSTITUTION_TOWN, town))
+        of_institution = match_words(connection, words(query.institution), of_institution=True)
+        only += [term.start for term in of_institution.values()]
         if not terms and not only:
             return BitMap(), []
         return match_all(terms, only, self._unusable(connection)), terms
 
     def _unusable(self, connection: sa.Connection) -> BitMap:
         """The documents of institutions that are not accepted, or not with that domain."""
-        groups = schema.search_groups
-        query = sa.select(groups.c.number).where(sa.not_(is_usable(self._own, groups.c.node_id, groups.c.domain)))
-        return _documents_of(connection, connection.execute(query).scalars())
+        return _documents_of(connection, connection.execute(self._unusable_groups).scalars())
 
     def _own_documents(self, connection: sa.Connection) -> BitMap:
-        groups = schema.search_groups
-        own = connection.execute(sa.select(groups.c.number).where(groups.c.node_id == self._own)).scalars()
-        return _documents_of(connection, own)
+        return _documents_of(connection, connection.execute(self._own_groups).scalars())
 
     def _under(self, connection: sa.Connection, domain: str) -> BitMap:
         groups = schema.search_groups
@@ -172,8 +173,8 @@ class DirectorySearch:
         return _documents_of(connection, found)
 
     def _with_near(self, connection: sa.Connection, term: Term) -> BitMap:
-        near = (match_word(connection, word).whole for word in near_words(connection, term.word))
-        return BitMap.union(term.start, *near)
+        near = match_words(connection, near_words(connection, term.word))
+        return BitMap.union(term.start, *(term.whole for term in near.values()))
 
     def _exact(self, connection: sa.Connection, address: str) -> Match | None:
         """The open mailbox with this address, listed or not."""
@@ -283,10 +284,15 @@ def _places(buckets: Iterable[BitMap], bucket: int, first: int, count: int) -> l
     return found
 
 
+def _list(connection: sa.Connection, field: Field, token: bytes) -> BitMap:
+    return read_postings(connection, field, [token]).get(token, BitMap())
+
+
 def _documents_of(connection: sa.Connection, groups: Iterable[int]) -> BitMap:
-    return read_postings(connection, Field.GROUP, (b"%d" % number for number in groups))
+    lists = read_postings(connection, Field.GROUP, [b"%d" % number for number in groups])
+    return BitMap.union(BitMap(), *lists.values())
 
 
-def _match(row: sa.Row[Any]) -> Match:
+def _match(row: Any) -> Match:
     shown, institution = ShownMailbox.decode(row.shown), ShownInstitution.decode(row.institution)
     return Match(NodeId(row.node_id), MailboxId(row.subject), shown, institution)

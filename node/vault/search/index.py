@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from directory_sync.words import FOLDING_VERSION
 from node.errors import StoreError
@@ -23,7 +22,7 @@ from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import OperationKind, decode_operation
 from protocol.ids import MailboxId, NodeId
 
-__all__ = ["INDEX_VERSION", "ensure_index", "index_entries", "is_current", "rebuild_index"]
+__all__ = ["INDEX_VERSION", "count_documents", "ensure_index", "index_entries", "is_current", "rebuild_index"]
 
 INDEX_VERSION: Final = f"1/{FOLDING_VERSION}"
 """What was indexed under another version, of this code or of Unicode, is indexed anew when the database is opened."""
@@ -75,6 +74,12 @@ def rebuild_index(connection: sa.Connection) -> None:
     entries = schema.feed_entries
     for node in connection.execute(sa.select(entries.c.node_id).distinct().order_by(entries.c.node_id)).scalars().all():
         _NodeIndex(connection, NodeId(node)).update({}, institution_changed=True)
+
+
+def count_documents(connection: sa.Connection) -> int:
+    """How many mailboxes are indexed."""
+    count: int = connection.execute(sa.select(sa.func.count()).select_from(schema.search_documents)).scalar_one()
+    return count
 
 
 class _NodeIndex:
@@ -192,7 +197,8 @@ class _NodeIndex:
 
     def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None]) -> None:
         known = self._known(mailboxes)
-        documents: list[dict[str, Any]] = []
+        created: list[dict[str, Any]] = []
+        changed: list[dict[str, Any]] = []
         removed: list[int] = []
         placed: dict[int, list[int]] = {}
         for subject, entry in mailboxes.items():
@@ -212,7 +218,7 @@ class _NodeIndex:
                     continue
                 self._changes.take(before.tokens() - shown.tokens(), [old.number])
                 self._changes.add(shown.tokens() - before.tokens(), [old.number])
-                number = old.number
+                changed.append({"b_number": old.number, "b_shown": shown.encode()})
             else:
                 if old is not None:
                     removed.append(old.number)
@@ -220,13 +226,13 @@ class _NodeIndex:
                 number = self._number()
                 self._changes.add(shown.tokens(), [number])
                 placed.setdefault(group.number, []).append(number)
-            documents.append(
-                {"number": number, "group_number": group.number, "subject": subject, "shown": shown.encode()}
-            )
+                created.append(
+                    {"number": number, "group_number": group.number, "subject": subject, "shown": shown.encode()}
+                )
         for group in self._groups.values():
             if group.number in placed:
                 self._changes.add(group.shown.tokens(group.number), placed[group.number])
-        self._store(documents, removed)
+        self._store(created, changed, removed)
         self._write()
 
     def _take(self, old: sa.Row[Any]) -> None:
@@ -251,17 +257,15 @@ class _NodeIndex:
             found.update({MailboxId(row.subject): row for row in self._connection.execute(query)})
         return found
 
-    def _store(self, documents: list[dict[str, Any]], removed: list[int]) -> None:
+    def _store(self, created: list[dict[str, Any]], changed: list[dict[str, Any]], removed: list[int]) -> None:
         table = schema.search_documents
         for numbers in _pieces(removed, _SUBJECTS_AT_ONCE):
             self._connection.execute(table.delete().where(table.c.number.in_(numbers)))
-        if documents:
-            dialect = sqlite if self._connection.dialect.name == "sqlite" else postgresql
-            insert = dialect.insert(table)
-            changed = {"shown": insert.excluded.shown}
-            self._connection.execute(
-                insert.on_conflict_do_update(index_elements=[table.c.number], set_=changed), documents
-            )
+        if created:
+            self._connection.execute(table.insert(), created)
+        if changed:
+            update = table.update().where(table.c.number == sa.bindparam("b_number"))
+            self._connection.execute(update.values(shown=sa.bindparam("b_shown")), changed)
 
 
 def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import sqlalchemy as sa
 from pyroaring import BitMap
 
 from directory_sync.words import START_LENGTHS
-from node.vault.search.postings import read_words
-from node.vault.search.shown import Field
+from node.vault.search.postings import WordRange, read_words
+from node.vault.search.shown import Field, Token
 
-__all__ = ["Term", "match_all", "match_word", "ranked", "terms_of"]
+__all__ = ["Term", "match_all", "match_words", "ranked", "terms_of"]
 
 _START_OF: Final = {
     Field.NAME: Field.NAME_START,
@@ -39,16 +40,25 @@ class Term:
     start: BitMap
 
 
-def match_word(connection: sa.Connection, word: str, *, of_institution: bool = False) -> Term:
-    """What one folded word matches. of_institution: among the words of institutions only."""
-    token = word.encode()
+def match_words(connection: sa.Connection, words: Iterable[str], *, of_institution: bool = False) -> dict[str, Term]:
+    """What each of these folded words matches. of_institution: among the words of institutions only."""
+    wanted = list(dict.fromkeys(words))
     fields = (Field.INSTITUTION,) if of_institution else tuple(_START_OF)
-    if len(word) <= max(START_LENGTHS):
-        lists = read_words(connection, token, None, (*fields, *(_START_OF[field] for field in fields)), _MAX_ROWS)
-    else:
-        lists = read_words(connection, token, token + b"\xff", fields, _MAX_ROWS)
+    found = read_words(connection, [_range(word.encode(), len(word), fields) for word in wanted])
+    return {word: _term(word, lists) for word, lists in zip(wanted, found, strict=True)}
+
+
+def _range(token: bytes, letters: int, fields: tuple[Field, ...]) -> WordRange:
+    if letters <= max(START_LENGTHS):
+        return WordRange(token, token + b"\0", (*fields, *(_START_OF[field] for field in fields)), _MAX_ROWS)
+    # No byte of UTF-8 is as high.
+    return WordRange(token, token + b"\xff", fields, _MAX_ROWS)
+
+
+def _term(word: str, lists: dict[Token, BitMap]) -> Term:
+    token = word.encode()
     whole_in_name = lists.get((token, Field.NAME), BitMap())
-    whole = _union(lists.get((token, field), BitMap()) for field in fields)
+    whole = _union(lists.get((token, field), BitMap()) for field in _START_OF)
     in_name = (Field.NAME, Field.NAME_START)
     start_in_name = _union(found for (_, field), found in lists.items() if field in in_name)
     return Term(word, whole_in_name, whole, start_in_name, _union(lists.values()))
@@ -56,33 +66,28 @@ def match_word(connection: sa.Connection, word: str, *, of_institution: bool = F
 
 def terms_of(connection: sa.Connection, words: Sequence[str]) -> list[Term]:
     """The terms of typed words. Neighbouring words with digits also match joined: numbers are typed in groups."""
+    runs = ["".join(run) for digits, run in _runs(words) if digits]
+    known = match_words(connection, [*words, *runs])
     terms: list[Term] = []
-    run: list[Term] = []
-    known = {word: match_word(connection, word) for word in set(words)}
-    for word in words:
-        term = known[word]
-        if any(letter.isdecimal() for letter in word):
-            run.append(term)
-            continue
-        terms += _number(connection, run)
-        run = []
-        terms.append(term)
-    return terms + _number(connection, run)
+    for digits, run in _runs(words):
+        parts = [known[word] for word in run]
+        terms += [_number(known["".join(run)], parts)] if digits and len(run) > 1 else parts
+    return terms
 
 
-def _number(connection: sa.Connection, run: Sequence[Term]) -> list[Term]:
-    if len(run) < 2:
-        return list(run)
-    joined = match_word(connection, "".join(term.word for term in run))
-    return [
-        Term(
-            joined.word,
-            joined.whole_in_name | _intersection(term.whole_in_name for term in run),
-            joined.whole | _intersection(term.whole for term in run),
-            joined.start_in_name | _intersection(term.start_in_name for term in run),
-            joined.start | _intersection(term.start for term in run),
-        )
-    ]
+def _runs(words: Sequence[str]) -> list[tuple[bool, list[str]]]:
+    """Neighbouring words, grouped by whether they hold a digit."""
+    return [(digits, list(run)) for digits, run in groupby(words, lambda word: any(c.isdecimal() for c in word))]
+
+
+def _number(joined: Term, parts: Sequence[Term]) -> Term:
+    return Term(
+        joined.word,
+        joined.whole_in_name | _intersection(term.whole_in_name for term in parts),
+        joined.whole | _intersection(term.whole for term in parts),
+        joined.start_in_name | _intersection(term.start_in_name for term in parts),
+        joined.start | _intersection(term.start for term in parts),
+    )
 
 
 def match_all(terms: Sequence[Term], only: Iterable[BitMap], but: BitMap) -> BitMap:

@@ -5,18 +5,18 @@ Spec: spec/directory.md, 7.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from itertools import chain
 from typing import Final, Self
 
 from directory_sync.words import starts, words
-from protocol.codec import FieldReader, Value, check_text, decode_map, encode
-from protocol.entry import MAX_ENTRY_BYTES, Identifier, InstitutionEntry, MailboxEntry, MailboxKind
+from protocol.entry import Identifier, InstitutionEntry, MailboxEntry, MailboxKind
 
 __all__ = ["MAX_TOKEN_BYTES", "Field", "ShownInstitution", "ShownMailbox", "Token", "flat"]
 
-_MAX_BYTES: Final = 2 * MAX_ENTRY_BYTES
 # A folded town: a line of an entry has 200 bytes, and folding can lengthen it. PostgreSQL indexes up to 2,700.
 MAX_TOKEN_BYTES: Final = 600
 
@@ -54,11 +54,14 @@ def flat(text: str) -> bytes:
     return " ".join(words(text)).encode()[:MAX_TOKEN_BYTES]
 
 
-def _word_tokens(found: Iterator[str], word: Field, start: Field) -> Iterator[Token]:
-    for item in dict.fromkeys(found):
-        yield item.encode(), word
-        for first in starts(item):
-            yield first.encode(), start
+# Professions, units, towns and given names come again and again.
+@lru_cache(maxsize=32_768)
+def _tokens_of(text: str, word: Field, start: Field) -> frozenset[Token]:
+    found = set()
+    for item in words(text):
+        found.add((item.encode(), word))
+        found.update((first.encode(), start) for first in starts(item))
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +91,16 @@ class ShownMailbox:
             identifiers=entry.identifiers,
         )
 
-    def encode(self) -> bytes:
-        """As one column."""
-        lines = [self.kind.value, self.address, self.name, self.profession, self.specialty, self.unit, self.town]
-        return encode({"ids": [[item.system, item.value] for item in self.identifiers], "lines": list(lines)})
+    def encode(self) -> str:
+        """As one column: a list of texts, system and value of identifiers at its end."""
+        texts = [self.kind.value, self.address, self.name, self.profession, self.specialty, self.unit, self.town]
+        texts += chain.from_iterable((item.system, item.value) for item in self.identifiers)
+        return json.dumps(texts, ensure_ascii=False)
 
     @classmethod
-    def decode(cls, raw: bytes) -> Self:
+    def decode(cls, text: str) -> Self:
         """From the column."""
-        fields = decode_map(raw, max_bytes=_MAX_BYTES)
-        kind, address, name, profession, specialty, unit, town = _lines(fields, "lines")
-        pairs = [_texts(pair) for pair in fields.items("ids", low=0, high=16)]
+        kind, address, name, profession, specialty, unit, town, *pairs = json.loads(text)
         return cls(
             kind=MailboxKind(kind),
             address=address,
@@ -107,26 +109,22 @@ class ShownMailbox:
             specialty=specialty,
             unit=unit,
             town=town,
-            identifiers=tuple(Identifier(system, value) for system, value in pairs),
+            identifiers=tuple(map(Identifier, pairs[::2], pairs[1::2])),
         )
 
     def tokens(self) -> set[Token]:
         """All tokens of this mailbox by itself."""
-        found = set(_word_tokens(iter(words(self.name)), Field.NAME, Field.NAME_START))
-        found.update(_word_tokens(self._other_words(), Field.OTHER, Field.OTHER_START))
+        # The name's words of one text, its given name, are shared; the whole name is not.
+        found = set[Token]().union(*(_tokens_of(part, Field.NAME, Field.NAME_START) for part in self.name.split()))
+        texts = [self.profession, self.specialty, self.unit, self.town, *self.address.partition("@")[0].split(".")]
+        for item in self.identifiers:
+            # As registers print it, and as people type it: "10 1234 5678" and "1012345678".
+            texts += [item.value, "".join(words(item.value))]
+        found.update(*(_tokens_of(text, Field.OTHER, Field.OTHER_START) for text in texts if text))
         found.add((self.kind.value.encode(), Field.KIND))
         if self.town:
             found.add((flat(self.town), Field.TOWN))
         return found
-
-    def _other_words(self) -> Iterator[str]:
-        for text in (self.profession, self.specialty, self.unit, self.town, self.address.partition("@")[0]):
-            yield from words(text)
-        for item in self.identifiers:
-            parts = words(item.value)
-            yield from parts
-            # As registers print it, and as people type it: "10 1234 5678" and "1012345678".
-            yield from words("".join(parts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,22 +142,21 @@ class ShownInstitution:
         """Taken from the entry."""
         return cls(names=entry.names, kind=entry.kind, domain=domain, region=entry.region, town=entry.town)
 
-    def encode(self) -> bytes:
-        """As one column."""
-        return encode({"lines": [self.kind, self.domain, self.region, self.town], "names": list(self.names)})
+    def encode(self) -> str:
+        """As one column: a list of texts, the names at its end."""
+        return json.dumps([self.kind, self.domain, self.region, self.town, *self.names], ensure_ascii=False)
 
     @classmethod
-    def decode(cls, raw: bytes) -> Self:
+    def decode(cls, text: str) -> Self:
         """From the column."""
-        fields = decode_map(raw, max_bytes=_MAX_BYTES)
-        kind, domain, region, town = _lines(fields, "lines")
-        return cls(names=tuple(_lines(fields, "names")), kind=kind, domain=domain, region=region, town=town)
+        kind, domain, region, town, *names = json.loads(text)
+        return cls(names=tuple(names), kind=kind, domain=domain, region=region, town=town)
 
     def tokens(self, group: int) -> set[Token]:
         """All tokens that the mailboxes of the group have by it."""
         texts = (*self.names, self.kind, self.domain, self.region, self.town)
-        found = set(
-            _word_tokens((word for text in texts for word in words(text)), Field.INSTITUTION, Field.INSTITUTION_START)
+        found = set[Token]().union(
+            *(_tokens_of(text, Field.INSTITUTION, Field.INSTITUTION_START) for text in texts if text)
         )
         found.add((b"%d" % group, Field.GROUP))
         if self.town:
@@ -167,12 +164,3 @@ class ShownInstitution:
         if self.region:
             found.add((flat(self.region), Field.REGION))
         return found
-
-
-def _texts(value: Value) -> list[str]:
-    assert isinstance(value, list)
-    return [check_text(item, "line", 0, _MAX_BYTES) for item in value]
-
-
-def _lines(fields: FieldReader, name: str) -> list[str]:
-    return [check_text(item, name, 0, _MAX_BYTES) for item in fields.items(name, low=0, high=16)]

@@ -96,8 +96,10 @@ def near_words(connection: sa.Connection, word: str, limit: int = 5) -> list[str
         return []
     allowed = 1 if len(word) <= 5 else 2
     shared: Counter[int] = Counter()
-    for part in trigrams(word):
-        shared.update(read_postings(connection, Field.TRIGRAM, [part.encode()]))
+    for numbers_of_part in read_postings(
+        connection, Field.TRIGRAM, [part.encode() for part in trigrams(word)]
+    ).values():
+        shared.update(numbers_of_part)
     numbers = [number for number, _ in sorted(shared.items(), key=lambda item: (-item[1], item[0]))[:_MEASURED]]
     rows = connection.execute(sa.select(_table.c.word).where(_table.c.number.in_(numbers))).scalars()
     ranked = []

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("node_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("domain", sa.String(length=254), nullable=False),
-        sa.Column("shown", sa.LargeBinary(), nullable=False),
+        sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_search_groups")),
     )
     op.create_index(
@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("group_number", sa.BigInteger(), nullable=False),
         sa.Column("subject", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("shown", sa.LargeBinary(), nullable=False),
+        sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_search_documents")),
     )
     op.create_index(
