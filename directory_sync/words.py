@@ -9,14 +9,23 @@ import re
 import unicodedata
 from typing import Final
 
-__all__ = ["FOLDING_VERSION", "MAX_WORD_CHARACTERS", "START_LENGTHS", "distance", "fold", "starts", "trigrams", "words"]
+__all__ = [
+    "FOLDING_VERSION",
+    "MAX_WORD_CHARACTERS",
+    "START_LENGTHS",
+    "distances",
+    "fold",
+    "starts",
+    "trigrams",
+    "words",
+]
 
 FOLDING_VERSION: Final = f"1/{unicodedata.unidata_version}"
 """Another version may fold a word otherwise: what was indexed under another one is indexed anew."""
 MAX_WORD_CHARACTERS: Final = 48
 """A word is cut here, in the index and in the search alike: longer ones are nobody's name."""
-START_LENGTHS: Final = (1, 2, 3)
-"""Beginnings with a list of their own. From four letters on, few enough words share one to join their lists."""
+START_LENGTHS: Final = (1, 2, 3, 4)
+"""Beginnings with a list of their own. From five letters on, few enough words share one to join their lists."""
 
 # Letters that decomposition leaves whole, as a keyboard without them writes them.
 _LETTERS: Final = str.maketrans(
@@ -54,23 +63,25 @@ def trigrams(word: str) -> set[str]:
     return {padded[at : at + 3] for at in range(len(padded) - 2)}
 
 
-def distance(first: str, second: str, limit: int) -> int:
-    """Letters to put in, take out, exchange or swap with the neighbour to get from one word to the other.
+def distances(typed: str, known: str, limit: int) -> tuple[int, int]:
+    """How far one word is from another, and from the nearest beginning of it.
 
-    limit: more than this is answered as limit + 1, without counting further.
+    Counted are letters to put in, take out, exchange, or swap with their neighbour. limit: more than this is answered
+    as limit + 1, without counting further.
     """
-    if abs(len(first) - len(second)) > limit:
-        return limit + 1
+    size = len(known)
+    known = known[: len(typed) + limit]
     before: list[int] = []
-    row = list(range(len(second) + 1))
-    for at, letter in enumerate(first, 1):
+    row = list(range(len(known) + 1))
+    for at, letter in enumerate(typed, 1):
         now = [at]
-        for place, other in enumerate(second, 1):
+        for place, other in enumerate(known, 1):
             best = min(row[place] + 1, now[-1] + 1, row[place - 1] + (letter != other))
-            if before and place > 1 and letter == second[place - 2] and first[at - 2] == other:
+            if before and place > 1 and letter == known[place - 2] and typed[at - 2] == other:
                 best = min(best, before[place - 2] + 1)
             now.append(best)
         if min(now) > limit and min(row) > limit:
-            return limit + 1
+            return limit + 1, limit + 1
         before, row = row, now
-    return min(row[-1], limit + 1)
+    whole = row[-1] if len(known) == size else limit + 1
+    return min(whole, limit + 1), min(*row, limit + 1)

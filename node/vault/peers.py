@@ -18,6 +18,7 @@ from node.vault.database import Transaction
 from node.vault.directory import pack_chain, unpack_chain
 from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
+from node.vault.usable import remember_accepted
 from protocol.codec import encode
 from protocol.details import Details
 from protocol.ids import NodeId
@@ -139,6 +140,7 @@ class PeerRows:
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
+            remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
         return [None] * len(items)
@@ -148,6 +150,7 @@ class PeerRows:
         table = schema.peers
         for node_id in items:
             tx.connection.execute(table.update().where(table.c.node_id == node_id).values(status="removed"))
+            remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_REMOVED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
         return [None] * len(items)

@@ -248,8 +248,6 @@ peers = Table(
     _time("next_attempt_at_ms"),
     _time("last_contact_at_ms"),
     Column("last_error", Text, nullable=False),
-    # Each search asks which institutions are accepted, and must not read all their statements for it.
-    Index("ix_peers_node_id_domain_status", "node_id", "domain", "status"),
 )
 
 # Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.
@@ -300,9 +298,11 @@ search_groups = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("node_id", LargeBinary(32), nullable=False),
     Column("domain", String(254), nullable=False),
+    Column("accepted", SmallInteger, nullable=False),
     Column("shown", Text, nullable=False),
-    Index("uq_search_groups_node_id_domain_number", "node_id", "domain", "number", unique=True),
+    Index("uq_search_groups_node_id_domain", "node_id", "domain", unique=True),
     Index("ix_search_groups_domain", "domain"),
+    Index("ix_search_groups_accepted_node_id_number", "accepted", "node_id", "number"),
 )
 # One open, listed mailbox each; `shown` is what a list shows of it, and what its words were taken from.
 search_documents = Table(

@@ -14,6 +14,7 @@ from node.vault.directory import EPOCH, load_feed, store_feed
 from node.vault.engine import Engines, open_engines
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchPage, SearchQuery
+from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import Operation, OperationKind, make_operation
 from protocol.ids import MailboxId, NodeId
@@ -116,6 +117,7 @@ class Published:
                     last_error="",
                 )
             )
+            remember_accepted(connection, node)
 
     # -- searching
 

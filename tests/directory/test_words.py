@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from directory_sync.words import MAX_WORD_CHARACTERS, distance, fold, starts, trigrams, words
+from directory_sync.words import MAX_WORD_CHARACTERS, distances, fold, starts, trigrams, words
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,11 @@ def test_distance_is_that_of_the_plain_recursion(first: str, second: str, limit:
             best = min(best, plain(a - 2, b - 2) + 1)
         return best
 
-    assert distance(first, second, limit) == min(plain(len(first), len(second)), limit + 1)
+    beginning = min(plain(len(first), end) for end in range(len(second) + 1))
+    assert distances(first, second, limit) == (
+        min(plain(len(first), len(second)), limit + 1),
+        min(beginning, limit + 1),
+    )
 
 
 def test_trigrams_hold_both_ends() -> None:

@@ -95,9 +95,8 @@ class DirectorySearch:
     def __init__(self, node_id: NodeId) -> None:
         self._own = node_id
         groups = schema.search_groups
-        usable = is_usable(node_id, groups.c.node_id, groups.c.domain)
         # Built once: putting them together took longer than the database's answer.
-        self._unusable_groups = sa.select(groups.c.number).where(sa.not_(usable))
+        self._unusable_groups = sa.select(groups.c.number).where(groups.c.accepted == 0, groups.c.node_id != node_id)
         self._own_groups = sa.select(groups.c.number).where(groups.c.node_id == node_id)
 
     def page(self, connection: sa.Connection, query: SearchQuery) -> SearchPage:

@@ -18,6 +18,7 @@ from node.vault import schema
 from node.vault.search.postings import MAX_NUMBER, PostingChanges
 from node.vault.search.shown import ShownInstitution, ShownMailbox
 from node.vault.search.vocabulary import update_vocabulary
+from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import OperationKind, decode_operation
 from protocol.ids import MailboxId, NodeId
@@ -148,9 +149,10 @@ class _NodeIndex:
         self._next_group += 1
         self._connection.execute(
             schema.search_groups.insert().values(
-                number=number, node_id=self._node, domain=shown.domain, shown=shown.encode()
+                number=number, node_id=self._node, domain=shown.domain, accepted=0, shown=shown.encode()
             )
         )
+        remember_accepted(self._connection, self._node)
         self._groups[shown.domain] = _Group(number, shown)
 
     def _rename(self, group: _Group, shown: ShownInstitution) -> None:

@@ -27,11 +27,11 @@ class Field(IntEnum):
     NAME = 1
     """A word of the mailbox's name."""
     OTHER = 2
-    """A word of anything else that the mailbox says of itself."""
+    """A word of anything else that the mailbox says of itself, unless its name has it: addresses repeat names."""
     INSTITUTION = 3
     """A word of its institution."""
     NAME_START = 4
-    """The first one to three letters of a longer word; these three follow the order of the three above."""
+    """The first one to four letters of a longer word; these three follow the order of the three above."""
     OTHER_START = 5
     INSTITUTION_START = 6
     KIND = 7
@@ -56,12 +56,15 @@ def flat(text: str) -> bytes:
 
 # Professions, units, towns and given names come again and again.
 @lru_cache(maxsize=32_768)
-def _tokens_of(text: str, word: Field, start: Field) -> frozenset[Token]:
+def _tokens_of(text: str, word: Field = Field.OTHER, start: Field = Field.OTHER_START) -> frozenset[Token]:
     found = set()
     for item in words(text):
         found.add((item.encode(), word))
         found.update((first.encode(), start) for first in starts(item))
     return frozenset(found)
+
+
+_NAME: Final = {Field.OTHER: Field.NAME, Field.OTHER_START: Field.NAME_START}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,13 +117,15 @@ class ShownMailbox:
 
     def tokens(self) -> set[Token]:
         """All tokens of this mailbox by itself."""
-        # The name's words of one text, its given name, are shared; the whole name is not.
-        found = set[Token]().union(*(_tokens_of(part, Field.NAME, Field.NAME_START) for part in self.name.split()))
+        # In parts, which many mailboxes share: given names, and the pieces of addresses made of names.
+        name = set[Token]().union(*(_tokens_of(part) for part in self.name.split()))
         texts = [self.profession, self.specialty, self.unit, self.town, *self.address.partition("@")[0].split(".")]
         for item in self.identifiers:
             # As registers print it, and as people type it: "10 1234 5678" and "1012345678".
             texts += [item.value, "".join(words(item.value))]
-        found.update(*(_tokens_of(text, Field.OTHER, Field.OTHER_START) for text in texts if text))
+        other = set[Token]().union(*(_tokens_of(text) for text in texts if text)) - name
+        found = {(token, _NAME[field]) for token, field in name}
+        found.update(other)
         found.add((self.kind.value.encode(), Field.KIND))
         if self.town:
             found.add((flat(self.town), Field.TOWN))

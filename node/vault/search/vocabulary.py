@@ -11,7 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from directory_sync.words import distance, trigrams
+from directory_sync.words import distances, trigrams
 from node.vault import schema
 from node.vault.search.postings import PostingChanges, read_postings
 from node.vault.search.shown import Field, Token
@@ -105,8 +105,7 @@ def near_words(connection: sa.Connection, word: str, limit: int = 5) -> list[str
     ranked = []
     for raw in rows:
         known = bytes(raw).decode()
-        whole = distance(word, known, allowed)
-        beginning = min(distance(word, known[: len(word) + more], allowed) for more in (-1, 0, 1))
-        if min(whole, beginning) <= allowed:
-            ranked.append((min(whole, beginning), whole, known))
+        whole, beginning = distances(word, known, allowed)
+        if beginning <= allowed:
+            ranked.append((beginning, whole, known))
     return [known for _, _, known in sorted(ranked)[:limit]]

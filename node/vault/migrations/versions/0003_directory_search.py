@@ -27,11 +27,13 @@ def upgrade() -> None:
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("node_id", sa.LargeBinary(length=32), nullable=False),
         sa.Column("domain", sa.String(length=254), nullable=False),
+        sa.Column("accepted", sa.SmallInteger(), nullable=False),
         sa.Column("shown", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_search_groups")),
     )
+    op.create_index("uq_search_groups_node_id_domain", "search_groups", ["node_id", "domain"], unique=True)
     op.create_index(
-        "uq_search_groups_node_id_domain_number", "search_groups", ["node_id", "domain", "number"], unique=True
+        "ix_search_groups_accepted_node_id_number", "search_groups", ["accepted", "node_id", "number"], unique=False
     )
     op.create_index("ix_search_groups_domain", "search_groups", ["domain"], unique=False)
     op.create_table(
@@ -61,11 +63,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_search_words")),
         sa.UniqueConstraint("word", name=op.f("uq_search_words_word")),
     )
-    op.create_index("ix_peers_node_id_domain_status", "peers", ["node_id", "domain", "status"], unique=False)
 
 
 def downgrade() -> None:
     """Go back."""
-    op.drop_index("ix_peers_node_id_domain_status", table_name="peers")
     for table in ("search_words", "search_postings", "search_documents", "search_groups", "search_state"):
         op.drop_table(table)
