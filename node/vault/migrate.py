@@ -49,11 +49,13 @@ def migrate(engines: Engines) -> None:
 
 
 def _index(engines: Engines) -> None:
-    """Bring the search index to this program's version; it is no part of what must be kept, only of what is quick."""
+    """Make the search index anew if it is of another version, or missing: backups leave it out."""
     with engines.reader.connect() as connection:
-        if not is_current(connection):
-            with engines.writer.begin() as writing:
-                ensure_index(writing)
+        if is_current(connection):
+            return
+    with engines.writer.begin() as connection:
+        engines.begin_write(connection)
+        ensure_index(connection)
 
 
 def create_schema(connection: sa.Connection, revision: str) -> None:

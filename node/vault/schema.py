@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "DERIVED",
     "alerts",
     "deliveries",
     "feed_entries",
@@ -331,6 +332,9 @@ search_words = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("word", LargeBinary, nullable=False, unique=True),
 )
+
+DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
+"""Made from other tables when they are missing: not part of a backup."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
 alerts = Table(

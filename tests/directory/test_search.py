@@ -13,6 +13,7 @@ from node.vault import schema
 from node.vault.search.directory_search import MAX_PAGE, MAX_WORDS
 from node.vault.search.index import INDEX_VERSION, ensure_index
 from protocol.entry import EntryStatus, Identifier, MailboxKind
+from protocol.ids import NodeId
 from spec.vectors.make_feed import mailbox
 from tests.directory.published import NODES, OWN, Published, mailbox_id
 
@@ -246,6 +247,27 @@ def test_what_is_no_search_is_refused(directory: Published) -> None:
 def test_hostile_texts_are_words_like_others(directory: Published) -> None:
     odd = ["%", "_", "*", "martin*", '"', "' UNION SELECT 'a' --", "\x00", "\ufffd", "𝔪𝔞𝔯𝔱𝔦𝔫", "a" * 500]
     assert [len(directory.found(text)) for text in odd] == [0, 0, 0, 2, 0, 0, 0, 0, 2, 0]
+
+
+def test_institutions_that_are_not_accepted_may_be_many(directory: Published) -> None:
+    strangers = [NodeId(bytes([9, number]) * 16) for number in range(110)]
+    for number, node in enumerate(strangers):
+        directory.institution(node, f"n{number}.example")
+        directory.mailbox(node, 1, f"martin@n{number}.example", "Martin Inconnu")
+    known = directory.all_found("martin")
+    assert [address for _, address in known] == ["dr.martin@lilas.example", "martine@lilas.example"]
+    for number, node in enumerate(strangers):
+        directory.accept(node, f"n{number}.example")
+    assert len(directory.all_found("martin")) == 112
+    for number, node in enumerate(strangers[:105]):
+        directory.accept(node, f"n{number}.example", "removed")
+    assert len(directory.all_found("martin")) == 7
+
+
+def test_what_is_not_accepted_is_not_shown_even_if_the_index_forgot(directory: Published) -> None:
+    with directory.engines.writer.begin() as connection:
+        connection.execute(schema.peers.update().values(status="removed"))
+    assert directory.found("martin") == []
 
 
 def test_an_index_of_another_version_is_made_anew(directory: Published) -> None:

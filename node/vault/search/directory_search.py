@@ -37,6 +37,8 @@ MAX_WORDS: Final = 12
 _MAX_TEXT: Final = 500
 _CURSOR: Final = re.compile(r"([0-9]{1,2})-([0-9]{1,10})")
 _SUGGESTIONS: Final = 3
+# Below this, reading the lists of all of them is quicker than asking which side is the smaller.
+_FEW_GROUPS: Final = 100
 # Candidates for a wrong address that are compared letter by letter, at 60 µs each.
 _CANDIDATES: Final = 200
 
@@ -97,6 +99,9 @@ class DirectorySearch:
         groups = schema.search_groups
         # Built once: putting them together took longer than the database's answer.
         self._unusable_groups = sa.select(groups.c.number).where(groups.c.accepted == 0, groups.c.node_id != node_id)
+        self._usable_groups = sa.select(groups.c.number).where(
+            sa.or_(groups.c.accepted == 1, groups.c.node_id == node_id)
+        )
         self._own_groups = sa.select(groups.c.number).where(groups.c.node_id == node_id)
 
     def page(self, connection: sa.Connection, query: SearchQuery) -> SearchPage:
@@ -124,20 +129,19 @@ class DirectorySearch:
         """Addresses that a person may have meant by one that is not known, nearest first."""
         local, _, domain = address.lower().rpartition("@")
         typed = [word for word in dict.fromkeys(words(local)) if not word.isdecimal()][:MAX_WORDS]
-        unusable = self._unusable(connection)
-        here = self._under(connection, domain) - unusable
+        here = self._usable(connection, self._under(connection, domain))
         exact = list(match_words(connection, typed).values())
         candidates: list[BitMap] = []
         if here:
             near = [self._with_near(connection, term) for term in exact]
             candidates += [BitMap.intersection(here, *near), here & BitMap.union(BitMap(), *near), here]
         if exact:
-            candidates.append(BitMap.intersection(*(term.whole for term in exact)) - unusable)
+            candidates.append(self._usable(connection, BitMap.intersection(*(term.whole for term in exact))))
         numbers = BitMap()
         for found in candidates:
-            numbers |= (
-                BitMap((found - numbers)[: _CANDIDATES - len(numbers)]) if len(numbers) < _CANDIDATES else BitMap()
-            )
+            room = _CANDIDATES - len(numbers)
+            if room:
+                numbers |= (found - numbers)[:room]
         return nearest(address, (match.shown.address for match in self._matches(connection, numbers)), limit)
 
     # -- finding
@@ -157,11 +161,16 @@ class DirectorySearch:
         only += [term.start for term in of_institution.values()]
         if not terms and not only:
             return BitMap(), []
-        return match_all(terms, only, self._unusable(connection)), terms
+        return self._usable(connection, match_all(terms, only)), terms
 
-    def _unusable(self, connection: sa.Connection) -> BitMap:
-        """The documents of institutions that are not accepted, or not with that domain."""
-        return _documents_of(connection, connection.execute(self._unusable_groups).scalars())
+    def _usable(self, connection: sa.Connection, found: BitMap) -> BitMap:
+        """Those of the found documents that are of an institution accepted with their domain, or of the own one."""
+        others = connection.execute(self._unusable_groups).scalars().all()
+        if len(others) > _FEW_GROUPS:
+            usable = connection.execute(self._usable_groups).scalars().all()
+            if len(usable) < len(others):
+                return found & _documents_of(connection, usable)
+        return found - _documents_of(connection, others)
 
     def _own_documents(self, connection: sa.Connection) -> BitMap:
         return _documents_of(connection, connection.execute(self._own_groups).scalars())
@@ -211,7 +220,7 @@ class DirectorySearch:
         return BitMap(connection.execute(query).scalars())
 
     def _matches(self, connection: sa.Connection, numbers: Iterable[int]) -> list[Match]:
-        """The documents with these numbers, in this order."""
+        """The documents with these numbers, in this order; asked here once more whether they are usable."""
         wanted = list(numbers)
         if not wanted:
             return []
@@ -225,7 +234,7 @@ class DirectorySearch:
                 groups.c.shown.label("institution"),
             )
             .join(groups, groups.c.number == documents.c.group_number)
-            .where(documents.c.number.in_(wanted))
+            .where(documents.c.number.in_(wanted), is_usable(self._own, groups.c.node_id, groups.c.domain))
         )
         rows = {row.number: row for row in connection.execute(query)}
         return [_match(rows[number]) for number in wanted if number in rows]
@@ -283,7 +292,7 @@ def _places(buckets: Iterable[BitMap], bucket: int, first: int, count: int) -> l
     return found
 
 
-def _list(connection: sa.Connection, field: Field, token: bytes) -> BitMap:
+def _list(connection: sa.Connection, field: int, token: bytes) -> BitMap:
     return read_postings(connection, field, [token]).get(token, BitMap())
 
 

@@ -69,7 +69,7 @@ def ensure_index(connection: sa.Connection) -> None:
 def rebuild_index(connection: sa.Connection) -> None:
     """Make the index anew from the stored entries. In a writing transaction; minutes for a million mailboxes."""
     state = schema.search_state
-    for table in (schema.search_groups, schema.search_documents, schema.search_postings, schema.search_words, state):
+    for table in schema.DERIVED:
         connection.execute(table.delete())
     connection.execute(state.insert().values(id=1, version=INDEX_VERSION, next_document=0, next_group=0, next_word=0))
     entries = schema.feed_entries
@@ -91,7 +91,8 @@ class _NodeIndex:
         self._node = node
         self._changes = PostingChanges()
         state = connection.execute(sa.select(schema.search_state).with_for_update()).one()
-        self._next_document, self._next_group = state.next_document, state.next_group
+        self._next_document: int = state.next_document
+        self._next_group: int = state.next_group
         table = schema.search_groups
         rows = connection.execute(sa.select(table).where(table.c.node_id == node)).all()
         self._groups = {row.domain: _Group(row.number, ShownInstitution.decode(row.shown)) for row in rows}

@@ -48,7 +48,7 @@ def match_words(connection: sa.Connection, words: Iterable[str], *, of_instituti
     return {word: _term(word, lists) for word, lists in zip(wanted, found, strict=True)}
 
 
-def _range(token: bytes, letters: int, fields: tuple[Field, ...]) -> WordRange:
+def _range(token: bytes, letters: int, fields: tuple[int, ...]) -> WordRange:
     if letters <= max(START_LENGTHS):
         return WordRange(token, token + b"\0", (*fields, *(_START_OF[field] for field in fields)), _MAX_ROWS)
     # No byte of UTF-8 is as high.
@@ -90,9 +90,9 @@ def _number(joined: Term, parts: Sequence[Term]) -> Term:
     )
 
 
-def match_all(terms: Sequence[Term], only: Iterable[BitMap], but: BitMap) -> BitMap:
-    """The documents that every term matches, as words or beginnings, that stand in all of `only` and not in `but`."""
-    return _intersection([*(term.start for term in terms), *only]) - but
+def match_all(terms: Sequence[Term], only: Iterable[BitMap]) -> BitMap:
+    """The documents that every term matches, as words or beginnings, and that stand in all of `only`."""
+    return _intersection([*(term.start for term in terms), *only])
 
 
 def ranked(terms: Sequence[Term], found: BitMap, own: BitMap) -> Iterator[BitMap]:

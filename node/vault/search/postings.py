@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from node.vault import schema
-from node.vault.search.shown import Field, Token
+from node.vault.search.shown import Token
 
 __all__ = ["MAX_NUMBER", "PostingChanges", "WordRange", "read_postings", "read_words"]
 
@@ -35,7 +35,7 @@ class WordRange:
 
     low: bytes
     high: bytes
-    fields: tuple[Field, ...]
+    fields: tuple[int, ...]
     limit: int
 
 
@@ -73,7 +73,7 @@ class PostingChanges:
                 bits = known.get(key, BitMap())
                 bits |= BitMap(added.get(key, ()))
                 bits -= BitMap(taken.get(key, ()))
-                token = (key[0], Field(key[1]))
+                token = key[:2]
                 if bits:
                     rows.append((*key, bits.serialize()))
                     if key not in known:
@@ -108,10 +108,10 @@ def _by_key(changes: dict[Token, list[int]]) -> dict[_Key, list[int]]:
             continue
         low, high = min(numbers) >> CHUNK_BITS, max(numbers) >> CHUNK_BITS
         if low == high:
-            found[token, int(field), low] = numbers
+            found[token, field, low] = numbers
             continue
         for number in numbers:
-            found.setdefault((token, int(field), number >> CHUNK_BITS), []).append(number)
+            found.setdefault((token, field, number >> CHUNK_BITS), []).append(number)
     return found
 
 
@@ -180,13 +180,13 @@ def _delete(connection: sa.Connection, keys: Sequence[_Key]) -> None:
 # -- reading for a search
 
 
-def read_postings(connection: sa.Connection, field: Field, tokens: Sequence[bytes]) -> dict[bytes, BitMap]:
+def read_postings(connection: sa.Connection, field: int, tokens: Sequence[bytes]) -> dict[bytes, BitMap]:
     """The lists of these tokens in a field; those without a list are left out."""
     parts: dict[bytes, list[bytes]] = {}
     for start in range(0, len(tokens), _ROWS_AT_ONCE):
         some = tokens[start : start + _ROWS_AT_ONCE]
         query = _by_tokens(connection.dialect.name, len(some))
-        for token, bits in connection.exec_driver_sql(query, (int(field), *some)):
+        for token, bits in connection.exec_driver_sql(query, (field, *some)):
             parts.setdefault(bytes(token), []).append(bits)
     return {token: _joined(rows) for token, rows in parts.items()}
 
@@ -198,10 +198,10 @@ def read_words(connection: sa.Connection, ranges: Sequence[WordRange]) -> list[d
     query = _of_ranges(connection.dialect.name, tuple(len(item.fields) for item in ranges))
     values: list[object] = []
     for place, item in enumerate(ranges):
-        values += [place, item.low, item.high, *map(int, item.fields), item.limit]
+        values += [place, item.low, item.high, *item.fields, item.limit]
     parts: list[dict[Token, list[bytes]]] = [{} for _ in ranges]
     for place, token, field, bits in connection.exec_driver_sql(query, tuple(values)):
-        parts[place].setdefault((bytes(token), Field(field)), []).append(bits)
+        parts[place].setdefault((bytes(token), field), []).append(bits)
     return [{token: _joined(rows) for token, rows in found.items()} for found in parts]
 
 

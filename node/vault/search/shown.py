@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 from itertools import chain
 from typing import Final, Self
@@ -21,32 +20,32 @@ __all__ = ["MAX_TOKEN_BYTES", "Field", "ShownInstitution", "ShownMailbox", "Toke
 MAX_TOKEN_BYTES: Final = 600
 
 
-class Field(IntEnum):
-    """In what a document has a token. Numbers stand in the database."""
+class Field:
+    """In what a document has a token. Numbers stand in the database; plain ones, since millions are hashed."""
 
-    NAME = 1
+    NAME: Final = 1
     """A word of the mailbox's name."""
-    OTHER = 2
+    OTHER: Final = 2
     """A word of anything else that the mailbox says of itself, unless its name has it: addresses repeat names."""
-    INSTITUTION = 3
+    INSTITUTION: Final = 3
     """A word of its institution."""
-    NAME_START = 4
+    NAME_START: Final = 4
     """The first one to four letters of a longer word; these three follow the order of the three above."""
-    OTHER_START = 5
-    INSTITUTION_START = 6
-    KIND = 7
+    OTHER_START: Final = 5
+    INSTITUTION_START: Final = 6
+    KIND: Final = 7
     """The mailbox's kind."""
-    TOWN = 8
+    TOWN: Final = 8
     """The folded words of its town, as one."""
-    INSTITUTION_TOWN = 9
-    REGION = 10
-    GROUP = 11
+    INSTITUTION_TOWN: Final = 9
+    REGION: Final = 10
+    GROUP: Final = 11
     """The number of its group."""
-    TRIGRAM = 12
+    TRIGRAM: Final = 12
     """Three letters of a word: the documents of these are the numbers of words."""
 
 
-Token = tuple[bytes, Field]
+Token = tuple[bytes, int]
 
 
 def flat(text: str) -> bytes:
@@ -56,7 +55,7 @@ def flat(text: str) -> bytes:
 
 # Professions, units, towns and given names come again and again.
 @lru_cache(maxsize=32_768)
-def _tokens_of(text: str, word: Field = Field.OTHER, start: Field = Field.OTHER_START) -> frozenset[Token]:
+def _tokens_of(text: str, word: int = Field.OTHER, start: int = Field.OTHER_START) -> frozenset[Token]:
     found = set()
     for item in words(text):
         found.add((item.encode(), word))

@@ -71,7 +71,7 @@ def _take_in(connection: sa.Connection, found: list[bytes], changes: PostingChan
 
 def _forget(connection: sa.Connection, found: list[bytes], changes: PostingChanges) -> None:
     postings = schema.search_postings
-    fields = [int(field) for field in WORD_FIELDS]
+    fields = list(WORD_FIELDS)
     for start in range(0, len(found), _AT_ONCE):
         some = found[start : start + _AT_ONCE]
         used = sa.select(postings.c.token).where(postings.c.token.in_(some), postings.c.field.in_(fields))
