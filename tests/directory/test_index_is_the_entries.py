@@ -18,7 +18,7 @@ from protocol.entry import EntryStatus, Identifier, MailboxKind
 from protocol.ids import NodeId
 from tests.directory.published import NODES, OWN, Published
 
-_DOMAINS: Final = ("un.example", "deux.example", "trois.example")
+_DOMAINS: Final = ("un.example", "deux.example")
 _NAMES: Final = ("Hôpital de l'Étoile", "Centre hospitalier", "Étoile du Nord", "Anne Étoile", "Anne-Lise Nord", "Nord")
 _TOWNS: Final = ("", "Le Nord", "Saint-Étienne")
 _QUERIES: Final = (
@@ -36,8 +36,8 @@ _QUERIES: Final = (
     "",
 )
 
-_node = st.sampled_from(NODES)
-_number = st.integers(0, 4)
+_node = st.sampled_from(NODES[:2])
+_number = st.integers(0, 1)
 _domain = st.sampled_from(_DOMAINS)
 _status = st.sampled_from([EntryStatus.OPEN, EntryStatus.OPEN, EntryStatus.OPEN, EntryStatus.CLOSED])
 _institution = st.fixed_dictionaries(
@@ -174,11 +174,13 @@ def emptied(published: Published) -> Published:
     return Published(published.engines)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(changes=st.lists(_change, min_size=3, max_size=25))
 def test_any_series_of_changes(engines_of: Published, changes: list[tuple[Any, ...]]) -> None:
     published, model = emptied(engines_of), Model()
-    for change in changes:
+    # Before it, nothing of a node is found: with it, every change of a mailbox is one that shows.
+    opening = {"name": _NAMES[0], "town": "", "region": "", "domains": _DOMAINS, "status": EntryStatus.OPEN}
+    for change in [("institution", OWN, opening), *changes]:
         apply(published, model, change)
     for text in _QUERIES:
         assert sorted(published.all_found(text)) == model.expected(text), text
