@@ -103,6 +103,7 @@ class DirectorySearch:
             sa.or_(groups.c.accepted == 1, groups.c.node_id == node_id)
         )
         self._own_groups = sa.select(groups.c.number).where(groups.c.node_id == node_id)
+        self._shown = _shown_query(node_id)
 
     def page(self, connection: sa.Connection, query: SearchQuery) -> SearchPage:
         """One page. LimitError for more words than a search takes, ConfigError for a filter or cursor that is none."""
@@ -224,19 +225,7 @@ class DirectorySearch:
         wanted = list(numbers)
         if not wanted:
             return []
-        documents, groups = schema.search_documents, schema.search_groups
-        query = (
-            sa.select(
-                documents.c.number,
-                documents.c.subject,
-                documents.c.shown,
-                groups.c.node_id,
-                groups.c.shown.label("institution"),
-            )
-            .join(groups, groups.c.number == documents.c.group_number)
-            .where(documents.c.number.in_(wanted), is_usable(self._own, groups.c.node_id, groups.c.domain))
-        )
-        rows = {row.number: row for row in connection.execute(query)}
+        rows = {row.number: row for row in connection.execute(self._shown, {"numbers": wanted})}
         return [_match(rows[number]) for number in wanted if number in rows]
 
     def _suggestions(
@@ -299,6 +288,19 @@ def _list(connection: sa.Connection, field: int, token: bytes) -> BitMap:
 def _documents_of(connection: sa.Connection, groups: Iterable[int]) -> BitMap:
     lists = read_postings(connection, Field.GROUP, [b"%d" % number for number in groups])
     return BitMap.union(BitMap(), *lists.values())
+
+
+def _shown_query(own: NodeId) -> sa.Select[Any]:
+    documents, groups = schema.search_documents, schema.search_groups
+    columns = (documents.c.number, documents.c.subject, documents.c.shown, groups.c.node_id)
+    return (
+        sa.select(*columns, groups.c.shown.label("institution"))
+        .join(groups, groups.c.number == documents.c.group_number)
+        .where(
+            documents.c.number.in_(sa.bindparam("numbers", expanding=True)),
+            is_usable(own, groups.c.node_id, groups.c.domain),
+        )
+    )
 
 
 def _match(row: Any) -> Match:

@@ -186,7 +186,7 @@ def read_postings(connection: sa.Connection, field: int, tokens: Sequence[bytes]
     for start in range(0, len(tokens), _ROWS_AT_ONCE):
         some = tokens[start : start + _ROWS_AT_ONCE]
         query = _by_tokens(connection.dialect.name, len(some))
-        for token, bits in connection.exec_driver_sql(query, (field, *some)):
+        for token, bits in connection.exec_driver_sql(query, (field, *some)).all():
             parts.setdefault(bytes(token), []).append(bits)
     return {token: _joined(rows) for token, rows in parts.items()}
 
@@ -200,7 +200,7 @@ def read_words(connection: sa.Connection, ranges: Sequence[WordRange]) -> list[d
     for place, item in enumerate(ranges):
         values += [place, item.low, item.high, *item.fields, item.limit]
     parts: list[dict[Token, list[bytes]]] = [{} for _ in ranges]
-    for place, token, field, bits in connection.exec_driver_sql(query, tuple(values)):
+    for place, token, field, bits in connection.exec_driver_sql(query, tuple(values)).all():
         parts[place].setdefault((bytes(token), field), []).append(bits)
     return [{token: _joined(rows) for token, rows in found.items()} for found in parts]
 
