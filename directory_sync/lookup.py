@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["fold", "nearest"]
+from directory_sync.words import fold
+
+__all__ = ["nearest"]
 
 # Below this similarity a suggestion would more often mislead than help.
 _CUTOFF: Final = 0.6
-
-
-def fold(text: str) -> str:
-    """Lower case without accents, for comparing what people type."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
 def nearest(wanted: str, known: Iterable[str], limit: int = 5) -> tuple[str, ...]:

@@ -148,6 +148,8 @@ class BackupWriter:
         yield ArchivedFile("head", head.note)
         rows = 0
         for table in schema.metadata.sorted_tables:
+            if table in schema.DERIVED:
+                continue
             for record in _table(connection, table):
                 rows += len(record.rows)
                 yield record

@@ -12,6 +12,7 @@ import typer
 from node.cli import (
     backup,
     demo,
+    directory,
     evidence,
     federation,
     letters_reading,
@@ -67,6 +68,7 @@ mailboxes.add_to(app)
 federation.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
+directory.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
 evidence.add_to(app)

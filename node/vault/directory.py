@@ -12,10 +12,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from directory_sync.lookup import nearest
 from node.errors import RecipientError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
+from node.vault.search.directory_search import DirectorySearch
+from node.vault.search.index import index_entries
 from node.vault.signals import FEED
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
@@ -124,6 +125,7 @@ def store_feed(
     if updated.rowcount == 0:
         connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
     arrive(connection, node, epoch)
+    _index(connection, node, operations, state)
 
 
 def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
@@ -131,6 +133,19 @@ def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
     feeds = schema.feeds
     newest = sa.select(sa.func.max(feeds.c.arrival)).scalar_subquery()
     connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
+
+
+def _index(connection: sa.Connection, node: NodeId, operations: list[Operation], state: FeedState) -> None:
+    """Tell the search index which entries these operations wrote or erased."""
+    changed: dict[MailboxId, MailboxEntry | None] = {}
+    kinds = {operation.leaf.subject: operation.leaf.kind for operation in operations}
+    for subject, kind in kinds.items():
+        if kind in (OperationKind.MAILBOX, OperationKind.ERASE):
+            live = state.live.get(subject)
+            changed[MailboxId(subject)] = None if live is None else _mailbox_of(live.operation.encode())
+    # An erased subject does not say any more what it was.
+    of_institution = {OperationKind.INSTITUTION, OperationKind.ERASE} & set(kinds.values())
+    index_entries(connection, node, changed, institution_changed=bool(of_institution))
 
 
 class Directory:
@@ -143,6 +158,7 @@ class Directory:
         self._secret = log_secret
         self.own_chain = chain
         self._world = world
+        self.search = DirectorySearch(node_id)
 
     # -- the own feed
 
@@ -208,20 +224,21 @@ class Directory:
         """
         for found in self._candidates(connection, address):
             return found
-        known = self.addresses(connection)
-        near = nearest(address, known)
-        hint = f"did you mean {', '.join(near)}?" if near else "see: coffre peers"
-        domain = "@" + address.rpartition("@")[2]
-        awaited = self._awaited(connection, domain[1:])
-        if awaited is not None and not any(other.endswith(domain) for other in known):
+        near = self.search.near_addresses(connection, address)
+        hint = f"did you mean {', '.join(near)}?" if near else "see: coffre directory search, coffre peers"
+        awaited = self._awaited(connection, address.rpartition("@")[2])
+        if awaited is not None:
             hint = f"the directory of {awaited} has not arrived yet; it comes when both nodes run"
         raise RecipientError(f"no mailbox {address} is known", hint=hint, nearest=tuple(near))
 
     def _awaited(self, connection: sa.Connection, domain: str) -> str | None:
-        """The name of the accepted institution that holds a domain."""
-        peers = schema.peers
+        """The name of the accepted institution that holds a domain, if its directory has not arrived."""
+        peers, entries = schema.peers, schema.feed_entries
+        arrived = sa.exists().where(entries.c.node_id == peers.c.node_id)
         name: str | None = connection.execute(
-            sa.select(peers.c.institution).where(peers.c.domain == domain, peers.c.status == "accepted")
+            sa.select(peers.c.institution).where(
+                peers.c.domain == domain, peers.c.status == "accepted", sa.not_(arrived)
+            )
         ).scalar()
         return name
 
@@ -257,11 +274,6 @@ class Directory:
         if entry is None:
             raise StoreError(f"the feed of node {node.text[:12]}… has no institution", hint="run: coffre doctor")
         return InstitutionEntry.decode(entry)
-
-    def addresses(self, connection: sa.Connection) -> list[str]:
-        """All known open addresses, for suggestions."""
-        table = schema.feed_entries
-        return list(connection.execute(sa.select(table.c.address).where(table.c.address.is_not(None))).scalars())
 
     # -- whom we know
 

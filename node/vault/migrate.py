@@ -10,10 +10,11 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from node.errors import StoreError
 from node.vault.engine import Engines
+from node.vault.search.index import ensure_index, is_current
 
 __all__ = ["HEAD_REVISION", "create_schema", "migrate"]
 
-HEAD_REVISION: Final = "0003"
+HEAD_REVISION: Final = "0004"
 """The newest migration in node/vault/migrations; a test compares it with the folder."""
 
 
@@ -24,9 +25,10 @@ def _stored_revision(connection: sa.Connection) -> str | None:
 
 
 def migrate(engines: Engines) -> None:
-    """Upgrade the schema if needed. StoreError for a schema that this program does not know (a newer one).
+    """Upgrade the schema and the search index if needed.
 
-    Alembic is loaded only where there is something to do: a command should not wait for it.
+    StoreError for a schema that this program does not know (a newer one). Alembic is loaded only where there is
+    something to do: a command should not wait for it.
     """
     try:
         with engines.reader.connect() as connection:
@@ -34,6 +36,7 @@ def migrate(engines: Engines) -> None:
     except (OperationalError, ProgrammingError) as error:
         raise StoreError("the database cannot be read", hint="run: coffre doctor") from error
     if stored == HEAD_REVISION:
+        _index(engines)
         return
     if stored is not None and not _is_known(stored):
         raise StoreError(
@@ -42,6 +45,17 @@ def migrate(engines: Engines) -> None:
         )
     with engines.writer.begin() as connection:
         _upgrade(connection, "head")
+    _index(engines)
+
+
+def _index(engines: Engines) -> None:
+    """Make the search index anew if it is of another version, or missing: backups leave it out."""
+    with engines.reader.connect() as connection:
+        if is_current(connection):
+            return
+    with engines.writer.begin() as connection:
+        engines.begin_write(connection)
+        ensure_index(connection)
 
 
 def create_schema(connection: sa.Connection, revision: str) -> None:

@@ -18,6 +18,7 @@ from node.vault.database import Transaction
 from node.vault.directory import pack_chain, unpack_chain
 from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
+from node.vault.usable import remember_accepted
 from protocol.codec import encode
 from protocol.details import Details
 from protocol.entry import Endorsed
@@ -186,6 +187,7 @@ class PeerRows:
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
+            remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
         return [None] * len(items)
@@ -201,6 +203,7 @@ class PeerRows:
                 if known.basis == MAINTAINERS:
                     values |= {"institution": endorsed.name, "domain": endorsed.domain}
                 tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+                remember_accepted(tx.connection, node_id)
                 tx.wake(PEERS)
                 continue
             values = {
@@ -222,6 +225,7 @@ class PeerRows:
                 tx.connection.execute(table.insert().values(**values))
             else:
                 tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+            remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_VOUCHED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
         return [None] * len(items)
@@ -237,6 +241,7 @@ class PeerRows:
                 .values(status=item.status, vouched_until_ms=0, last_error=item.reason)
             )
             if ended.rowcount:
+                remember_accepted(tx.connection, item.node_id)
                 details = Details(node=self._keys.node_id, peer=item.node_id, code=item.reason)
                 tx.log.append(kinds[item.status], details)
                 tx.wake(PEERS)
@@ -247,6 +252,7 @@ class PeerRows:
         table = schema.peers
         for node_id in items:
             tx.connection.execute(table.update().where(table.c.node_id == node_id).values(status="removed"))
+            remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_REMOVED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
         return [None] * len(items)

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "DERIVED",
     "alerts",
     "deliveries",
     "feed_entries",
@@ -39,6 +40,11 @@ __all__ = [
     "peer_evidence",
     "peers",
     "returns",
+    "search_documents",
+    "search_groups",
+    "search_postings",
+    "search_state",
+    "search_words",
     "seen_deliveries",
     "seen_envelopes",
 ]
@@ -294,6 +300,60 @@ feed_entries = Table(
     Column("address", String(254), nullable=True, index=True),
     Column("operation", LargeBinary, nullable=False),
 )
+
+# The search index, made of feed_entries alone (spec/directory.md, 9): whoever writes it locks the one row of its state.
+search_state = Table(
+    "search_state",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("version", String(64), nullable=False),
+    Column("next_document", BigInteger, nullable=False),
+    Column("next_group", BigInteger, nullable=False),
+    Column("next_word", BigInteger, nullable=False),
+)
+# A group is an institution's mailboxes under one of its domains: what is usable, or renamed, as a whole.
+search_groups = Table(
+    "search_groups",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("node_id", LargeBinary(32), nullable=False),
+    Column("domain", String(254), nullable=False),
+    Column("accepted", SmallInteger, nullable=False),
+    Column("shown", Text, nullable=False),
+    Index("uq_search_groups_node_id_domain", "node_id", "domain", unique=True),
+    Index("ix_search_groups_domain", "domain"),
+    Index("ix_search_groups_accepted_node_id_number", "accepted", "node_id", "number"),
+)
+# One open, listed mailbox each; `shown` is what a list shows of it, and what its words were taken from.
+search_documents = Table(
+    "search_documents",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("group_number", BigInteger, nullable=False),
+    Column("subject", LargeBinary(16), nullable=False),
+    Column("shown", Text, nullable=False),
+    Index("uq_search_documents_group_number_subject", "group_number", "subject", unique=True),
+)
+# For each token the numbers of the documents that have it, as Roaring bitmaps of 65,536 numbers each.
+search_postings = Table(
+    "search_postings",
+    metadata,
+    Column("token", LargeBinary, primary_key=True),
+    Column("field", SmallInteger, primary_key=True, autoincrement=False),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),
+    Column("bits", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+# Words that some document has, numbered, for near spellings.
+search_words = Table(
+    "search_words",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("word", LargeBinary, nullable=False, unique=True),
+)
+
+DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
+"""Made from other tables when they are missing: not part of a backup."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
 alerts = Table(

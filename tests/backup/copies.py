@@ -34,11 +34,12 @@ def restore(institution: Institution, backup: Path, folder: Path) -> BackupSumma
 
 
 def every_row(institution: Institution) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, in an order that does not depend on the database."""
+    """All rows of the tables that a backup holds, in an order that does not depend on the database."""
     with institution.node.database.engines.reader.connect() as connection:
         return {
             table.name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
             for table in schema.metadata.sorted_tables
+            if table not in schema.DERIVED
         }
 
 

@@ -83,7 +83,7 @@ async def test_restored_node_goes_on_with_a_peer_that_knew_more(
         assert len(await a.inbox("anna")) == 1
         assert await b.states("bruno", queued) == [DeliveryState.DEPOSITED]
         assert deposited_epochs(b, a, queued.letter_id) == [1]
-        assert "berta@b.example" in b.node.database.read_now(b.node.directory.addresses)
+        assert b.node.database.read_now(b.node.directory.find, "berta@b.example").node == b.node.node_id
 
         later = await a.send("anna", "bruno@b.example", subject="Après")
         answer = await b.send("bruno", "anna@a.example", subject="Réponse")

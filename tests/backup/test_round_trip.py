@@ -22,6 +22,7 @@ from node.vault import schema
 from node.vault.engine import open_engines
 from node.vault.migrate import create_schema
 from node.vault.payloads import FilePayloadStore
+from node.vault.search.directory_search import SearchQuery
 from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.crypto import Secret
 from tests.backup.copies import drop_tables, every_row, restore, what_is_wrong, write_backup
@@ -71,6 +72,8 @@ async def test_round_trip(autojump_clock: trio.testing.MockClock, tmp_path: Path
             assert set(rows.pop(table)) < set(after.pop(table))
         assert after == rows
         assert not a.node.folder.restored_file.exists()
+        found = await a.node.database.read(a.node.directory.search.page, SearchQuery(text="alma"))
+        assert [match.shown.address for match in found.matches] == ["alma@a.example"]
         opened = [await a.node.reading.open(a.people["alma"], letter.stored) for letter in await a.inbox("alma")]
         (long,) = (letter for letter in opened if letter.letter.subject == "Long")
         assert long.content.save_attachment(0, tmp_path, lambda _done: None).read_bytes() == BYTES

@@ -1,0 +1,136 @@
+"""`directory …`: finding whom to write to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.common import JsonOption, emit, opened_node, run_command, say, table
+from node.errors import ConfigError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from node.vault.database import Transaction
+    from node.vault.search.directory_search import Match, SearchPage
+
+__all__ = ["add_to"]
+
+directory_app = typer.Typer(help="Whom to write to.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _fields(match: Match) -> dict[str, Any]:
+    shown, institution = match.shown, match.institution
+    return {
+        "address": shown.address,
+        "name": shown.name,
+        "kind": shown.kind.value,
+        "profession": shown.profession,
+        "specialty": shown.specialty,
+        "unit": shown.unit,
+        "town": match.town,
+        "region": institution.region,
+        "institution": institution.names[0],
+        "identifiers": [{"system": item.system, "value": item.value} for item in shown.identifiers],
+        "listed": match.listed,
+        "node": match.node.text,
+        "mailbox": match.mailbox.text,
+    }
+
+
+def _show(page: SearchPage) -> None:
+    rows = [
+        (
+            match.shown.name,
+            ", ".join(text for text in (match.shown.specialty or match.shown.profession, match.shown.unit) if text),
+            match.institution.names[0],
+            match.town,
+            match.shown.address,
+        )
+        for match in page.matches
+    ]
+    nothing = "nothing matches"
+    if page.suggestions:
+        nothing += f"; did you mean: {'; '.join(page.suggestions)}?"
+    table(("name", "what", "institution", "town", "address"), rows, empty=nothing)
+    if page.next_cursor:
+        say(f"{page.total} match; more with --page {page.next_cursor}")
+
+
+@directory_app.command("search")
+def search(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="Words or their beginnings: name, profession, town, institution, identifier, address."),
+    ] = None,
+    kind: Annotated[str, typer.Option(help="person, service, application or practice.")] = "",
+    region: Annotated[str, typer.Option(help="The institution's region.")] = "",
+    town: Annotated[str, typer.Option(help="The mailbox's town, or its institution's.")] = "",
+    institution: Annotated[str, typer.Option(help="Words of the institution's name.")] = "",
+    limit: Annotated[int, typer.Option(help="Matches on a page, 200 at most.")] = 20,
+    page: Annotated[str, typer.Option(metavar="PAGE", help="Go on where a page ended, as it said.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Find mailboxes to write to. All words must match; accents and capitals do not matter."""
+
+    async def body() -> None:
+        from node.vault.search.directory_search import SearchQuery
+
+        query = SearchQuery(
+            text=" ".join(words or ()),
+            kind=kind,
+            region=region,
+            town=town,
+            institution=institution,
+            limit=limit,
+            cursor=page,
+        )
+        if not (query.text.strip() or kind or region or town or institution):
+            raise ConfigError("nothing to search for", hint="give words, --kind, --region, --town or --institution")
+        async with opened_node(context) as node:
+            found = await node.database.read(node.directory.search.page, query)
+        if as_json:
+            matches = [_fields(match) for match in found.matches]
+            emit(
+                {
+                    "matches": matches,
+                    "total": found.total,
+                    "next_page": found.next_cursor,
+                    "suggestions": list(found.suggestions),
+                }
+            )
+        else:
+            _show(found)
+
+    run_command(body, as_json=as_json)
+
+
+@directory_app.command("reindex")
+def reindex(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Make the search index anew from the entries. Needed only where a message says so."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            count = await node.database.write(_reindex, None)
+        if as_json:
+            emit({"mailboxes": count})
+        else:
+            say(f"{count} mailboxes indexed")
+
+    run_command(body, as_json=as_json)
+
+
+def _reindex(tx: Transaction, items: Sequence[None]) -> Sequence[int]:
+    from node.vault.search.index import count_documents, rebuild_index
+
+    connection: sa.Connection = tx.connection
+    rebuild_index(connection)
+    return [count_documents(connection)] * len(items)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(directory_app, name="directory")
