@@ -21,6 +21,7 @@ from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
+from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
 from node.folder import Folder
 from node.post.compose import Composer
@@ -280,6 +281,8 @@ class Node:
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
+                if self.settings.discovery.announce and office.listening_on:
+                    nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:
                     nursery.start_soon(self.database.signals.watch_other_processes)
                 task_status.started(office)
@@ -291,6 +294,13 @@ class Node:
             await self.database.drain()
             await self.history.write_head_file()
             in_flight.close()
+
+    async def _announce(self, listening_on: str) -> None:
+        """A network that cannot be announced on is no reason not to run."""
+        try:
+            await LanAnnouncer(self.node_id, self.settings.discovery, self.world).run(listening_on)
+        except* ConfigError as group:
+            _logger.warning("not announced on the local network", reason=str(group.exceptions[0]))
 
     def _log_event(self, tx: Transaction, items: Sequence[EventKind]) -> Sequence[None]:
         for kind in items:

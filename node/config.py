@@ -14,6 +14,7 @@ from node.errors import ConfigError
 
 __all__ = [
     "AlertSettings",
+    "DiscoverySettings",
     "LimitSettings",
     "LinkSettings",
     "Settings",
@@ -81,6 +82,13 @@ class LimitSettings(_Section):
     """What one peer may have announced but not yet delivered."""
 
 
+class DiscoverySettings(_Section):
+    """[discovery]: whether this node announces itself on the local network, and on which of its own addresses (all)."""
+
+    announce: bool = False
+    interfaces: tuple[str, ...] = ()
+
+
 class TrustSettings(_Section):
     """[trust]: how many trusted maintainers must vouch for an institution before this node accepts it."""
 
@@ -127,6 +135,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     alerts: AlertSettings = AlertSettings()
     trust: TrustSettings = TrustSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
 
     @classmethod
     def settings_customise_sources(

@@ -187,6 +187,41 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     run_command(body, as_json=as_json)
 
 
+@peers_app.command("found")
+def found(
+    context: typer.Context,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to listen.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for nodes on the local network. What they announce is a hint: exchange invitations to accept one."""
+
+    async def body() -> None:
+        from node.discovery.lan import find_nodes
+
+        async with opened_node(context) as node:
+            peers = {peer.node_id: peer for peer in await node.database.read(node.peers.all)}
+            nodes = await find_nodes(node.settings.discovery, node.world, within_s=seconds)
+            own = node.node_id
+        items = [
+            {
+                "id": item.node_id.text,
+                "fingerprint": item.digits,
+                "endpoint": item.endpoint,
+                "status": peers[item.node_id].status if item.node_id in peers else "unknown",
+                "institution": peers[item.node_id].institution if item.node_id in peers else "",
+            }
+            for item in nodes
+            if item.node_id != own
+        ]
+        if as_json:
+            emit(items)
+            return
+        keys = ("institution", "status", "endpoint", "fingerprint")
+        table(keys, [[item[key] for key in keys] for item in items], empty="no node announces itself here")
+
+    run_command(body, as_json=as_json)
+
+
 @peers_app.command("remove")
 def remove(
     context: typer.Context,

@@ -1,0 +1,1 @@
+"""Nodes on the same local network: announced and found, never trusted."""
