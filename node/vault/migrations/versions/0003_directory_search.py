@@ -56,6 +56,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token", "field", "chunk", name=op.f("pk_search_postings")),
         sqlite_with_rowid=False,
     )
+    if op.get_bind().dialect.name == "postgresql":
+        # Roaring bitmaps are compressed as they are: trying it again costs time at each write and each read.
+        op.execute("ALTER TABLE search_postings ALTER COLUMN bits SET STORAGE EXTERNAL")
     op.create_table(
         "search_words",
         sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
