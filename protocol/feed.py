@@ -38,6 +38,7 @@ __all__ = [
     "decode_operation",
     "make_operation",
     "snapshot_operation",
+    "stored_operation",
 ]
 
 FEED_LEAF_BYTES: Final = 54
@@ -129,6 +130,24 @@ def decode_operation(raw: bytes) -> Operation:
     if not constant_time_equal(_commit(opening, leaf.header(), entry), leaf.commitment):
         raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the leaf commits to another entry")
     return Operation(leaf, opening, entry)
+
+
+def stored_operation(raw: bytes) -> Operation:
+    """An operation that was checked when it was stored: taken apart by its layout, a tenth of the time.
+
+    LocalProtocolError for bytes that no operation of ours has.
+    """
+    if raw[1:3] != b"\xc4\x36" or raw[:1] not in (b"\x91", b"\x93"):
+        raise LocalProtocolError("a stored operation is damaged")
+    leaf = FeedLeaf(raw[4], raw[5:21], int.from_bytes(raw[21:25], "big"), raw[25:57])
+    if raw[:1] == b"\x91":
+        return Operation(leaf, None, None)
+    head = _ENTRY_HEADS.get(raw[91:92], 0)
+    return Operation(leaf, raw[59:91], raw[91 + head :])
+
+
+# The entry's msgpack header: a binary of up to 255, and up to 65,535 bytes.
+_ENTRY_HEADS: Final = {b"\xc4": 2, b"\xc5": 3}
 
 
 def _commit(opening: bytes, header: bytes, entry: bytes) -> bytes:

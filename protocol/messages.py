@@ -6,7 +6,17 @@ from types import MappingProxyType
 from typing import Final
 
 from protocol.message import Message
-from protocol.messages_directory import FeedGet, FeedOps, Heads, LogProof, LogProofGet, Statements, StatementsGet
+from protocol.messages_directory import (
+    FeedGet,
+    FeedOps,
+    Heads,
+    LogProof,
+    LogProofGet,
+    News,
+    NewsGet,
+    Statements,
+    StatementsGet,
+)
 from protocol.messages_link import Cursor, Goodbye, Hello, KeepAlive
 from protocol.messages_mail import (
     RESULT_STATUSES,
@@ -59,6 +69,8 @@ __all__ = [
     "LogProofGet",
     "MailboxResult",
     "Message",
+    "News",
+    "NewsGet",
     "Offer",
     "RangeData",
     "RangeGet",
@@ -88,6 +100,7 @@ REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
         StatementsGet: (Statements, Gone),
         FeedGet: (FeedOps, Gone),
         LogProofGet: (LogProof, Gone),
+        NewsGet: (News,),
     }
 )
 """Each request with what may answer it."""
@@ -121,6 +134,8 @@ MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
             Heads,
             LogProofGet,
             LogProof,
+            NewsGet,
+            News,
         )
     }
 )

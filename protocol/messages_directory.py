@@ -25,6 +25,8 @@ __all__ = [
     "Heads",
     "LogProof",
     "LogProofGet",
+    "News",
+    "NewsGet",
     "Statements",
     "StatementsGet",
     "that_fit",
@@ -155,9 +157,9 @@ class FeedOps(MapMessage):
 
 @dataclass(frozen=True, slots=True)
 class Heads(MapMessage):
-    """Signed heads that are new at the sender, its own or those of feeds that it follows, pushed on stream 0.
+    """New signed heads of the sender itself, pushed on stream 0.
 
-    cursor: how far in the sender's journal these reach, for the receiver's next hello.
+    cursor: how far its journal of arrivals reaches now: a hint that there is something to fetch (NewsGet).
     """
 
     TYPE: ClassVar[int] = 52
@@ -175,6 +177,42 @@ class Heads(MapMessage):
     def read(cls, fields: FieldReader) -> Self:
         """See MapMessage."""
         return cls(notes(fields, "heads"), Cursor.read(fields.map("cursor")) if "cursor" in fields else None)
+
+
+@dataclass(frozen=True, slots=True)
+class NewsGet(MapMessage):
+    """What arrived in your journal after this place? cursor: none for all of it."""
+
+    TYPE: ClassVar[int] = 56
+    cursor: Cursor | None = None
+
+    def fields(self) -> dict[str, Value]:
+        """{cursor?}."""
+        return {} if self.cursor is None else {"cursor": self.cursor.fields()}
+
+    @classmethod
+    def read(cls, fields: FieldReader) -> Self:
+        """See MapMessage."""
+        return cls(Cursor.read(fields.map("cursor")) if "cursor" in fields else None)
+
+
+@dataclass(frozen=True, slots=True)
+class News(MapMessage):
+    """Heads of feeds that arrived, its own or others'; the place after them; more: ask again from there."""
+
+    TYPE: ClassVar[int] = 57
+    heads: tuple[bytes, ...]
+    cursor: Cursor
+    more: bool
+
+    def fields(self) -> dict[str, Value]:
+        """{heads, cursor, more}."""
+        return {"heads": list(self.heads), "cursor": self.cursor.fields(), "more": self.more}
+
+    @classmethod
+    def read(cls, fields: FieldReader) -> Self:
+        """See MapMessage."""
+        return cls(notes(fields, "heads"), Cursor.read(fields.map("cursor")), fields.boolean("more"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from directory_sync.follow import FeedBatch, FollowResult, follow
 from node.post.peer_link import PeerLink
 from node.vault.database import Database, Transaction
 from node.vault.directory import load_feed, store_feed
+from node.vault.search.index import IndexBatch
 from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import Reason, RemoteProtocolError
@@ -71,11 +72,14 @@ class FeedFollower:
 
 def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
     results: list[Exception | None] = []
+    index = IndexBatch(tx.connection)
     for item in items:
         held, _ = load_feed(tx.connection, item.node, item.epoch, lock=True)
         if held.size + len(item.operations) == item.state.size:
-            store_feed(tx.connection, item.node, item.epoch, list(item.operations), item.state, item.head)
+            operations = list(item.operations)
+            store_feed(tx.connection, item.node, item.epoch, operations, item.state, item.head, index)
             tx.wake(FEED)
         # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
         results.append(None)
+    index.write()
     return results

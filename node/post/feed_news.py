@@ -1,88 +1,119 @@
-"""What a peer is told of feeds over one link: every head that arrived here since it last listened.
+"""News of feeds over one link: what arrived here is told, what arrived at the peer is fetched.
 
 Spec: spec/directory.md, 8.
+Each side fetches at its own pace, so that neither a newcomer nor a week's absence floods anybody.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 import trio
 
+from node.post.feed_taker import FeedTaker
 from node.post.peer_link import PeerLink
 from node.vault import schema
 from node.vault.database import Database
+from node.vault.peers import PeerCursor, PeerRows
 from node.vault.signals import FEED
 from protocol.checkpoint import peek_checkpoint
 from protocol.crypto import sha256
+from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
-from protocol.messages import Cursor, Heads
+from protocol.messages import Cursor, Heads, News, NewsGet
 from protocol.messages_link import MAX_HEADS
 
-__all__ = ["FeedNews", "journal_id"]
+__all__ = ["FeedNews"]
 
 _JOURNAL_BYTES: Final = 16
-# A frame of heads holds them all, whatever their cosignatures.
+# A frame holds them all, whatever their cosignatures.
 _HEADS_BYTES: Final = 48 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _News:
-    heads: tuple[bytes, ...]
-    arrival: int
-
-
-def journal_id(connection: sa.Connection, node: NodeId) -> bytes:
+def _journal_id(connection: sa.Connection, node: NodeId) -> bytes:
     """The id of this node's journal of arrivals: another one in each epoch of its log, so after each loss."""
     epoch = connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one()
     return sha256(b"journal", node, int(epoch).to_bytes(4, "big"))[:_JOURNAL_BYTES]
 
 
 class FeedNews:
-    """Tells one peer. `heard` remembers what the peer itself showed, which it need not be told."""
+    """Both directions of one link."""
 
-    def __init__(self, link: PeerLink, *, database: Database, node: NodeId) -> None:
+    def __init__(self, link: PeerLink, *, database: Database, peers: PeerRows, feeds: FeedTaker, node: NodeId) -> None:
         self._link = link
         self._database = database
+        self._peers = peers
+        self._feeds = feeds
         self._node = node
         self._shown: dict[str, bytes] = {}
+        self._hinted = trio.Event()
+
+    # -- telling
 
     def heard(self, note: bytes) -> None:
-        """The peer showed this head."""
+        """The peer showed this head: it need not be told of it."""
         self._shown[peek_checkpoint(note).origin] = note
 
-    async def push(self, cursor: Cursor | None) -> None:
-        """Tell what arrived since the peer's cursor, then whatever arrives, while the link lasts."""
-        journal = await self._database.read(journal_id, self._node)
+    async def answer(self, stream: int, request: NewsGet) -> None:
+        """What arrived here after the peer's cursor."""
+        self._link.reply(stream, await self._database.read(self._after, request.cursor))
+
+    def _after(self, connection: sa.Connection, cursor: Cursor | None) -> News:
+        journal = _journal_id(connection, self._node)
         told = cursor.sequence if cursor is not None and cursor.journal == journal else 0
+        table = schema.feeds
+        rows = connection.execute(
+            sa.select(table.c.note, table.c.arrival)
+            .where(table.c.arrival > told)
+            .order_by(table.c.arrival)
+            .limit(MAX_HEADS + 1)
+        ).all()
+        heads: list[bytes] = []
+        for row in rows[:MAX_HEADS]:
+            if heads and sum(map(len, heads)) + len(row.note) > _HEADS_BYTES:
+                break
+            heads.append(row.note)
+            told = row.arrival
+        fresh = tuple(note for note in heads if self._shown.get(peek_checkpoint(note).origin) != note)
+        return News(fresh, Cursor(journal, told), more=len(heads) < len(rows))
+
+    async def hint(self) -> None:
+        """Say that there is something new, whenever there is, while the link lasts."""
+        newest = sa.select(sa.func.max(schema.feeds.c.arrival))
+        hinted = -1
         while True:
             ticket = self._database.signals.ticket(FEED)
-            news = await self._database.read(_news_after, told)
-            if news is None:
-                await ticket.wait()
-                continue
-            heads = tuple(note for note in news.heads if self._shown.get(peek_checkpoint(note).origin) != note)
-            told = news.arrival
-            # Also where nothing is left to say: the peer's cursor moves on, and it is not told all of it next time.
-            self._link.push_quietly(Heads(heads, Cursor(journal, told)))
-            await trio.lowlevel.checkpoint()
+            arrival = await self._database.read(lambda connection: connection.execute(newest).scalar_one() or 0)
+            if arrival > hinted >= 0:
+                journal = await self._database.read(_journal_id, self._node)
+                self._link.push_quietly(Heads((), Cursor(journal, arrival)))
+            hinted = arrival
+            await ticket.wait()
 
+    # -- fetching
 
-def _news_after(connection: sa.Connection, told: int) -> _News | None:
-    table = schema.feeds
-    rows = connection.execute(
-        sa.select(table.c.note, table.c.arrival)
-        .where(table.c.arrival > told)
-        .order_by(table.c.arrival)
-        .limit(MAX_HEADS)
-    ).all()
-    heads: list[bytes] = []
-    arrival = 0
-    for row in rows:
-        if heads and sum(map(len, heads)) + len(row.note) > _HEADS_BYTES:
-            break
-        heads.append(row.note)
-        arrival = row.arrival
-    return _News(tuple(heads), arrival) if heads else None
+    def hinted(self) -> None:
+        """The peer says that there is something new."""
+        self._hinted.set()
+
+    async def fetch(self) -> None:
+        """Take what is new at the peer, now and whenever it says that there is something, while the link lasts."""
+        while True:
+            self._hinted = trio.Event()
+            more = True
+            while more:
+                more = await self._fetch_some()
+            await self._hinted.wait()
+
+    async def _fetch_some(self) -> bool:
+        cursor = await self._database.read(self._peers.cursor, self._link.peer)
+        reply = await self._link.ask(NewsGet(cursor))
+        if not isinstance(reply, News):
+            raise RemoteProtocolError(Reason.MISMATCH, "no news, but another answer")
+        for note in reply.heads:
+            self.heard(note)
+        await self._feeds.take(reply.heads)
+        if reply.cursor != cursor:
+            await self._database.write(self._peers.set_cursor, PeerCursor(self._link.peer, reply.cursor))
+        return reply.more

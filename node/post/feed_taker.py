@@ -26,7 +26,8 @@ from protocol.statement import StatementChain
 
 __all__ = ["FeedLocks", "FeedTaker"]
 
-_AT_ONCE: Final = 4
+# Their commits gather into few transactions; operations of that many feeds are in memory.
+_AT_ONCE: Final = 16
 
 _logger = structlog.get_logger(__name__)
 
@@ -61,16 +62,16 @@ class FeedTaker:
         self._verifiers = verifiers
         self._locks = locks
         self._own = own
+        self._limit = trio.CapacityLimiter(_AT_ONCE)
 
     async def take(self, notes: Sequence[bytes]) -> None:
         """Take heads of third nodes, some at a time. RemoteProtocolError for what no honest peer would pass on."""
-        limit = trio.CapacityLimiter(_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for note in notes:
-                nursery.start_soon(self._take_one, note, limit)
+                nursery.start_soon(self._take_one, note)
 
-    async def _take_one(self, note: bytes, limit: trio.CapacityLimiter) -> None:
-        async with limit:
+    async def _take_one(self, note: bytes) -> None:
+        async with self._limit:
             kind, node, epoch = parse_origin(peek_checkpoint(note).origin)
             if kind != "feed" or epoch != EPOCH or node == self._own:
                 return

@@ -339,7 +339,6 @@ class PostOffice:
             heads=tuple(note for note in heads if note),
             seen=tuple(note for note in (*seen, held_feed) if note),
             max_offers=_MAX_OFFERS,
-            cursor=parts.peers.cursor(connection, peer.node_id),
         )
 
     def _session(self, link: PeerLink, peer: Peer, hello: Hello) -> Session:
@@ -354,6 +353,14 @@ class PostOffice:
             identity=parts.identity,
             node_id=parts.node_id,
             in_flight=parts.in_flight,
+        )
+        feeds = FeedTaker(
+            link,
+            database=parts.database,
+            following=parts.following,
+            verifiers=parts.verifiers,
+            locks=self._feed_locks,
+            own=parts.node_id,
         )
         return Session(
             link,
@@ -377,15 +384,8 @@ class PostOffice:
                 log_head=parts.own_log_head,
                 told=hello.heads,
             ),
-            news=FeedNews(link, database=parts.database, node=parts.node_id),
-            feeds=FeedTaker(
-                link,
-                database=parts.database,
-                following=parts.following,
-                verifiers=parts.verifiers,
-                locks=self._feed_locks,
-                own=parts.node_id,
-            ),
+            news=FeedNews(link, database=parts.database, peers=parts.peers, feeds=feeds, node=parts.node_id),
+            feeds=feeds,
             offer_again=OfferAgain(parts.peers, parts.outbox),
         )
 

@@ -28,7 +28,7 @@ from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.directory import EPOCH, Directory, load_feed
-from node.vault.peers import Peer, PeerCursor, PeerFork, PeerHead, PeerRows
+from node.vault.peers import Peer, PeerFork, PeerHead, PeerRows
 from node.vault.signals import PEERS
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
@@ -43,6 +43,7 @@ from protocol.messages import (
     Hello,
     LogProof,
     LogProofGet,
+    NewsGet,
     RangeGet,
     Result,
     Statements,
@@ -122,7 +123,8 @@ class Session:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._turns.take, self._link.peer, self._forward)
                 nursery.start_soon(self._own.push)
-                nursery.start_soon(self._news.push, hello.cursor)
+                nursery.start_soon(self._news.hint)
+                nursery.start_soon(self._news.fetch)
                 nursery.start_soon(self._fetch_missing)
                 nursery.start_soon(self._keep_log_head)
         except* RemoteProtocolError as group:
@@ -291,6 +293,8 @@ class Session:
                     await self._server.statements(link, stream, message)
                 case FeedGet():
                     await self._server.feed(link, stream, message)
+                case NewsGet():
+                    await self._news.answer(stream, message)
                 case LogProofGet():
                     await self._server.log_proof(link, stream, message)
         except* RemoteProtocolError as group:
@@ -307,7 +311,7 @@ class Session:
                 case Heads(heads, cursor):
                     await self._take_heads(heads)
                     if cursor is not None:
-                        await self._database.write(self._peers.set_cursor, PeerCursor(self._link.peer, cursor))
+                        self._news.hinted()
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:

@@ -16,14 +16,22 @@ from node.errors import RecipientError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.search.directory_search import DirectorySearch
-from node.vault.search.index import index_entries
+from node.vault.search.index import IndexBatch
 from node.vault.signals import FEED
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.codec import check_binary, decode, encode
 from protocol.crypto import SigningSecret
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
-from protocol.feed import FeedState, Operation, OperationKind, decode_operation, make_operation, snapshot_operation
+from protocol.feed import (
+    FeedState,
+    Operation,
+    OperationKind,
+    decode_operation,
+    make_operation,
+    snapshot_operation,
+    stored_operation,
+)
 from protocol.ids import MailboxId, NodeId
 from protocol.merkle import CompactRange
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
@@ -74,7 +82,7 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
     erased = [row.state[at : at + 16] for at in range(8, len(row.state), 16)]
     state = FeedState(
         CompactRange.from_bytes(row.size, row.frontier),
-        [(item.position, decode_operation(item.operation)) for item in live],
+        [(item.position, stored_operation(item.operation)) for item in live],
         erased,
         int.from_bytes(row.state[:8], "big", signed=True),
     )
@@ -82,9 +90,18 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
 
 
 def store_feed(
-    connection: sa.Connection, node: NodeId, epoch: int, operations: list[Operation], state: FeedState, head: bytes
+    connection: sa.Connection,
+    node: NodeId,
+    epoch: int,
+    operations: list[Operation],
+    state: FeedState,
+    head: bytes,
+    index: IndexBatch | None = None,
 ) -> None:
-    """Write new operations, the live set as they change it, and the head, inside a transaction."""
+    """Write new operations, the live set as they change it, and the head, inside a transaction.
+
+    index: gathers what is to be searched, for the caller to write with that of other feeds; else it is written here.
+    """
     feeds, entries, journal = schema.feeds, schema.feed_entries, schema.feed_operations
     first = state.size - len(operations)
     if operations:
@@ -125,7 +142,10 @@ def store_feed(
     if updated.rowcount == 0:
         connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
     arrive(connection, node, epoch)
-    _index(connection, node, operations, state)
+    gathered = index or IndexBatch(connection)
+    _index(gathered, node, operations, state)
+    if index is None:
+        gathered.write()
 
 
 def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
@@ -135,7 +155,7 @@ def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
     connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
 
 
-def _index(connection: sa.Connection, node: NodeId, operations: list[Operation], state: FeedState) -> None:
+def _index(index: IndexBatch, node: NodeId, operations: list[Operation], state: FeedState) -> None:
     """Tell the search index which entries these operations wrote or erased."""
     changed: dict[MailboxId, MailboxEntry | None] = {}
     kinds = {operation.leaf.subject: operation.leaf.kind for operation in operations}
@@ -145,7 +165,7 @@ def _index(connection: sa.Connection, node: NodeId, operations: list[Operation],
             changed[MailboxId(subject)] = None if live is None else _mailbox_of(live.operation.encode())
     # An erased subject does not say any more what it was.
     of_institution = {OperationKind.INSTITUTION, OperationKind.ERASE} & set(kinds.values())
-    index_entries(connection, node, changed, institution_changed=bool(of_institution))
+    index.update(node, changed, institution_changed=bool(of_institution))
 
 
 class Directory:

@@ -25,6 +25,8 @@ from protocol.messages import (
     LogProof,
     LogProofGet,
     MailboxResult,
+    News,
+    NewsGet,
     Offer,
     RangeData,
     RangeGet,
@@ -143,6 +145,9 @@ def _good_cases() -> list[dict[str, Any]]:
         _good("feed_ops", "two, and the head", OPERATIONS),
         _good("heads", "one", Heads((NOTE,))),
         _good("heads_and_cursor", "with the place in the sender's journal", Heads((NOTE,), Cursor(bytes(16), 7))),
+        _good("news_get", "from the beginning", NewsGet()),
+        _good("news_get_after", "after the seventh", NewsGet(Cursor(bytes(16), 7))),
+        _good("news", "one head, and more to follow", News((NOTE,), Cursor(bytes(16), 8), more=True)),
         _good("log_proof_get", "from a head of seven leaves", LogProofGet(1, 7)),
         _good("log_proof", "two hashes", PROOF),
     ]
@@ -243,6 +248,9 @@ def _bad_directory_cases() -> list[dict[str, Any]]:
         _changed("feed_ops_large_item", "8,449 bytes", OPERATIONS, ops=[bytes(8449)]),
         _changed("heads_17", "one more than the limit", Heads((NOTE,)), heads=[NOTE] * 17),
         _changed("heads_text", "a note travels as bytes", Heads((NOTE,)), heads=["a note"]),
+        _changed(
+            "news_without_cursor", "nowhere to go on from", News((), Cursor(bytes(16), 8), more=True), cursor=None
+        ),
         _changed("log_proof_get_0", "nothing is proved from an empty log", LogProofGet(1, 7), old=0),
         _changed("log_proof_short_hash", "31 bytes", PROOF, hashes=[bytes(31)]),
         _changed("log_proof_55", "more hashes than any tree needs", PROOF, hashes=[bytes(32)] * 55),

@@ -31,6 +31,8 @@ from protocol.messages import (
     LogProofGet,
     MailboxResult,
     Message,
+    News,
+    NewsGet,
     Offer,
     RangeData,
     RangeGet,
@@ -101,6 +103,7 @@ class Pair:
 _ids = st.binary(min_size=32, max_size=32)
 _envelope_ids = _ids.map(EnvelopeId)
 _notes = st.lists(st.binary(min_size=1, max_size=300), max_size=4).map(tuple)
+_cursors = st.builds(Cursor, st.binary(min_size=16, max_size=16), st.integers(0, 2**53))
 _items = st.lists(st.binary(min_size=1, max_size=300), max_size=5).map(tuple)
 _codes = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
 _times = st.integers(0, 2**62)
@@ -167,6 +170,8 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     ),
     Heads: st.builds(Heads, _notes),
     LogProofGet: st.builds(LogProofGet, _epochs, st.integers(1, 2**53)),
+    NewsGet: st.builds(NewsGet, st.none() | _cursors),
+    News: st.builds(News, _notes, _cursors, st.booleans()),
     LogProof: st.builds(LogProof, st.binary(min_size=1, max_size=300), st.lists(_ids, max_size=54).map(tuple)),
 }
 
@@ -192,5 +197,7 @@ SAMPLES: dict[type[Message], Message] = {
     FeedOps: FeedOps((b"an operation",), b"a head", False),
     Heads: Heads((b"a head",)),
     LogProofGet: LogProofGet(1, 7),
+    NewsGet: NewsGet(Cursor(bytes(16), 7)),
+    News: News((b"a head",), Cursor(bytes(16), 8), more=False),
     LogProof: LogProof(b"a head", (bytes(32),)),
 }

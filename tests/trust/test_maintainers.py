@@ -210,7 +210,7 @@ async def test_threshold_of_two(autojump_clock: MockClock, tmp_path: Path) -> No
     async with Federation.opened(tmp_path) as federation:
         a, b = await federation.make("a"), await federation.make("b")
         settings = a.path / "coffre.toml"
-        settings.write_text(settings.read_text("utf-8") + "\n[trust]\nthreshold = 2\n", "utf-8")
+        settings.write_text(settings.read_text("utf-8").replace("threshold = 1", "threshold = 2"), "utf-8")
         await a.close()
         await a.open()
         regions = [Region(tmp_path / name, a.world, name) for name in ("north", "south")]

@@ -23,7 +23,15 @@ from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import OperationKind, decode_operation
 from protocol.ids import MailboxId, NodeId
 
-__all__ = ["INDEX_VERSION", "count_documents", "ensure_index", "index_entries", "is_current", "rebuild_index"]
+__all__ = [
+    "INDEX_VERSION",
+    "IndexBatch",
+    "count_documents",
+    "ensure_index",
+    "index_entries",
+    "is_current",
+    "rebuild_index",
+]
 
 INDEX_VERSION: Final = f"1/{FOLDING_VERSION}"
 """What was indexed under another version, of this code or of Unicode, is indexed anew when the database is opened."""
@@ -51,7 +59,31 @@ def index_entries(
     again. What did not change is not touched: one changed mailbox costs its own words, a new name of an institution
     costs the words of the name, however many mailboxes it has.
     """
-    _NodeIndex(connection, node).update(mailboxes, institution_changed=institution_changed)
+    batch = IndexBatch(connection)
+    batch.update(node, mailboxes, institution_changed=institution_changed)
+    batch.write()
+
+
+class IndexBatch:
+    """Changes of several feeds, written together: a word that all of them have is read and written once.
+
+    Add feeds with `update`, then `write`, all in one transaction.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._changes = PostingChanges()
+
+    def update(
+        self, node: NodeId, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool
+    ) -> None:
+        """As `index_entries`, for one feed."""
+        index = _NodeIndex(self._connection, node, self._changes)
+        index.update(mailboxes, institution_changed=institution_changed)
+
+    def write(self) -> None:
+        """Write what was gathered."""
+        _write_changes(self._connection, self._changes)
 
 
 def is_current(connection: sa.Connection) -> bool:
@@ -73,8 +105,10 @@ def rebuild_index(connection: sa.Connection) -> None:
         connection.execute(table.delete())
     connection.execute(state.insert().values(id=1, version=INDEX_VERSION, next_document=0, next_group=0, next_word=0))
     entries = schema.feed_entries
+    batch = IndexBatch(connection)
     for node in connection.execute(sa.select(entries.c.node_id).distinct().order_by(entries.c.node_id)).scalars().all():
-        _NodeIndex(connection, NodeId(node)).update({}, institution_changed=True)
+        batch.update(NodeId(node), {}, institution_changed=True)
+    batch.write()
 
 
 def count_documents(connection: sa.Connection) -> int:
@@ -86,10 +120,10 @@ def count_documents(connection: sa.Connection) -> int:
 class _NodeIndex:
     """The part of the index that is made of one node's feed, during one change."""
 
-    def __init__(self, connection: sa.Connection, node: NodeId) -> None:
+    def __init__(self, connection: sa.Connection, node: NodeId, changes: PostingChanges) -> None:
         self._connection = connection
         self._node = node
-        self._changes = PostingChanges()
+        self._changes = changes
         state = connection.execute(sa.select(schema.search_state).with_for_update()).one()
         self._next_document: int = state.next_document
         self._next_group: int = state.next_group
@@ -102,7 +136,6 @@ class _NodeIndex:
         added: set[str] = set()
         if institution_changed:
             added = self._update_groups()
-            self._write()
         for some in _pieces(mailboxes.items(), _ENTRIES_AT_ONCE):
             self._update_mailboxes(dict(some))
         if added:
@@ -112,8 +145,7 @@ class _NodeIndex:
         self._connection.execute(state.update().values(next_document=self._next_document, next_group=self._next_group))
 
     def _write(self) -> None:
-        came, went = self._changes.write(self._connection)
-        update_vocabulary(self._connection, came, went)
+        _write_changes(self._connection, self._changes)
 
     # -- the institution
 
@@ -159,8 +191,10 @@ class _NodeIndex:
     def _rename(self, group: _Group, shown: ShownInstitution) -> None:
         before, after = group.shown.tokens(group.number), shown.tokens(group.number)
         documents = self._documents_of(group)
+        self._write()  # a number is added to a token, or taken from it, but not both, before it is written
         self._changes.take(before - after, documents)
         self._changes.add(after - before, documents)
+        self._write()
         table = schema.search_groups
         self._connection.execute(table.update().where(table.c.number == group.number).values(shown=shown.encode()))
         group.shown = shown
@@ -174,6 +208,7 @@ class _NodeIndex:
     def _remove_group(self, group: _Group) -> None:
         table = schema.search_documents
         tokens = group.shown.tokens(group.number)
+        self._write()
         rows = self._connection.execute(sa.select(table).where(table.c.group_number == group.number)).all()
         for some in _pieces(rows, _ENTRIES_AT_ONCE):
             for row in some:
@@ -200,6 +235,8 @@ class _NodeIndex:
 
     def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None]) -> None:
         known = self._known(mailboxes)
+        if known:
+            self._write()
         created: list[dict[str, Any]] = []
         changed: list[dict[str, Any]] = []
         removed: list[int] = []
@@ -236,7 +273,9 @@ class _NodeIndex:
             if group.number in placed:
                 self._changes.add(group.shown.tokens(group.number), placed[group.number])
         self._store(created, changed, removed)
-        self._write()
+        # What is new only gathers: such a number is taken from nothing until then.
+        if changed or removed or self._changes.count >= _ENTRIES_AT_ONCE:
+            self._write()
 
     def _take(self, old: sa.Row[Any]) -> None:
         self._changes.take(ShownMailbox.decode(old.shown).tokens(), [old.number])
@@ -269,6 +308,11 @@ class _NodeIndex:
         if changed:
             update = table.update().where(table.c.number == sa.bindparam("b_number"))
             self._connection.execute(update.values(shown=sa.bindparam("b_shown")), changed)
+
+
+def _write_changes(connection: sa.Connection, changes: PostingChanges) -> None:
+    came, went = changes.write(connection)
+    update_vocabulary(connection, came, went)
 
 
 def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -51,19 +51,21 @@ class PostingChanges:
     def __init__(self) -> None:
         self._added: dict[Token, list[int]] = {}
         self._taken: dict[Token, list[int]] = {}
+        self.count = 0
+        """How many documents were noted since the last writing."""
 
     def add(self, tokens: Iterable[Token], numbers: Iterable[int]) -> None:
         """These documents have these tokens now."""
-        _note(self._added, tokens, numbers)
+        self.count += _note(self._added, tokens, numbers)
 
     def take(self, tokens: Iterable[Token], numbers: Iterable[int]) -> None:
         """These documents do not have these tokens any more."""
-        _note(self._taken, tokens, numbers)
+        self.count += _note(self._taken, tokens, numbers)
 
     def write(self, connection: sa.Connection) -> tuple[set[Token], set[Token]]:
         """Write all; returns the tokens of which some row came, and those of which some row went."""
         added, taken = _by_key(self._added), _by_key(self._taken)
-        self._added, self._taken = {}, {}
+        self._added, self._taken, self.count = {}, {}, 0
         came: set[Token] = set()
         went: set[Token] = set()
         for keys in _batches(sorted({*added, *taken})):
@@ -91,7 +93,7 @@ def _batches(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
         yield keys[start : start + _ROWS_AT_ONCE]
 
 
-def _note(changes: dict[Token, list[int]], tokens: Iterable[Token], numbers: Iterable[int]) -> None:
+def _note(changes: dict[Token, list[int]], tokens: Iterable[Token], numbers: Iterable[int]) -> int:
     noted = list(numbers)
     for token in tokens:
         known = changes.get(token)
@@ -99,6 +101,7 @@ def _note(changes: dict[Token, list[int]], tokens: Iterable[Token], numbers: Ite
             changes[token] = noted.copy()
         else:
             known += noted
+    return len(noted)
 
 
 def _by_key(changes: dict[Token, list[int]]) -> dict[_Key, list[int]]:
