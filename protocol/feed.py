@@ -165,11 +165,13 @@ def make_operation(kind: OperationKind, subject: bytes, version: int, entry: byt
     return Operation(leaf, None, None) if kind is OperationKind.ERASE else Operation(leaf, opening, entry)
 
 
-def _check_entry(operation: Operation) -> None:
-    """The entry is one of its kind, and a mailbox's is that of the subject. A withheld entry is not looked at."""
+def _check_entry(operation: Operation) -> MailboxEntry | None:
+    """The entry is one of its kind, and a mailbox's is that of the subject, and returned. A withheld one is not looked
+    at.
+    """
     leaf, entry = operation.leaf, operation.entry
     if entry is None:
-        return
+        return None
     if leaf.kind == OperationKind.INSTITUTION:
         InstitutionEntry.decode(entry)
     elif leaf.kind == OperationKind.MAINTAINER:
@@ -177,8 +179,12 @@ def _check_entry(operation: Operation) -> None:
     elif leaf.kind == OperationKind.STANDING:
         if standing_subject(SignedStanding.decode(entry).standing.node) != leaf.subject:
             raise RemoteProtocolError(Reason.MISMATCH, "the standing of another node")
-    elif MailboxEntry.decode(entry).mailbox != leaf.subject:
-        raise RemoteProtocolError(Reason.MISMATCH, "the entry of another mailbox")
+    else:
+        mailbox = MailboxEntry.decode(entry)
+        if mailbox.mailbox != leaf.subject:
+            raise RemoteProtocolError(Reason.MISMATCH, "the entry of another mailbox")
+        return mailbox
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,8 @@ class LiveEntry:
 
     position: int
     operation: Operation
+    mailbox: MailboxEntry | None = None
+    """The entry of a mailbox, where this operation was just checked; reading it again would cost as much."""
 
 
 def _snapshot_root(live: Mapping[bytes, LiveEntry]) -> bytes:
@@ -213,6 +221,7 @@ class FeedState:
     ) -> None:
         self.tree = tree or CompactRange()
         self.live = {operation.leaf.subject: LiveEntry(position, operation) for position, operation in live}
+        self._live_bytes = sum(len(item.operation.entry or b"") for item in self.live.values())
         self.erased = set(erased)
         self.last_snapshot = last_snapshot
 
@@ -230,6 +239,7 @@ class FeedState:
         """An independent copy, to try operations on."""
         twin = FeedState(self.tree.copy(), (), self.erased, self.last_snapshot)
         twin.live = dict(self.live)
+        twin._live_bytes = self._live_bytes
         return twin
 
     def apply(self, operations: Sequence[Operation], *, max_entries: int, max_bytes: int) -> None:
@@ -253,7 +263,7 @@ class FeedState:
             self.tree.append(leaf_hash(leaf.encode()))
         if len(self.live) > max_entries:
             raise RemoteProtocolError(Reason.TOO_LARGE, f"{len(self.live)} entries, limit {max_entries}")
-        if sum(len(item.operation.entry or b"") for item in self.live.values()) > max_bytes:
+        if self._live_bytes > max_bytes:
             raise RemoteProtocolError(Reason.TOO_LARGE, f"entries beyond {max_bytes} bytes")
 
     def _apply_one(self, operation: Operation) -> None:
@@ -267,13 +277,19 @@ class FeedState:
         if leaf.kind == OperationKind.ERASE:
             if known is None:
                 raise RemoteProtocolError(Reason.MISMATCH, "erases what is not there")
-            del self.live[leaf.subject]
+            self._forget(leaf.subject)
             self.erased.add(leaf.subject)
         else:
             if known is not None and known.operation.leaf.kind != leaf.kind:
                 raise RemoteProtocolError(Reason.MISMATCH, "a subject that changes its kind")
-            _check_entry(operation)
-            self.live[leaf.subject] = LiveEntry(self.size, operation)
+            self._forget(leaf.subject)
+            self.live[leaf.subject] = LiveEntry(self.size, operation, _check_entry(operation))
+            self._live_bytes += len(operation.entry or b"")
+
+    def _forget(self, subject: bytes) -> None:
+        known = self.live.pop(subject, None)
+        if known is not None:
+            self._live_bytes -= len(known.operation.entry or b"")
 
     def check_head(self, head: Checkpoint) -> None:
         """Compare with a verified head. RemoteProtocolError: rollback (smaller), fork (other root), mismatch."""

@@ -8,7 +8,7 @@ from typing import Final
 from directory_sync.follow import FeedBatch, FollowResult, follow
 from node.post.peer_link import PeerLink
 from node.vault.database import Database, Transaction
-from node.vault.directory import load_feed, store_feed
+from node.vault.feed_store import held_size, load_feed, store_feed
 from node.vault.search.index import IndexBatch
 from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier
@@ -74,8 +74,8 @@ def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exceptio
     results: list[Exception | None] = []
     index = IndexBatch(tx.connection)
     for item in items:
-        held, _ = load_feed(tx.connection, item.node, item.epoch, lock=True)
-        if held.size + len(item.operations) == item.state.size:
+        held = held_size(tx.connection, item.node, item.epoch, lock=True)
+        if held + len(item.operations) == item.state.size:
             operations = list(item.operations)
             store_feed(tx.connection, item.node, item.epoch, operations, item.state, item.head, index)
             tx.wake(FEED)

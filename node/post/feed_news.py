@@ -40,8 +40,12 @@ def _journal_id(connection: sa.Connection, node: NodeId) -> bytes:
 class FeedNews:
     """Both directions of one link."""
 
-    def __init__(self, link: PeerLink, *, database: Database, peers: PeerRows, feeds: FeedTaker, node: NodeId) -> None:
+    def __init__(
+        self, link: PeerLink, *, database: Database, peers: PeerRows, feeds: FeedTaker, node: NodeId, told: bytes
+    ) -> None:
+        """told: the head of the own feed in the hello that this node sent."""
         self._link = link
+        self._told = told
         self._database = database
         self._peers = peers
         self._feeds = feeds
@@ -64,32 +68,41 @@ class FeedNews:
         told = cursor.sequence if cursor is not None and cursor.journal == journal else 0
         table = schema.feeds
         rows = connection.execute(
-            sa.select(table.c.note, table.c.arrival)
+            sa.select(table.c.node_id, table.c.note, table.c.arrival)
             .where(table.c.arrival > told)
             .order_by(table.c.arrival)
             .limit(MAX_HEADS + 1)
         ).all()
         heads: list[bytes] = []
+        taken = 0
         for row in rows[:MAX_HEADS]:
-            if heads and sum(map(len, heads)) + len(row.note) > _HEADS_BYTES:
+            if sum(map(len, heads)) + len(row.note) > _HEADS_BYTES:
                 break
-            heads.append(row.note)
-            told = row.arrival
-        fresh = tuple(note for note in heads if self._shown.get(peek_checkpoint(note).origin) != note)
-        return News(fresh, Cursor(journal, told), more=len(heads) < len(rows))
+            taken, told = taken + 1, row.arrival
+            # Its own it says always: after a restore the peer waits for its word.
+            if row.node_id == self._node or self._shown.get(peek_checkpoint(row.note).origin) != row.note:
+                heads.append(row.note)
+        return News(tuple(heads), Cursor(journal, told), more=taken < len(rows))
 
     async def hint(self) -> None:
-        """Say that there is something new, whenever there is, while the link lasts."""
-        newest = sa.select(sa.func.max(schema.feeds.c.arrival))
+        """Say that there is something new, whenever there is, while the link lasts; the own head at once, since a peer
+        that knew more of a restored node waits for it.
+        """
         hinted = -1
         while True:
             ticket = self._database.signals.ticket(FEED)
-            arrival = await self._database.read(lambda connection: connection.execute(newest).scalar_one() or 0)
-            if arrival > hinted >= 0:
-                journal = await self._database.read(_journal_id, self._node)
-                self._link.push_quietly(Heads((), Cursor(journal, arrival)))
-            hinted = arrival
+            journal, arrival, own = await self._database.read(self._newest)
+            if own != self._told or arrival > hinted >= 0:
+                self._link.push_quietly(Heads((own,) if own != self._told else (), Cursor(journal, arrival)))
+            hinted, self._told = arrival, own
             await ticket.wait()
+
+    def _newest(self, connection: sa.Connection) -> tuple[bytes, int, bytes]:
+        """The journal, how far it reaches, and the head of the own feed."""
+        table = schema.feeds
+        arrival = connection.execute(sa.select(sa.func.max(table.c.arrival))).scalar_one() or 0
+        own = connection.execute(sa.select(table.c.note).where(table.c.node_id == self._node)).scalar_one()
+        return _journal_id(connection, self._node), arrival, own
 
     # -- fetching
 

@@ -5,7 +5,7 @@ Spec: spec/directory.md, 4 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.trust.followed import Followed, Following, HeadRefresh
 from node.vault.database import Database
-from node.vault.directory import EPOCH
+from node.vault.feed_store import EPOCH
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
@@ -63,6 +63,8 @@ class FeedTaker:
         self._locks = locks
         self._own = own
         self._limit = trio.CapacityLimiter(_AT_ONCE)
+        self.peers_own_taken: Callable[[], None] = lambda: None
+        """Called when the peer showed a head of its own feed that goes on from what is held."""
 
     async def take(self, notes: Sequence[bytes]) -> None:
         """Take heads of third nodes, some at a time. RemoteProtocolError for what no honest peer would pass on."""
@@ -98,6 +100,8 @@ class FeedTaker:
     async def _follow(self, followed: Followed, note: bytes) -> None:
         verifier = self._verifiers.of(followed.chain)
         result = await FeedFollower(self._database, self._link).follow(followed.node_id, EPOCH, note, verifier)
+        if followed.node_id == self._link.peer:
+            self.peers_own_taken()
         if result.added:
             _logger.info("feed followed", node=followed.node_id.text[:12], added=result.added, size=result.size)
         elif followed.is_maintainer:
@@ -136,8 +140,6 @@ class FeedTaker:
         if root != head.root:
             error = RemoteProtocolError(Reason.FORK, f"another root at size {head.size}")
             await self._alarm(followed, note, error)
-        elif followed.node_id == self._link.peer:
-            raise RemoteProtocolError(Reason.ROLLBACK, f"the peer's own feed at {head.size}, shorter than before")
 
     async def _alarm(self, followed: Followed, note: bytes, error: RemoteProtocolError) -> None:
         await self._following.alarm(self._database, followed, note, f"feed_{error.reason.value}")

@@ -37,7 +37,8 @@ from node.vault import schema
 from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
-from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.directory import Directory
+from node.vault.feed_store import EPOCH, load_feed
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.peers import (
@@ -328,7 +329,7 @@ class PostOffice:
     def _hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         parts = self._parts
         _, feed_head = load_feed(connection, parts.node_id, EPOCH)
-        heads = (parts.own_log_head(connection), feed_head)  # in this order: OwnHeads reads the first
+        heads = (parts.own_log_head(connection), feed_head)  # in this order: what is told later is compared with them
         held_log = parts.peers.log_head(connection, peer.node_id)
         seen = [held_log] if held_log is not None else []
         _, held_feed = load_feed(connection, peer.node_id, EPOCH)
@@ -384,7 +385,14 @@ class PostOffice:
                 log_head=parts.own_log_head,
                 told=hello.heads,
             ),
-            news=FeedNews(link, database=parts.database, peers=parts.peers, feeds=feeds, node=parts.node_id),
+            news=FeedNews(
+                link,
+                database=parts.database,
+                peers=parts.peers,
+                feeds=feeds,
+                node=parts.node_id,
+                told=hello.heads[-1],
+            ),
             feeds=feeds,
             offer_again=OfferAgain(parts.peers, parts.outbox),
         )

@@ -11,7 +11,8 @@ from node.audit.epochs import LogHistory
 from node.post.feed_follower import FeedFollower
 from node.post.peer_link import PeerLink
 from node.vault.database import Database
-from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.directory import Directory
+from node.vault.feed_store import EPOCH, load_feed
 from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError

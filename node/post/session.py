@@ -27,7 +27,8 @@ from node.post.withdraw import Withdrawals
 from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.dedup import Dedup
-from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.directory import Directory
+from node.vault.feed_store import EPOCH, load_feed
 from node.vault.peers import Peer, PeerFork, PeerHead, PeerRows
 from node.vault.signals import PEERS
 from protocol.checkpoint import parse_origin, peek_checkpoint
@@ -108,6 +109,7 @@ class Session:
         self._following = trio.Lock()
         self._is_forwarding = False
         self._taken = {"log": trio.Event(), "feed": trio.Event()}
+        feeds.peers_own_taken = lambda: self._note_taken("feed")
 
     # -- opening
 
@@ -182,8 +184,7 @@ class Session:
                 if error.reason is not Reason.ROLLBACK or not await self._moves_on(kind):
                     await self._alarm(note, kind, error)
             else:
-                taken, self._taken[kind] = self._taken[kind], trio.Event()
-                taken.set()
+                self._note_taken(kind)
         await self._feeds.take(others)
 
     async def _keep_log_head(self) -> None:
@@ -201,6 +202,10 @@ class Session:
                     await self._take_heads([note])
             await ticket.wait()
             await trio.sleep(_HEADS_EVERY_S)
+
+    def _note_taken(self, kind: str) -> None:
+        taken, self._taken[kind] = self._taken[kind], trio.Event()
+        taken.set()
 
     async def _moves_on(self, kind: str) -> bool:
         """Whether a peer that showed an older head soon shows one that is not: it was restored, and learns from our

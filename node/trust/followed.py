@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from node.trust.maintainer_rows import TRUSTED, MaintainerFork, MaintainerRows
 from node.vault import schema
 from node.vault.database import Database, Transaction
-from node.vault.directory import EPOCH, arrive, load_feed, unpack_chain
+from node.vault.directory import unpack_chain
+from node.vault.feed_store import EPOCH, arrive, load_feed
 from node.vault.peers import PeerFork, PeerRows
 from node.vault.signals import FEED
 from protocol.cosignature import cosigned_at_s, witness_name

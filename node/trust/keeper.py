@@ -13,7 +13,8 @@ from directory_sync.trust import Finding, Holder, MaintainerView, Verdict, judge
 from node.errors import StateError
 from node.trust.maintainer_rows import MaintainerFork, MaintainerRows
 from node.vault.database import Database
-from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.directory import Directory
+from node.vault.feed_store import EPOCH, load_feed
 from node.vault.peers import MAINTAINERS, Peer, PeerEnd, PeerRows, VouchedPeer
 from node.vault.signals import FEED, PEERS
 from protocol.errors import Reason, RemoteProtocolError

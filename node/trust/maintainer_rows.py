@@ -12,7 +12,8 @@ from directory_sync.trust import MaintainerView, view_maintainer
 from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Transaction
-from node.vault.directory import EPOCH, load_feed, pack_chain, store_feed, unpack_chain
+from node.vault.directory import pack_chain, unpack_chain
+from node.vault.feed_store import EPOCH, load_feed, store_feed
 from node.vault.signals import FEED, PEERS
 from protocol.codec import encode
 from protocol.details import Details

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from node.errors import RecipientError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
+from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
 from node.vault.search.directory_search import DirectorySearch
-from node.vault.search.index import IndexBatch
 from node.vault.signals import FEED
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
@@ -24,21 +24,16 @@ from protocol.codec import check_binary, decode, encode
 from protocol.crypto import SigningSecret
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import (
-    FeedState,
-    Operation,
     OperationKind,
     decode_operation,
     make_operation,
     snapshot_operation,
-    stored_operation,
 )
 from protocol.ids import MailboxId, NodeId
-from protocol.merkle import CompactRange
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 
-__all__ = ["EPOCH", "Directory", "FoundMailbox", "arrive", "load_feed", "pack_chain", "store_feed", "unpack_chain"]
+__all__ = ["Directory", "FoundMailbox", "pack_chain", "unpack_chain"]
 
-EPOCH: Final = 1
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
 _MAX_CHAIN_BYTES: Final = MAX_CHAIN * (MAX_STATEMENT_BYTES + 1024)
@@ -63,109 +58,6 @@ def unpack_chain(packed: bytes) -> StatementChain:
     """The chain; verified again, since whoever edits the database must not choose whom we trust."""
     raws = decode(packed, max_bytes=_MAX_CHAIN_BYTES)
     return StatementChain.from_raw_list([check_binary(raw, "statement", 1, _MAX_CHAIN_BYTES) for raw in raws])
-
-
-@lru_cache(maxsize=16384)
-def _mailbox_of(operation: bytes) -> MailboxEntry | None:
-    entry = decode_operation(operation).entry
-    return None if entry is None else MailboxEntry.decode(entry)
-
-
-def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool = False) -> tuple[FeedState, bytes]:
-    """The stored state of a feed and its head; an empty state and no head if it was never stored."""
-    feeds, entries = schema.feeds, schema.feed_entries
-    query = sa.select(feeds).where(feeds.c.node_id == node, feeds.c.epoch == epoch)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        return FeedState(), b""
-    live = connection.execute(sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node))
-    erased = [row.state[at : at + 16] for at in range(8, len(row.state), 16)]
-    state = FeedState(
-        CompactRange.from_bytes(row.size, row.frontier),
-        [(item.position, stored_operation(item.operation)) for item in live],
-        erased,
-        int.from_bytes(row.state[:8], "big", signed=True),
-    )
-    return state, row.note
-
-
-def store_feed(
-    connection: sa.Connection,
-    node: NodeId,
-    epoch: int,
-    operations: list[Operation],
-    state: FeedState,
-    head: bytes,
-    index: IndexBatch | None = None,
-) -> None:
-    """Write new operations, the live set as they change it, and the head, inside a transaction.
-
-    index: gathers what is to be searched, for the caller to write with that of other feeds; else it is written here.
-    """
-    feeds, entries, journal = schema.feeds, schema.feed_entries, schema.feed_operations
-    first = state.size - len(operations)
-    if operations:
-        connection.execute(
-            journal.insert(),
-            [
-                {"node_id": node, "epoch": epoch, "position": first + offset, "operation": operation.encode()}
-                for offset, operation in enumerate(operations)
-            ],
-        )
-    for subject in {operation.leaf.subject for operation in operations}:
-        connection.execute(entries.delete().where(entries.c.node_id == node, entries.c.subject == subject))
-        live = state.live.get(subject)
-        if live is None:
-            continue
-        raw = live.operation.encode()
-        is_mailbox = live.operation.leaf.kind == OperationKind.MAILBOX
-        mailbox = _mailbox_of(raw) if is_mailbox else None
-        connection.execute(
-            entries.insert().values(
-                node_id=node,
-                subject=subject,
-                kind=int(live.operation.leaf.kind),
-                position=live.position,
-                version=live.operation.leaf.version,
-                address=None if mailbox is None else mailbox.address,
-                operation=raw,
-            )
-        )
-    packed = state.last_snapshot.to_bytes(8, "big", signed=True) + b"".join(sorted(state.erased))
-    values: dict[str, object] = {
-        "size": state.size,
-        "frontier": b"".join(state.tree.hashes),
-        "note": head,
-        "state": packed,
-    }
-    updated = connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(**values))
-    if updated.rowcount == 0:
-        connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
-    arrive(connection, node, epoch)
-    gathered = index or IndexBatch(connection)
-    _index(gathered, node, operations, state)
-    if index is None:
-        gathered.write()
-
-
-def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
-    """A new head of this feed is here: it gets the next number of the journal that peers are told from."""
-    feeds = schema.feeds
-    newest = sa.select(sa.func.max(feeds.c.arrival)).scalar_subquery()
-    connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
-
-
-def _index(index: IndexBatch, node: NodeId, operations: list[Operation], state: FeedState) -> None:
-    """Tell the search index which entries these operations wrote or erased."""
-    changed: dict[MailboxId, MailboxEntry | None] = {}
-    kinds = {operation.leaf.subject: operation.leaf.kind for operation in operations}
-    for subject, kind in kinds.items():
-        if kind in (OperationKind.MAILBOX, OperationKind.ERASE):
-            live = state.live.get(subject)
-            changed[MailboxId(subject)] = None if live is None else _mailbox_of(live.operation.encode())
-    # An erased subject does not say any more what it was.
-    of_institution = {OperationKind.INSTITUTION, OperationKind.ERASE} & set(kinds.values())
-    index.update(node, changed, institution_changed=bool(of_institution))
 
 
 class Directory:
@@ -227,7 +119,7 @@ class Directory:
                 table.c.node_id == self.node_id, table.c.subject == mailbox, table.c.kind == OperationKind.MAILBOX
             )
         ).scalar_one_or_none()
-        return None if raw is None else _mailbox_of(raw)
+        return None if raw is None else mailbox_of_operation(raw)
 
     def mailbox_of(self, connection: sa.Connection, node: NodeId, mailbox: MailboxId) -> MailboxEntry | None:
         """The entry of any node's mailbox, by id."""
@@ -235,7 +127,7 @@ class Directory:
         raw = connection.execute(
             sa.select(table.c.operation).where(table.c.node_id == node, table.c.subject == mailbox)
         ).scalar_one_or_none()
-        return None if raw is None else _mailbox_of(raw)
+        return None if raw is None else mailbox_of_operation(raw)
 
     def find(self, connection: sa.Connection, address: str) -> FoundMailbox:
         """The mailbox with this address, own or of an accepted institution that holds the domain.
@@ -270,7 +162,7 @@ class Directory:
         domain = address.rpartition("@")[2]
         for row in rows:
             node = NodeId(row.node_id)
-            entry = _mailbox_of(row.operation)
+            entry = mailbox_of_operation(row.operation)
             if entry is not None and self._may_use(connection, node, domain):
                 yield FoundMailbox(node, entry, row.position)
 

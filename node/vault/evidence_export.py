@@ -10,7 +10,8 @@ from node.audit.log import LeafRef, read_evidence
 from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Database
-from node.vault.directory import EPOCH, Directory, load_feed
+from node.vault.directory import Directory
+from node.vault.feed_store import EPOCH, load_feed
 from node.vault.outbox_rows import OutboxRows
 from node.vault.reading import prefix_range
 from node.vault.sealing import RowKeys

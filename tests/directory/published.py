@@ -10,8 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.vault import schema
-from node.vault.directory import EPOCH, load_feed, store_feed
 from node.vault.engine import Engines, open_engines
+from node.vault.feed_store import EPOCH, load_feed, store_feed
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchPage, SearchQuery
 from node.vault.usable import remember_accepted

@@ -1,0 +1,158 @@
+"""Feeds in the database: state, live entries, journal of operations, order of arrival.
+
+Spec: spec/directory.md, 2 and 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from node.vault import schema
+from node.vault.search.index import IndexBatch
+from protocol.entry import MailboxEntry
+from protocol.feed import FeedState, Operation, OperationKind, decode_operation, stored_operation
+from protocol.ids import MailboxId, NodeId
+from protocol.merkle import CompactRange
+
+__all__ = ["EPOCH", "arrive", "held_size", "load_feed", "mailbox_of_operation", "store_feed"]
+
+EPOCH: Final = 1
+_SUBJECTS_AT_ONCE: Final = 500
+
+
+@lru_cache(maxsize=16384)
+def mailbox_of_operation(operation: bytes) -> MailboxEntry | None:
+    """The entry that a stored operation publishes."""
+    entry = decode_operation(operation).entry
+    return None if entry is None else MailboxEntry.decode(entry)
+
+
+def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool = False) -> tuple[FeedState, bytes]:
+    """The stored state of a feed and its head; an empty state and no head if it was never stored."""
+    feeds, entries = schema.feeds, schema.feed_entries
+    query = sa.select(feeds).where(feeds.c.node_id == node, feeds.c.epoch == epoch)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        return FeedState(), b""
+    live = connection.execute(sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node))
+    erased = [row.state[at : at + 16] for at in range(8, len(row.state), 16)]
+    state = FeedState(
+        CompactRange.from_bytes(row.size, row.frontier),
+        [(item.position, stored_operation(item.operation)) for item in live],
+        erased,
+        int.from_bytes(row.state[:8], "big", signed=True),
+    )
+    return state, row.note
+
+
+def held_size(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool = False) -> int:
+    """How many operations of a feed are stored."""
+    feeds = schema.feeds
+    query = sa.select(feeds.c.size).where(feeds.c.node_id == node, feeds.c.epoch == epoch)
+    return connection.execute(query.with_for_update() if lock else query).scalar_one_or_none() or 0
+
+
+def store_feed(
+    connection: sa.Connection,
+    node: NodeId,
+    epoch: int,
+    operations: Sequence[Operation],
+    state: FeedState,
+    head: bytes,
+    index: IndexBatch | None = None,
+) -> None:
+    """Write new operations, the live set as they change it, and the head, inside a transaction.
+
+    index: gathers what is to be searched, for the caller to write with that of other feeds; else it is written here.
+    """
+    first = state.size - len(operations)
+    raws = [operation.encode() for operation in operations]
+    newest = {operation.leaf.subject: raw for operation, raw in zip(operations, raws, strict=True)}
+    if operations:
+        connection.execute(
+            schema.feed_operations.insert(),
+            [
+                {"node_id": node, "epoch": epoch, "position": first + offset, "operation": raw}
+                for offset, raw in enumerate(raws)
+            ],
+        )
+    if first:
+        _delete_entries(connection, node, list(newest))
+    mailboxes = _insert_entries(connection, node, newest, state)
+    _set_head(connection, node, epoch, state, head)
+    arrive(connection, node, epoch)
+    gathered = index or IndexBatch(connection)
+    kinds = {operation.leaf.kind for operation in operations}
+    # An erased subject does not say any more what it was.
+    erased = {operation.leaf.subject for operation in operations if operation.leaf.kind == OperationKind.ERASE}
+    changed: dict[MailboxId, MailboxEntry | None] = {MailboxId(subject): None for subject in erased}
+    gathered.update(
+        node,
+        changed | mailboxes,
+        institution_changed=bool({OperationKind.INSTITUTION, OperationKind.ERASE} & kinds),
+    )
+    if index is None:
+        gathered.write()
+
+
+def _delete_entries(connection: sa.Connection, node: NodeId, subjects: Sequence[bytes]) -> None:
+    entries = schema.feed_entries
+    for start in range(0, len(subjects), _SUBJECTS_AT_ONCE):
+        some = subjects[start : start + _SUBJECTS_AT_ONCE]
+        connection.execute(entries.delete().where(entries.c.node_id == node, entries.c.subject.in_(some)))
+
+
+def _insert_entries(
+    connection: sa.Connection, node: NodeId, newest: dict[bytes, bytes], state: FeedState
+) -> dict[MailboxId, MailboxEntry]:
+    """Write the live ones of these operations; returns the mailboxes among them."""
+    rows: list[dict[str, Any]] = []
+    mailboxes: dict[MailboxId, MailboxEntry] = {}
+    for subject, raw in newest.items():
+        live = state.live.get(subject)
+        if live is None:
+            continue
+        leaf = live.operation.leaf
+        mailbox = None
+        if leaf.kind == OperationKind.MAILBOX:
+            mailbox = live.mailbox or mailbox_of_operation(raw)
+        if mailbox is not None:
+            mailboxes[MailboxId(subject)] = mailbox
+        rows.append(
+            {
+                "node_id": node,
+                "subject": subject,
+                "kind": int(leaf.kind),
+                "position": live.position,
+                "version": leaf.version,
+                "address": None if mailbox is None else mailbox.address,
+                "operation": raw,
+            }
+        )
+    if rows:
+        connection.execute(schema.feed_entries.insert(), rows)
+    return mailboxes
+
+
+def _set_head(connection: sa.Connection, node: NodeId, epoch: int, state: FeedState, head: bytes) -> None:
+    feeds = schema.feeds
+    values: dict[str, object] = {
+        "size": state.size,
+        "frontier": b"".join(state.tree.hashes),
+        "note": head,
+        "state": state.last_snapshot.to_bytes(8, "big", signed=True) + b"".join(sorted(state.erased)),
+    }
+    updated = connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(**values))
+    if updated.rowcount == 0:
+        connection.execute(feeds.insert().values(node_id=node, epoch=epoch, **values))
+
+
+def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
+    """A new head of this feed is here: it gets the next number of the journal that peers are told from."""
+    feeds = schema.feeds
+    newest = sa.select(sa.func.max(feeds.c.arrival)).scalar_subquery()
+    connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
