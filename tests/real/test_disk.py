@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,37 @@ def test_sender_with_a_full_disk_refuses_in_one_line_and_keeps_nothing(tmp_path:
         row = sender.send("dr.fictive", TO, "De nouveau")
         sender.wait_for_state("dr.fictive", row, "deposited")
         assert [letter["subject"] for letter in recipient.inbox("dr.exemple")] == ["De nouveau", "Premier courrier"]
+
+
+@contextmanager
+def _read_only(folder: Path) -> Iterator[None]:
+    """What is opened in the folder from now on cannot be written. Needs root on Linux."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a folder is made read-only as root on Linux only")
+    mounted = subprocess.run(["mount", "--bind", folder, folder], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_read_only_folder_is_said_in_one_line_and_mail_goes_on_once_it_can_be_written(tmp_path: Path) -> None:
+    secrets = Secrets.write(tmp_path)
+    sender, recipient = _pair(tmp_path / "sender", tmp_path / "recipient", secrets)
+    attachment = tmp_path / "image.dcm"
+    attachment.write_bytes(os.urandom(3_000_000))
+    with sender.running(), recipient.running():
+        _first_letter(sender)
+        with _read_only(recipient.folder):
+            row = sender.send("dr.fictive", TO, "Une image", "--attach", attachment)
+            eventually(lambda: sender.json("outbox"), lambda items: len(items) > 0)
+            refused = recipient.try_send("dr.exemple", "dr.fictive@tilleuls.example", "Refusée")
+            assert json.loads(one_line(refused))["error"] == "store"
+        sender.json("outbox", "retry")
+        sender.wait_for_state("dr.fictive", row, "deposited")
 
 
 def test_database_that_another_program_holds(tmp_path: Path) -> None:
