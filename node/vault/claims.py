@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import psycopg
 import structlog
 import trio
 
 from node.vault.engine import Engines
 from node.world import World
 
+if TYPE_CHECKING:
+    import psycopg
+
 __all__ = ["Claims"]
 
 T = TypeVar("T")
 
 _LOOK_EVERY_S: Final = 2
+_UNLOCK: Final = "SELECT pg_advisory_unlock(%s)"
 
 _logger = structlog.get_logger(__name__)
 
@@ -71,20 +74,34 @@ class Claims:
         async with self._one_at_a_time:
             if key in self._held:
                 return None
-            try:
-                granted = await self._world.run_blocking(self._try_lock, key)
-            except psycopg.Error:
+            granted = await self._world.run_blocking(self._try_lock, key)
+            if granted is None:
                 self._drop()
                 return None
             if granted:
                 self._held.add(key)
             return self._lost if granted else None
 
-    def _try_lock(self, key: int) -> bool:
-        if self._connection is None:
-            self._connection = psycopg.connect(self._address, autocommit=True)
-        row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+    def _try_lock(self, key: int) -> bool | None:
+        """Whether the lock was granted; None if the server does not answer."""
+        import psycopg  # not for everybody: loading it takes longer than opening a node on SQLite
+
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self._address, autocommit=True)
+            row = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+        except psycopg.Error:
+            return None
         return row is not None and bool(row[0])
+
+    def _answers(self, connection: psycopg.Connection, statement: str, *values: int) -> bool:
+        import psycopg
+
+        try:
+            connection.execute(statement.encode(), values or None)
+        except psycopg.Error:
+            return False
+        return True
 
     async def _watch(self, lost: trio.Event, scope: trio.CancelScope) -> None:
         while not lost.is_set():
@@ -95,20 +112,18 @@ class Claims:
 
     async def _look(self, lost: trio.Event) -> None:
         async with self._one_at_a_time:
-            if self._connection is not None and not lost.is_set():
-                try:
-                    await self._world.run_blocking(self._connection.execute, "SELECT 1")
-                except psycopg.Error:
-                    self._drop()
+            connection = self._connection
+            if connection is None or lost.is_set():
+                return
+            if not await self._world.run_blocking(self._answers, connection, "SELECT 1"):
+                self._drop()
 
     async def _give_back(self, key: int, lost: trio.Event) -> None:
         async with self._one_at_a_time:
             if lost.is_set() or self._connection is None:
                 return
             self._held.discard(key)
-            try:
-                await self._world.run_blocking(self._connection.execute, "SELECT pg_advisory_unlock(%s)", [key])
-            except psycopg.Error:
+            if not await self._world.run_blocking(self._answers, self._connection, _UNLOCK, key):
                 self._drop()
 
     def _drop(self) -> None:
