@@ -18,6 +18,8 @@ import trio
 from node.app import Node, open_node
 from node.demo.documents import write_cda, write_pdf
 from node.demo.mail_sink import MailSink
+from node.demo.region import NAME as REGION
+from node.demo.region import vouch_for_all
 from node.errors import CoffreError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
@@ -25,13 +27,13 @@ from node.setup import init_node, prepare
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
 from node.vault.mailboxes import OpenMailbox
+from node.vault.search.directory_search import SearchQuery
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from protocol.crypto import Secret
 from protocol.entry import MailboxKind
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
-from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
 __all__ = ["Institution", "Scene"]
@@ -111,7 +113,7 @@ class Scene:
             institution=name,
             domain=domain,
             listen=f"127.0.0.1:{port}" if listens else "",
-            kind="practice" if key == "practice" else "hospital",
+            kind=_kind(key),
             town="Toulouse",
         )
         result = await init_node(new)
@@ -129,12 +131,11 @@ class Scene:
         return node
 
     async def _acquaint(self) -> None:
-        """Every institution accepts every other's invitation, as two administrators would after a telephone call."""
-        nodes = [item.node for item in self.institutions.values()]
-        for node in nodes:
-            for other in nodes:
-                if other is not node:
-                    await node.database.write(node.peers.accept, decode_invite(other.invitation()))
+        """A maintainer vouches for all; each institution trusts it, so that none has to telephone every other."""
+        kinds = [(item.node, _kind(key)) for key, item in self.institutions.items()]
+        digits = await vouch_for_all(self.folder / "region", kinds)
+        self._tell(f"{REGION:24} {'maintainer':20} fingerprint {digits}")
+        self._tell(f"{REGION} vouches for {len(kinds)} institutions, which trust it")
 
     # -- the story
 
@@ -152,6 +153,7 @@ class Scene:
         scan = documents / "imagerie.bin"
         await trio.Path(scan).write_bytes(hashlib.shake_256(b"demo").digest(5_000_000))
 
+        await self._search(hospital, "exemple lilas", "dr.exemple@lilas.example")
         fictive = await _open(hospital, "dr.fictive@tilleuls.example")
         modele = await _open(clinic, "dr.modele@pont.example")
         exemple = await _open(practice, "dr.exemple@lilas.example")
@@ -192,6 +194,12 @@ class Scene:
                     except CoffreError:
                         return False
         return True
+
+    async def _search(self, node: Node, text: str, wanted: str) -> None:
+        page = await node.database.read(node.directory.search.page, SearchQuery(text=text))
+        if [match.shown.address for match in page.matches] != [wanted]:
+            raise StateError(f"a search for {text!r} did not find {wanted}")
+        self._tell(f"directory search « {text} »: {wanted}")
 
     async def _send(
         self,
@@ -270,6 +278,10 @@ class Scene:
         if not report.ok:
             raise StateError(f"{path} does not verify")
         self._tell(f"evidence: {len(report.events)} signed events verify from {path.name} alone ({len(data)} bytes)")
+
+
+def _kind(key: str) -> str:
+    return "practice" if key == "practice" else "hospital"
 
 
 async def _run(node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]) -> None:
