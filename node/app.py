@@ -102,7 +102,11 @@ class Node:
         self.claims = Claims(engines, world)
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
         self.directory = Directory(
-            node_id=self.node_id, log_secret=keyring.log, chain=lambda: keyring.chain, world=world
+            node_id=self.node_id,
+            log_secret=keyring.log,
+            chain=lambda: keyring.chain,
+            world=world,
+            is_unheard=folder.unheard_file.exists,
         )
         self.store = FilePayloadStore(folder.payloads_folder)
         self.payloads = PayloadRows(self.keys, self.store)

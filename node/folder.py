@@ -77,6 +77,11 @@ class Folder:
         return self.path / "restored"
 
     @property
+    def unheard_file(self) -> Path:
+        """Written by a restore: no peer has said yet what it holds of this node. Gone once one has."""
+        return self.path / "unheard"
+
+    @property
     def version_file(self) -> Path:
         """One line: the folder's version."""
         return self.path / "version"

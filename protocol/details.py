@@ -92,6 +92,7 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.PEER_VOUCHED: frozenset({"peer"}),
     EventKind.PEER_LAPSED: frozenset({"peer", "code"}),
     EventKind.PEER_STOPPED: frozenset({"peer", "code"}),
+    EventKind.PEER_EPOCH: frozenset({"peer", "code"}),
     EventKind.EPOCH_OPENED: frozenset({"code"}),
     EventKind.STARTED: frozenset(),
     EventKind.STOPPED: frozenset(),

@@ -55,6 +55,7 @@ class EventKind(IntEnum):
     PEER_VOUCHED = 405
     PEER_LAPSED = 406
     PEER_STOPPED = 407
+    PEER_EPOCH = 408
 
     EPOCH_OPENED = 500
     STARTED = 501

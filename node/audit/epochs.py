@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -113,9 +114,18 @@ class LogHistory:
         except (OSError, ValueError) as error:
             raise StoreError(f"{self._folder.restored_file} cannot be read", hint="restore the backup again") from error
 
-    def _remove_mark(self) -> None:
-        self._folder.restored_file.unlink(missing_ok=True)
+    async def heard_from_a_peer(self) -> None:
+        """A peer said what it holds of this node, and it was taken in: the own feed may go on."""
+        run = self._database.world.run_blocking
+        if await run(self._folder.unheard_file.exists):
+            await run(self._remove, self._folder.unheard_file)
+
+    def _remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
         sync_folder(self._folder.path)
+
+    def _remove_mark(self) -> None:
+        self._remove(self._folder.restored_file)
 
     # -- heads that peers show
 

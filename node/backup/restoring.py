@@ -53,6 +53,7 @@ def restore_backup(
         folder = Folder.create(temporary)
         _Restorer(folder).run(path, unlock, progress)
         write_private(folder.restored_file, f"{summary.epoch}\n".encode())
+        write_private(folder.unheard_file, b"")
         folder.finish()
         temporary.rename(target)
         sync_folder(target.parent)

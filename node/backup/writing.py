@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -92,6 +93,7 @@ class BackupWriter:
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.new")
         try:
             self._refuse_to_overwrite()
+            self._remove_leftovers()
             try:
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "wb") as stream:
@@ -113,6 +115,13 @@ class BackupWriter:
         except OSError as error:
             raise BackupError(f"the backup cannot be written to {self._path}: {error.strerror}") from error
         return summary
+
+    def _remove_leftovers(self) -> None:
+        """What processes that were killed in mid-backup left under this name; those that live are spared."""
+        for path in self._path.parent.glob(f".{glob.escape(self._path.name)}.*.new"):
+            number = path.name.removesuffix(".new").rpartition(".")[2]
+            if number.isdigit() and not Path(f"/proc/{number}").exists():
+                path.unlink(missing_ok=True)
 
     def _refuse_to_overwrite(self) -> None:
         if os.path.lexists(self._path):

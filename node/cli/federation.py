@@ -13,6 +13,7 @@ from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
     from node.app import Node
+    from node.vault.peers import Peer
     from protocol.invite import Invite
 
 __all__ = ["add_to", "read_invite"]
@@ -140,6 +141,13 @@ def accept(
     run_command(body, as_json=as_json)
 
 
+def _log_epoch(peer: Peer) -> int:
+    """The epoch of the peer's log that is held; 1 for one that never lost its end, 0 for none yet."""
+    from protocol.checkpoint import parse_origin, peek_checkpoint
+
+    return 0 if peer.log_head is None else parse_origin(peek_checkpoint(peer.log_head).origin)[2]
+
+
 @peers_app.callback()
 def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List accepted institutions and how they are reached."""
@@ -165,6 +173,9 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
                         "last_error": peer.last_error,
                         "keys_valid_until_ms": peer.chain.current.valid_until_ms,
                         "alarm": peer.alarm is not None,
+                        "basis": peer.basis,
+                        "vouched_until_ms": peer.vouched_until_ms,
+                        "log_epoch": _log_epoch(peer),
                     }
                     for peer in found
                 ]

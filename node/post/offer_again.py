@@ -13,6 +13,9 @@ from node.vault.outbox_rows import OutboxRows
 from node.vault.peers import PeerHead, PeerRows
 from node.vault.signals import OUTBOX, WITHDRAWALS
 from node.vault.states import DeliveryState, OutboxState
+from protocol.checkpoint import parse_origin, peek_checkpoint
+from protocol.details import Details
+from protocol.logleaf import EventKind
 
 __all__ = ["OfferAgain"]
 
@@ -33,6 +36,8 @@ class OfferAgain:
 
         States that the sender is shown stay. Whatever the peer still has it answers from its dedup rows.
         """
+        for item in items:
+            self._put_on_record(tx, item)
         self._peers.set_head(tx, items)
         for item in items:
             destination = self._outbox.destination(item.node_id)
@@ -41,6 +46,15 @@ class OfferAgain:
             tx.wake(OUTBOX, destination)
             tx.wake(WITHDRAWALS, destination)
         return [None] * len(items)
+
+    def _put_on_record(self, tx: Transaction, item: PeerHead) -> None:
+        """A peer may have lost the end of its log, or want to be rid of it: either way that it began anew is known."""
+        held = self._peers.log_head(tx.connection, item.node_id)
+        if held is None:
+            return
+        before, after = peek_checkpoint(held), peek_checkpoint(item.note)
+        code = f"{parse_origin(before.origin)[2]}/{before.size} {parse_origin(after.origin)[2]}"
+        tx.log.append(EventKind.PEER_EPOCH, Details(node=self._outbox.node_id, peer=item.node_id, code=code))
 
     @staticmethod
     def _wake(tx: Transaction, destination: bytes, shown: Sequence[DeliveryState], state: OutboxState) -> None:

@@ -53,6 +53,7 @@ class OwnHeads:
         for note in seen:
             if parse_origin(peek_checkpoint(note).origin) == ("feed", self._directory.node_id, EPOCH):
                 await self._fetch_feed(note)
+        await self._history.heard_from_a_peer()
 
     async def _fetch_feed(self, note: bytes) -> None:
         node = self._directory.node_id

@@ -12,7 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.errors import RecipientError, StoreError
+from node.errors import RecipientError, StateError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
@@ -60,16 +60,30 @@ def unpack_chain(packed: bytes) -> StatementChain:
     return StatementChain.from_raw_list([check_binary(raw, "statement", 1, _MAX_CHAIN_BYTES) for raw in raws])
 
 
+def _has_peers(connection: sa.Connection) -> bool:
+    table = schema.peers
+    query = sa.select(table.c.node_id).where(table.c.status == "accepted").limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
 class Directory:
     """Look-ups over all feeds held here, and writing to the own one."""
 
     def __init__(
-        self, *, node_id: NodeId, log_secret: SigningSecret, chain: Callable[[], StatementChain], world: World
+        self,
+        *,
+        node_id: NodeId,
+        log_secret: SigningSecret,
+        chain: Callable[[], StatementChain],
+        world: World,
+        is_unheard: Callable[[], bool] = lambda: False,
     ) -> None:
+        """is_unheard: whether the node was restored and no peer has said yet what it holds of the own feed."""
         self.node_id = node_id
         self._secret = log_secret
         self.own_chain = chain
         self._world = world
+        self._is_unheard = is_unheard
         self.search = DirectorySearch(node_id)
 
     # -- the own feed
@@ -90,6 +104,11 @@ class Directory:
         self.publish_mailbox(tx, replace(entry, status=EntryStatus.CLOSED))
 
     def _publish(self, tx: Transaction, kind: OperationKind, subject: bytes, entry: bytes) -> None:
+        if self._is_unheard() and _has_peers(tx.connection):
+            raise StateError(
+                "this node was restored, and no peer has said yet what it holds of its directory",
+                hint="let it run until it is linked with a peer (coffre run), then try again",
+            )
         state, _ = load_feed(tx.connection, self.node_id, EPOCH, lock=True)
         operations = []
         if state.needs_snapshot:

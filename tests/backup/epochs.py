@@ -11,10 +11,10 @@ from node.vault import schema
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.details import Details, decode_details
 from protocol.evidence import Evidence, decode_evidence, verify_evidence
-from protocol.logleaf import EventKind
+from protocol.logleaf import EventKind, LogLeaf
 from tests.post.harness import Federation, Institution
 
-__all__ = ["LONG_S", "alarms", "deposited_epochs", "first_leaf", "held_epoch", "own_heads", "relink"]
+__all__ = ["LONG_S", "alarms", "deposited_epochs", "first_leaf", "held_epoch", "log_kinds", "own_heads", "relink"]
 
 LONG_S = 300
 
@@ -39,6 +39,15 @@ def deposited_epochs(sender: Institution, recipient: Institution, letter_id: byt
         if verified.kind is EventKind.DEPOSITED and verified.details.letter == letter_id:
             found.append(parse_origin(verified.checkpoint.origin)[2])
     return sorted(found)
+
+
+def log_kinds(institution: Institution) -> set[EventKind]:
+    """The kinds of all leaves of the own log."""
+
+    def read(connection: sa.Connection) -> set[EventKind]:
+        return {LogLeaf.decode(leaf).kind for leaf in connection.execute(sa.select(schema.log_leaves.c.leaf)).scalars()}
+
+    return institution.node.database.read_now(read)
 
 
 def own_heads(institution: Institution) -> list[OwnHead]:

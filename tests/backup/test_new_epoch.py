@@ -15,13 +15,22 @@ import trio
 import trio.testing
 
 from node.app import open_node
-from node.errors import StoreError
+from node.errors import StateError, StoreError
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState
 from protocol.details import Details
 from protocol.logleaf import EventKind
 from tests.backup.copies import drop_tables, restore, what_is_wrong, write_backup
-from tests.backup.epochs import LONG_S, alarms, deposited_epochs, first_leaf, held_epoch, own_heads, relink
+from tests.backup.epochs import (
+    LONG_S,
+    alarms,
+    deposited_epochs,
+    first_leaf,
+    held_epoch,
+    log_kinds,
+    own_heads,
+    relink,
+)
 from tests.post.harness import Federation, settled
 
 
@@ -65,11 +74,15 @@ async def test_restored_node_goes_on_with_a_peer_that_knew_more(
         assert (ended.epoch, ended.size < before[0].size, opened.epoch > 1) == (1, True, True)
         kind, details = first_leaf(b, opened.epoch)
         assert (kind, details.code) == (EventKind.EPOCH_OPENED, ended.code)
+        with pytest.raises(StateError, match="no peer has said yet"):
+            await b.add("basile")  # what is published now could contradict what peers hold
         await b.start()
         await trio.sleep(LONG_S)
 
         assert alarms(a, b) == []
+        await b.add("basile")
         assert held_epoch(a) == opened.epoch
+        assert EventKind.PEER_EPOCH in log_kinds(a)
         # The old epoch ends where the backup did.
         assert own_heads(b)[0] == ended
         assert len(own_heads(b)) == 2

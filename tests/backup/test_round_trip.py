@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,6 +222,20 @@ def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[R
             yield Rows(record.table, [{name: row[name] for name in row if name in known} for row in record.rows])
 
     return archived
+
+
+async def test_leftovers_of_a_killed_backup_go_with_the_next_one(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a = await federation.make("a")
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        dead, living = (tmp_path / f".a.backup.{pid}.new" for pid in (ended.pid, os.getppid()))
+        for path in (dead, living):
+            path.write_bytes(b"half a backup")
+        write_backup(a, tmp_path / "a.backup")
+        assert (dead.exists(), living.exists()) == (False, True)
 
 
 async def test_schema_of_a_newer_program_is_refused(

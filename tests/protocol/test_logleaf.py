@@ -52,6 +52,7 @@ NUMBERS = {
     "peer_vouched": 405,
     "peer_lapsed": 406,
     "peer_stopped": 407,
+    "peer_epoch": 408,
     "epoch_opened": 500,
     "started": 501,
     "stopped": 502,
