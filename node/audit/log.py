@@ -22,7 +22,7 @@ from protocol.crypto import SigningSecret
 from protocol.details import Details, check_details, encode_details
 from protocol.evidence import Evidence
 from protocol.ids import LeafTag, NodeId
-from protocol.logleaf import EventKind, make_leaf
+from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
@@ -208,6 +208,17 @@ class LogAppender:
 
 def _row_name(ref: LeafRef) -> bytes:
     return ref.epoch.to_bytes(4, "big") + ref.position.to_bytes(8, "big")
+
+
+def began_anew_at_ms(connection: sa.Connection) -> int:
+    """When the present epoch was opened after a loss (spec/backup.md, 7), by the own clock; 0 if it was not."""
+    leaves, epochs = schema.log_leaves, schema.log_epochs
+    newest = sa.select(sa.func.max(epochs.c.epoch)).scalar_subquery()
+    raw = connection.execute(
+        sa.select(leaves.c.leaf).where(leaves.c.epoch == newest, leaves.c.position == 0)
+    ).scalar_one_or_none()
+    first = None if raw is None else LogLeaf.decode(raw)
+    return first.time_ms if first is not None and first.kind == EventKind.EPOCH_OPENED else 0
 
 
 def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evidence | None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.audit.log import LeafRef
+from node.audit.log import LeafRef, began_anew_at_ms
 from node.config import LimitSettings
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion
@@ -32,7 +32,7 @@ from protocol.evidence import Evidence
 from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
 from protocol.logleaf import EventKind
 from protocol.payload import verify_chunk
-from protocol.slip import SignedSlip, Slip, check_times
+from protocol.slip import MAX_LIFETIME_MS, SignedSlip, Slip, check_times
 from protocol.statement import StatementChain
 
 __all__ = ["Checked", "CheckedOffer", "Checker", "Depositor", "OfferedEnvelope", "Refusal"]
@@ -157,7 +157,8 @@ class Checker:
         envelope, inline, peer = offer.envelope, offer.inline, offer.peer
         try:
             signed = open_envelope(envelope, self._seal_secrets())
-            check_times(signed.slip, now_ms)
+            if not self._was_lost(look_up.connection, signed.slip, now_ms):
+                check_times(signed.slip, now_ms)
         except RemoteProtocolError as error:
             return Refusal(error.reason.value)
         slip = signed.slip
@@ -177,6 +178,17 @@ class Checker:
         except RemoteProtocolError as error:
             return Refusal(error.reason.value)
         return self._check_mailboxes(look_up, envelope, signed, inline)
+
+    @staticmethod
+    def _was_lost(connection: sa.Connection, slip: Slip, now_ms: int) -> bool:
+        """Whether this node may have had the letter and lost it with the end of its log (spec/backup.md, 7).
+
+        It comes again when its deadline may have passed, but not after its dedup row might have been forgotten.
+        """
+        if not slip.expires_at_ms <= now_ms < slip.expires_at_ms + KEPT_AFTER_EXPIRY_MS:
+            return False
+        opened_ms = began_anew_at_ms(connection)
+        return slip.sent_at_ms < opened_ms and slip.expires_at_ms <= slip.sent_at_ms + MAX_LIFETIME_MS
 
     def _check_mailboxes(
         self, look_up: _LookUp, envelope: Envelope, signed: SignedSlip, inline: bytes | None

@@ -68,8 +68,8 @@ class OfferAgain:
                 outbox.c.destination == destination,
                 outbox.c.state == int(OutboxState.ENDED),
                 outbox.c.payload.is_not(None),
-                outbox.c.expires_at_ms > tx.now_ms,
                 some,
             )
-            .values(state=int(state), next_warning_at_ms=_NEVER_MS)
+            # Past its deadline, too: what was lost after it arrived is taken again for as long as it is kept.
+            .values(state=int(state), next_warning_at_ms=_NEVER_MS, expires_at_ms=outbox.c.kept_until_ms)
         )

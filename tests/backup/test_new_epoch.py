@@ -19,6 +19,7 @@ from node.errors import StateError, StoreError
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState
 from protocol.details import Details
+from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from tests.backup.copies import drop_tables, restore, what_is_wrong, write_backup
 from tests.backup.epochs import (
@@ -104,6 +105,44 @@ async def test_restored_node_goes_on_with_a_peer_that_knew_more(
         assert await a.states("anna", later) == await b.states("bruno", answer) == [DeliveryState.DEPOSITED]
         assert deposited_epochs(a, b, later.letter_id) == [opened.epoch]
         assert alarms(a, b) == []
+        assert await what_is_wrong(b) == []
+
+
+async def test_what_was_lost_comes_again_past_its_deadline(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    """Two days after an urgent letter was deposited, its node is restored from a backup made before."""
+    async with Federation.opened(tmp_path) as federation:
+        a, b = await federation.make("a"), await federation.make("b", database=database_url)
+        await a.add("anna")
+        await b.add("bruno")
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        back = await a.send("anna", "bruno@b.example", subject="Reprise", letter_class=LetterClass.URGENT)
+        await settled()
+        write_backup(b, tmp_path / "b.backup")
+        lost = await a.send("anna", "bruno@b.example", subject="Perdue", letter_class=LetterClass.URGENT)
+        await a.withdraw("anna", back)
+        await settled()
+        assert await a.states("anna", lost) == [DeliveryState.DEPOSITED]
+        assert await a.states("anna", back) == [DeliveryState.WITHDRAWN]
+        await a.stop()
+        await b.stop()
+        await b.close()
+        await trio.sleep(2 * 86_400)
+        await a.start()
+        if database_url.startswith("postgresql"):
+            drop_tables(database_url)
+        restore(b, tmp_path / "b.backup", tmp_path / "restored")
+        await b.open()
+        await b.start()
+        await trio.sleep(LONG_S)
+        subjects = [item.letter.subject for item in await b.inbox("bruno") if item.letter is not None]
+        assert subjects == ["Perdue"]
+        assert await a.states("anna", lost) == [DeliveryState.DEPOSITED]
+        assert await a.states("anna", back) == [DeliveryState.WITHDRAWN]
+        assert len(deposited_epochs(a, b, lost.letter_id)) == 2
         assert await what_is_wrong(b) == []
 
 
