@@ -8,19 +8,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from node.maintainer.signed_file import decode_signed, encode_signed
+from protocol.backup import PREFIX_BYTES, BackupHeader, BackupOpener, BackupSealer, decode_header, header_length
 from protocol.box import open_box
 from protocol.certificate import check_certificate
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import MAX_VALUES, decode
+from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
 from protocol.details import decode_details
-from protocol.entry import InstitutionEntry, MailboxEntry
+from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
 from protocol.evidence_file import parse_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.feed import FeedLeaf, decode_operation
+from protocol.feed_file import decode_feed_file
 from protocol.ids import NodeId
 from protocol.invite import decode_invite
 from protocol.letter import decode_signed_letter
@@ -34,6 +38,7 @@ from protocol.slip import decode_signed_slip
 from protocol.statement import StatementChain, decode_signed_statement
 from protocol.tlogproof import TlogProof
 from protocol.withdrawal import open_withdrawal
+from spec.vectors.make_standing import MAINTAINER, REVOCATION
 from tests.protocol.link_helpers import ENVELOPE_ID, hello
 from tests.vectors.vector_files import VECTORS
 
@@ -51,7 +56,13 @@ class Decoder:
 
 _NODE: Final = NodeId(bytes(range(32)))
 _SECRET: Final = SealSecret(bytes(range(96)))
+_OTHER_SECRET: Final = Secret(bytes(range(32, 64)))
 _SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
+
+
+_HEADER: Final = BackupHeader(node=_NODE, made_at_ms=0, keyring=b"sealed", salt=bytes(32))
+_SEALER: Final = BackupSealer(_OTHER_SECRET, _HEADER)
+_BACKUP_CHUNK: Final = _SEALER.finish()
 
 
 def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
@@ -86,13 +97,51 @@ def _seeds(*topics: str) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _open_link(data: bytes) -> None:
+def _open_link(data: bytes, role: Role = Role.ACCEPTOR) -> None:
     """A link that is open, with one question asked, hears these bytes."""
+    link = Link(role, hello(), 0)
+    if role is Role.ACCEPTOR:
+        link.start()
+    link.receive(hello(2).frame(0), 0)
+    if role is Role.DIALLER:
+        link.start()
+    link.request(StatusQuery(ENVELOPE_ID))
+    link.receive(data, 0)
+
+
+def _silent_link(data: bytes) -> None:
+    """Links on which nobody has said anything yet hear these bytes, one in each role."""
+    for role in Role:
+        with suppress(RemoteProtocolError):
+            Link(role, hello(), 0).receive(data, 0)
+
+
+def _ending_link(data: bytes) -> None:
+    """A link on which this side said goodbye hears these bytes."""
     link = Link(Role.ACCEPTOR, hello(), 0)
     link.start()
     link.receive(hello(2).frame(0), 0)
-    link.request(StatusQuery(ENVELOPE_ID))
+    link.goodbye("stopping")
     link.receive(data, 0)
+
+
+def _standing(data: bytes) -> None:
+    """A maintainer's word, which its feed vouches for, and the signature on it."""
+    SignedStanding.decode(data).verify(MAINTAINER)
+
+
+def _cosignature(data: bytes) -> None:
+    cosigned_at_s(data, name=witness_name(MAINTAINER.node_id), key=MAINTAINER.current.witness_key)
+
+
+def _backup(data: bytes) -> None:
+    """The beginning of a backup: how long its header says that it is, and the header."""
+    length = header_length(data[:PREFIX_BYTES])
+    decode_header(data[PREFIX_BYTES : PREFIX_BYTES + length])
+
+
+def _backup_chunk(data: bytes) -> None:
+    BackupOpener(_OTHER_SECRET, _HEADER, _SEALER.start[-32:]).open(data, is_last=True)
 
 
 def _whole_envelope(data: bytes) -> None:
@@ -143,7 +192,17 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("institution_entry", InstitutionEntry.decode, _seeds("entry"))
     yield Decoder("mailbox_entry", MailboxEntry.decode, _seeds("entry"))
     yield Decoder("message", _message, _seeds("message"))
+    yield Decoder("maintainer_entry", MaintainerEntry.decode, (MaintainerEntry(names=("Région",)).encode(),))
+    yield Decoder("standing", _standing, _seeds("standing"))
+    yield Decoder("feed_file", decode_feed_file, _seeds("feedfile"))
+    yield Decoder("signed_file", decode_signed, (encode_signed([REVOCATION]),))
+    yield Decoder("cosignature", _cosignature, _seeds("cosignature"))
+    yield Decoder("backup_header", _backup, (_SEALER.start,))
+    yield Decoder("backup_chunk", _backup_chunk, (_BACKUP_CHUNK,))
     yield Decoder("link", _open_link, _seeds("frame", "message"))
+    yield Decoder("dialling_link", lambda data: _open_link(data, Role.DIALLER), _seeds("frame", "message"))
+    yield Decoder("silent_link", _silent_link, _seeds("frame", "message"))
+    yield Decoder("ending_link", _ending_link, _seeds("frame", "message"))
 
 
 def _only_declared(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
