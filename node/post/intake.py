@@ -180,8 +180,11 @@ class Intake:
         size = offer.envelope.head.descriptor.ciphertext_length
         try:
             async with self._slots.setdefault(link.peer, trio.Semaphore(_PULLS_AT_ONCE)):
+                kept_bytes = self._peer_unfinished_bytes - self._unfinished[link.peer]
+                descriptor = offer.envelope.head.descriptor
+                await self._puller.drop_leftovers(link.peer, kept_bytes=kept_bytes, wanted=descriptor)
                 link.reply(item.stream, Wanted(offer.envelope.envelope_id))
-                inline = await self._puller.pull(link, offer.envelope.head.descriptor)
+                inline = await self._puller.pull(link, descriptor)
             done = True
         except* LinkError as lost:
             _logger.info("payload interrupted", code=first_of(lost).code, peer=link.peer.text[:12])

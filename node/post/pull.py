@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -20,6 +21,7 @@ from node.vault.payload_rows import Arriving, PayloadRows
 from node.vault.payloads import IncomingPayload
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.frames import Buffer
+from protocol.ids import NodeId
 from protocol.message import Message
 from protocol.messages import RANGE_PIECE_BYTES, Gone, HashesData, HashesGet, RangeData, RangeGet
 from protocol.payload import CHUNK_BYTES, TAG_BYTES, Descriptor, verify_chunk, verify_chunk_hashes
@@ -34,6 +36,9 @@ _CHUNKS_AT_ONCE: Final = 4
 _SAVED_CHUNKS: Final = 8
 _UNSAVED_CHUNKS: Final = 16
 _IDLE_TIMEOUT_S: Final = 600
+# A payload just begun holds no byte of a file but a row with its chunk hashes: their number is bounded, too.
+_LEFTOVERS: Final = 64
+_LEFTOVER_CLAIM_S: Final = 1
 _LAST_SAVE_S: Final = 5
 
 
@@ -68,6 +73,36 @@ class PayloadPuller:
             del self._running[name]
             done.set()
 
+    async def drop_leftovers(self, peer: NodeId, *, kept_bytes: int, wanted: Descriptor) -> None:
+        """Forget, oldest first, what transfers of this peer left unfinished beyond so many bytes; not those under way,
+        and not the one that is wanted now.
+
+        A peer that begins ever more payloads so finds no room but its own, and an honest one is never kept waiting.
+        """
+        busy = {*self._running, self._payloads.name(wanted.payload_id)}
+        left = [item for item in await self._database.read(self._payloads.left_by, peer) if item[0] not in busy]
+        excess = sum(size for _, size in left) - kept_bytes
+        for at, (name, size) in enumerate(left):
+            if excess <= 0 and len(left) - at < _LEFTOVERS:
+                return
+            with trio.move_on_after(_LEFTOVER_CLAIM_S):  # else another process of this node is fetching it just now
+                await self._forget(name)
+            excess -= size
+
+    async def _forget(self, name: bytes) -> None:
+        async def forget() -> None:
+            if await self._database.write(self._payloads.forget_arriving, name):
+                await self._database.world.run_blocking(self._payloads.store.delete, name)
+
+        if name in self._running:
+            return
+        done = self._running[name] = trio.Event()
+        try:
+            await self._claims.hold(forget, "payload", name)
+        finally:
+            del self._running[name]
+            done.set()
+
     async def _pull_single(self, link: PeerLink, descriptor: Descriptor) -> bytes:
         async with aclosing(_range(link, descriptor, 0, 1)) as pieces:
             chunks = [chunk async for chunk in pieces]
@@ -82,7 +117,7 @@ class PayloadPuller:
         incoming = None if arriving is None else await blocking(self._payloads.store.resume, name)
         if arriving is None or incoming is None:
             hashes = await _fetch_hashes(link, descriptor) if arriving is None else arriving.hashes
-            arriving = Arriving(descriptor, hashes, bytes(-(-descriptor.chunk_count // 8)))
+            arriving = Arriving(descriptor, hashes, bytes(-(-descriptor.chunk_count // 8)), link.peer)
             # In this order: an older bitmap must not speak of a file that is only begun.
             await self._database.write(self._payloads.save_progress, arriving)
             incoming = await blocking(self._payloads.store.begin, name)
@@ -165,7 +200,7 @@ class _Progress:
             await self._database.world.run_blocking(self._incoming.sync)
             for index in written:
                 self._have[index // 8] |= 1 << index % 8
-            item = Arriving(self._arriving.descriptor, self._arriving.hashes, bytes(self._have))
+            item = replace(self._arriving, have=bytes(self._have))
             await self._database.write(self._payloads.save_progress, item)
 
 

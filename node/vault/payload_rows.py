@@ -14,8 +14,8 @@ from node.vault.database import Transaction
 from node.vault.payloads import PayloadStore
 from node.vault.sealing import RowKeys
 from node.vault.states import PayloadState
-from protocol.ids import PayloadId
-from protocol.payload import Descriptor
+from protocol.ids import NodeId, PayloadId
+from protocol.payload import CHUNK_BYTES, Descriptor
 
 __all__ = ["Arriving", "KeptPayload", "PayloadRows", "StoredPayload"]
 
@@ -45,12 +45,13 @@ class KeptPayload:
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """A payload on its way in: chunk hashes and which chunks are durable."""
+    """A payload on its way in: chunk hashes, which chunks are durable, and the node that brought them."""
 
     descriptor: Descriptor
     hashes: tuple[bytes, ...]
     have: bytes
     """One bit a chunk, lowest bit first."""
+    offered_by: NodeId
 
 
 class PayloadRows:
@@ -103,14 +104,24 @@ class PayloadRows:
         """What an earlier transfer of this payload left."""
         table = schema.payloads
         row = connection.execute(
-            sa.select(table.c.hashes, table.c.bitmap).where(
+            sa.select(table.c.hashes, table.c.bitmap, table.c.offered_by).where(
                 table.c.id == self.name(descriptor.payload_id), table.c.state == PayloadState.ARRIVING
             )
         ).one_or_none()
         if row is None:
             return None
         hashes = tuple(row.hashes[at : at + HASH_BYTES] for at in range(0, len(row.hashes), HASH_BYTES))
-        return Arriving(descriptor, hashes, row.bitmap)
+        return Arriving(descriptor, hashes, row.bitmap, NodeId(row.offered_by))
+
+    def left_by(self, connection: sa.Connection, peer: NodeId) -> list[tuple[bytes, int]]:
+        """Names of the payloads that this peer began to bring, with the bytes of each that are here; oldest first."""
+        table = schema.payloads
+        rows = connection.execute(
+            sa.select(table.c.id, table.c.bitmap)
+            .where(table.c.offered_by == peer, table.c.state == PayloadState.ARRIVING)
+            .order_by(table.c.touched_at_ms)
+        )
+        return [(row.id, int.from_bytes(row.bitmap).bit_count() * CHUNK_BYTES) for row in rows]
 
     def chunk_reader(self, payload: StoredPayload) -> Callable[[int], bytes]:
         """A function that reads ciphertext chunks of a complete payload; it blocks."""
@@ -151,7 +162,12 @@ class PayloadRows:
                 self._remember(StoredPayload(name, item.descriptor, item.data, None), item.data)
         for name in here:
             item = wanted[name]
-            values = {"uses": table.c.uses + item.uses, "touched_at_ms": tx.now_ms, "state": PayloadState.COMPLETE}
+            values: dict[str, object] = {
+                "uses": table.c.uses + item.uses,
+                "touched_at_ms": tx.now_ms,
+                "state": PayloadState.COMPLETE,
+                "offered_by": None,
+            }
             if item.data is not None:
                 values["data"] = item.data
             tx.connection.execute(table.update().where(table.c.id == name).values(**values))
@@ -194,6 +210,7 @@ class PayloadRows:
                         hashes=b"".join(item.hashes),
                         bitmap=item.have,
                         touched_at_ms=tx.now_ms,
+                        offered_by=item.offered_by,
                     )
                 )
         return [None] * len(items)
@@ -205,9 +222,21 @@ class PayloadRows:
             tx.connection.execute(
                 table.update()
                 .where(table.c.id == self.name(descriptor.payload_id))
-                .values(state=PayloadState.COMPLETE, bitmap=None, touched_at_ms=tx.now_ms)
+                .values(state=PayloadState.COMPLETE, bitmap=None, offered_by=None, touched_at_ms=tx.now_ms)
             )
         return [None] * len(items)
+
+    def forget_arriving(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[bool]:
+        """Batch handler: forget payloads that never became whole. Tells which were forgotten: their files may go."""
+        table = schema.payloads
+        return [
+            bool(
+                tx.connection.execute(
+                    table.delete().where(table.c.id == name, table.c.state == PayloadState.ARRIVING, table.c.uses <= 0)
+                ).rowcount
+            )
+            for name in items
+        ]
 
     def release(self, tx: Transaction, name: bytes, *, uses: int = 1) -> None:
         """Count uses down."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 __all__ = [
@@ -126,6 +127,14 @@ payloads = Table(
     Column("hashes", LargeBinary, nullable=True),
     Column("bitmap", LargeBinary, nullable=True),
     _time("touched_at_ms"),
+    # While it arrives: the node that brings it. What a peer leaves unfinished is bounded.
+    Column("offered_by", LargeBinary(32), nullable=True),
+    Index(
+        "ix_payloads_offered_by",
+        "offered_by",
+        sqlite_where=text("offered_by IS NOT NULL"),
+        postgresql_where=text("offered_by IS NOT NULL"),
+    ),
 )
 
 # Envelopes to forward, one row per destination and sealing.

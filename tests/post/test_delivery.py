@@ -179,8 +179,8 @@ async def test_large_payload_is_pulled_and_resumes_after_a_cut(
         hub.mend()
         await trio.sleep(HOUR_S)
         assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
-        # Everything once, at most 4 MiB and what was under way again, and a little for the protocol.
-        assert hub.bytes_sent - before < size + 9 * 1024 * 1024
+        # Everything once, at most 4 MiB again, and a little for the protocol.
+        assert hub.bytes_sent - before < size * 1.005 + 4 * 1024 * 1024
         opened = await b.read("bruno", letter)
         saved = opened.content.save_attachment(0, tmp_path / "a", lambda _done: None)
         assert saved.read_bytes() == big.read_bytes()

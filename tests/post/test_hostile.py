@@ -2,144 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 import trio
 
-from node.post.network import Connection, LinkError
+from node.post.network import LinkError
 from node.vault import schema
 from node.vault.states import DeliveryState
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
-from protocol.crypto import SealSecret, Secret, SigningSecret
+from protocol.crypto import SealSecret, SigningSecret
 from protocol.envelope import seal_envelope
 from protocol.frames import encode_frame
-from protocol.ids import LetterId, MailboxId, NodeId
+from protocol.ids import MailboxId, NodeId
 from protocol.letter import LetterClass
-from protocol.link import Link
-from protocol.link_events import LinkEvent, PeerGoodbye, PeerHello, Reply, Request
-from protocol.link_states import Role
-from protocol.message import Message
-from protocol.messages import Event, FeedGet, Hello, NewsGet, Offer, RangeGet, Result, Wanted, range_pieces
-from protocol.payload import Descriptor, PayloadSealer
-from protocol.slip import Slip, SlipRecipient, decode_signed_slip, seal_wrap, sign_slip
-from tests.post.harness import EPOCH_MS, Federation, Institution, MemoryNetwork, settled
-
-LONG_MS = 3_600_000
-
-
-class Liar:
-    """Speaks the link protocol with a member's keys, and says what it is told to."""
-
-    def __init__(self, member: Institution, connection: Connection) -> None:
-        self.member = member
-        self.stream = connection.stream
-        self.link: Link
-        self.events: list[LinkEvent] = []
-
-    def now_ms(self) -> int:
-        return int(trio.current_time() * 1000)
-
-    async def greet(self, *, heads: tuple[bytes, ...] = (), node: NodeId | None = None) -> None:
-        hello = Hello(
-            node=node or self.member.node.node_id,
-            statement_number=0,
-            now_ms=EPOCH_MS,
-            heads=heads,
-            seen=(),
-            max_offers=64,
-        )
-        self.link = Link(Role.DIALLER, hello, self.now_ms())
-        await self.wait_for(PeerHello)
-        await self.stream.send_all(self.link.start())
-
-    async def wait_for(self, kind: type, *, seconds: float = 100) -> LinkEvent:
-        with trio.fail_after(seconds):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kind):
-                        self.events.remove(event)
-                        return event
-                data = await self.stream.receive_some(65536)
-                if not data:
-                    raise EOFError
-                self.events += self.link.receive(bytes(data), self.now_ms())
-
-    async def ask(self, message: Message) -> Message:
-        _, data = self.link.request(message)
-        await self.stream.send_all(data)
-        event = await self.wait_for(Reply)
-        assert isinstance(event, Reply)
-        return event.message
-
-    async def end(self) -> str:
-        """The code with which the honest side ends the link."""
-        event = await self.wait_for(PeerGoodbye)
-        assert isinstance(event, PeerGoodbye)
-        return event.code
-
-
-@asynccontextmanager
-async def liar_at(tmp_path: Path) -> AsyncIterator[tuple[Federation, Institution, Liar, Slip, Descriptor, bytes]]:
-    """An honest node `a`, a lying member `evil`, a true slip from it to a's `anna`, its descriptor and ciphertext."""
-    async with Federation.opened(tmp_path) as federation:
-        a, evil = await federation.make("a"), await federation.make("evil", listens=False)
-        await a.add("anna")
-        await evil.add("eve")
-        await federation.acquaint()
-        await a.start()
-        await settled()
-        hub = federation.hub
-        network = MemoryNetwork(hub, evil.node.keyring.chain.certificates()[0])
-        network.pin(a.node.keyring.chain.certificates())
-        connection = await network.dial("a:1")
-        slip, descriptor, ciphertext = true_slip(a, evil)
-        yield federation, a, Liar(evil, connection), slip, descriptor, ciphertext
-
-
-def true_slip(a: Institution, evil: Institution) -> tuple[Slip, Descriptor, bytes]:
-    letter_id, key = LetterId(bytes(range(16))), Secret(bytes(32))
-    sealer = PayloadSealer(key, letter_id, 1024)
-    chunks = sealer.update(bytes(1024)) + sealer.finish()
-    descriptor = sealer.descriptor
-    anna = a.people["anna"]
-    wrap = seal_wrap(
-        key,
-        seal_key=anna.secrets.read.seal_key,
-        sender_node=evil.node.node_id,
-        destination=a.node.node_id,
-        mailbox=anna.id,
-        letter_id=letter_id,
-        payload_id=descriptor.payload_id,
-    )
-    now_ms = a.world.now_ms()
-    slip = Slip(
-        sender_node=evil.node.node_id,
-        statement_number=0,
-        destination=a.node.node_id,
-        letter_id=letter_id,
-        payload_id=descriptor.payload_id,
-        letter_class=LetterClass.NORMAL,
-        sent_at_ms=now_ms,
-        expires_at_ms=now_ms + LONG_MS,
-        reply_key=Secret(bytes(32)),
-        recipients=(SlipRecipient(anna.id, wrap),),
-    )
-    return slip, descriptor, chunks[0]
-
-
-def seal(slip: Slip, descriptor: Descriptor, to: Institution, identity: SigningSecret) -> bytes:
-    signed = decode_signed_slip(sign_slip(slip, identity))
-    return seal_envelope(signed, seal_key=to.node.keyring.chain.current.seal_keys[0], descriptor=descriptor)
-
-
-def rows(institution: Institution, table: sa.Table) -> int:
-    with institution.node.database.engines.reader.connect() as connection:
-        return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+from protocol.messages import Event, Offer, RangeGet, Result, Wanted, range_pieces
+from protocol.slip import SlipRecipient, decode_signed_slip, sign_slip
+from tests.post.harness import EPOCH_MS, Federation, MemoryNetwork, settled
+from tests.post.liar import Liar, liar_at, rows, seal
 
 
 async def test_a_true_offer_is_deposited_and_a_replay_changes_nothing(
@@ -249,14 +130,8 @@ async def test_pulled_payload_that_does_not_match_ends_the_link(
         await liar.greet()
         envelope = seal(slip, descriptor, a, liar.member.node.keyring.identity)
         assert isinstance(await liar.ask(Offer(LetterClass.NORMAL, envelope)), Wanted)
-        request = await liar.wait_for(Request)
-        assert isinstance(request, Request)
-        while isinstance(request.message, NewsGet | FeedGet):  # it is asked for the directory, too
-            request = await liar.wait_for(Request)
-            assert isinstance(request, Request)
-        assert isinstance(request.message, RangeGet)
-        for piece in range_pieces(bytes(len(ciphertext)), last=True):
-            await liar.stream.send_all(liar.link.reply(request.stream, piece))
+        request = await liar.asked(RangeGet)
+        await liar.answer(request, *range_pieces(bytes(len(ciphertext)), last=True))
         assert await liar.end() == "mismatch"
         assert rows(a, schema.letters) == 0
 

@@ -5,41 +5,17 @@ Spec: spec/wire.md, 7; spec/threat-model.md.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import trio
 from trio.testing import MockClock
 
-from node.vault.states import DeliveryState
 from protocol.frames import encode_frame
-from tests.post.harness import Federation, Institution
-from tests.post.test_hostile import Liar, liar_at
+from tests.post.liar import Liar, delivered_meanwhile, with_a_third
 
 SILENT_S = 90
 """After which a link is given up (spec/wire.md, 7)."""
-
-
-@asynccontextmanager
-async def with_a_third(tmp_path: Path) -> AsyncIterator[tuple[Federation, Institution, Institution, Liar]]:
-    """The honest node `a`, the liar on a link to it, and `b`, an honest peer of a's."""
-    async with liar_at(tmp_path) as (federation, a, liar, _slip, _descriptor, _ciphertext):
-        b = await federation.make("b")
-        await b.add("bruno")
-        await a.accept(b)
-        await b.accept(a)
-        await b.start()
-        await liar.greet()
-        yield federation, a, b, liar
-
-
-async def delivered_meanwhile(a: Institution, b: Institution) -> None:
-    """Letters between the honest ones arrive within seconds, both ways."""
-    there, back = await a.send("anna", "bruno@b.example"), await b.send("bruno", "anna@a.example")
-    await trio.sleep(5)
-    assert await a.states("anna", there) == [DeliveryState.DEPOSITED]
-    assert await b.states("bruno", back) == [DeliveryState.DEPOSITED]
 
 
 async def _end_s(liar: Liar) -> float:

@@ -18,14 +18,21 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.app import Node as OpenNode
 from node.app import open_node
+from node.vault.evidence_export import export_evidence
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import DeliveryState, LetterFolder
 from protocol.crypto import Secret
+from protocol.evidence_file import parse_evidence_file, write_evidence_file
+from protocol.evidence_report import verify_evidence_file
+from protocol.logleaf import EventKind
 from tests.cli.coffre_cli import COFFRE, Node, Secrets, introduce, make_node
 
 TO = "dr.exemple@lilas.example"
 LETTERS_A_LIFE = 300
+EVIDENCE_CHECKED = 40
+"""Letters of each side, spread over the whole history, whose evidence is exported and verified."""
 
 
 @dataclass(slots=True)
@@ -128,11 +135,19 @@ def _history(pair: Pair, rounds: int, seed: int) -> None:
 async def _check(pair: Pair) -> tuple[int, int]:
     password = Secret(pair.sender.secrets.password.read_bytes().strip())
 
+    async def evidence(node: OpenNode, row: str) -> None:
+        made = await export_evidence(node.database, node.keys, node.directory, node.outbox, row)
+        report = verify_evidence_file(parse_evidence_file(write_evidence_file(made)))
+        assert report.ok, f"the evidence of {row} does not verify: {report}"
+        assert EventKind.DEPOSITED in {item.verified.kind for item in report.events if item.verified is not None}
+
     async def folder_of(node: Node, address: str, folder: LetterFolder) -> tuple[list[str], list[DeliveryState]]:
         async with open_node(node.folder) as opened:
             mailbox: OpenMailbox = await opened.mailboxes.open(address, password)
             page = await opened.reading.page(mailbox, folder, limit=100_000)
             assert all(item.letter is not None for item in page), "a letter that does not open"
+            for item in page[:: max(1, len(page) // EVIDENCE_CHECKED)]:
+                await evidence(opened, item.stored.row.hex())
             states: list[DeliveryState] = []
             if folder is LetterFolder.SENT:
                 for item in page:

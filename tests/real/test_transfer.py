@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import resource
 import subprocess
 from pathlib import Path
 
+import pytest
 import trio
 
 from tests.cli.coffre_cli import COFFRE, Node, Secrets, eventually, introduce, make_node
@@ -35,11 +37,13 @@ def _arriving_bytes(recipient: Node) -> int:
     return sum(path.stat().st_blocks * 512 for path in found)
 
 
-def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [120_000_000, pytest.param(1 << 30, marks=pytest.mark.soak, id="1 GiB")])
+def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path, size: int) -> None:
     sender, recipient = _pair(tmp_path)
-    size = 120_000_000
     attachment = tmp_path / "serie.dcm"
-    attachment.write_bytes(os.urandom(size))
+    with attachment.open("wb") as file:
+        for start in range(0, size, 1 << 24):
+            file.write(os.urandom(min(1 << 24, size - start)))
     with sender.running():
         with recipient.running():
             eventually(lambda: sender.try_send("dr.fictive", TO, "Premier courrier"), lambda done: done.status == 0)
@@ -53,7 +57,7 @@ def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path) -> None:
             sender.wait_for_state("dr.fictive", row, "deposited")
             letter = recipient.received("dr.exemple", "Imagerie")
             recipient.open("dr.exemple", letter["id"], "--out", tmp_path)
-    assert (tmp_path / "serie-2.dcm").read_bytes() == attachment.read_bytes()
+    assert filecmp.cmp(tmp_path / "serie-2.dcm", attachment, shallow=False)
 
 
 def test_without_file_descriptors_it_serves_again_after(tmp_path: Path) -> None:
