@@ -18,6 +18,7 @@ import trio
 
 from node.config import split_endpoint
 from node.errors import CoffreError
+from node.post.tls_stream import TlsStream
 from protocol.certificate import build_certificate, private_key_pem
 from protocol.crypto import SigningSecret
 
@@ -94,6 +95,10 @@ class TlsNetwork:
             context.load_verify_locations(cadata=b"".join(self._pins))
         return context
 
+    def contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """For dialling and for accepting, with the pins as they are now."""
+        return self._client, self._server
+
     def _load_own(self, context: ssl.SSLContext) -> None:
         """The ssl module loads keys from files only: the file holds the key sealed under a one-time passphrase."""
         with tempfile.TemporaryDirectory(prefix="coffre-") as folder:
@@ -121,12 +126,12 @@ class TlsNetwork:
     async def _handshake(
         self, tcp: trio.SocketStream, context: ssl.SSLContext, remote: str, *, server_side: bool
     ) -> Connection:
-        stream = trio.SSLStream(tcp, context, server_hostname=None, server_side=server_side, https_compatible=False)
+        stream = TlsStream(tcp, context, server_side=server_side)
         try:
             with trio.fail_after(_HANDSHAKE_TIMEOUT_S):
                 await stream.do_handshake()
-            certificate = stream.getpeercert(binary_form=True)
-            if not certificate or stream.selected_alpn_protocol() != ALPN:
+            certificate = stream.peer_certificate()
+            if not certificate or stream.alpn_protocol() != ALPN:
                 raise LinkError("handshake", f"{remote} does not speak {ALPN}")
         except (trio.BrokenResourceError, ssl.SSLError, trio.TooSlowError, LinkError) as error:
             await trio.aclose_forcefully(stream)
