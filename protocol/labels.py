@@ -36,6 +36,8 @@ class Label(Enum):
     KEYRING = b"coffre/v1/keyring\0"
     MAILBOX_WAY = b"coffre/v1/mailbox-way\0"
     RECOVERY_WRAP = b"coffre/v1/recovery-wrap\0"
+    HOLDER_WRAP = b"coffre/v1/holder-wrap\0"
+    FORMER_KEY = b"coffre/v1/former-key\0"
     ROW = b"coffre/v1/row\0"
     BLIND_INDEX = b"coffre/v1/blind-index\0"
     ALERT_LINK = b"coffre/v1/alert-link\0"

@@ -16,6 +16,7 @@ from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import MAX_VALUES, decode
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
+from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
 from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
@@ -97,6 +98,12 @@ def _seeds(*topics: str) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def _delegations() -> tuple[bytes, ...]:
+    """What stands in `by` of the letters of the vectors."""
+    letters = (seed for seed in _seeds("delegation") if len(seed) > VerifyKey.LENGTH)
+    return tuple(by for letter in letters if (by := decode_signed_letter(letter).letter.by) is not None)
+
+
 def _open_link(data: bytes, role: Role = Role.ACCEPTOR) -> None:
     """A link that is open, with one question asked, hears these bytes."""
     link = Link(role, hello(), 0)
@@ -170,6 +177,7 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("chain", _chain, _seeds("statement"))
     yield Decoder("invite", _text(decode_invite), _seeds("invite"))
     yield Decoder("letter", decode_signed_letter, _seeds("letter"))
+    yield Decoder("delegation", decode_signed_delegation, _delegations())
     yield Decoder("slip", decode_signed_slip, _seeds("slip"))
     yield Decoder("envelope", _whole_envelope, _seeds("envelope"))
     yield Decoder("withdrawal", lambda data: open_withdrawal(data, own=_NODE, secrets=_SECRETS), _seeds("withdrawal"))

@@ -12,7 +12,7 @@ from spec.vectors import make_payload
 from spec.vectors.sample_sealing import head_map
 from tests.vectors.vector_files import VECTORS
 
-TOPICS = ["hpke", "box", "padding", "payload", "letter", "slip", "envelope", "withdrawal"]
+TOPICS = ["hpke", "box", "padding", "payload", "letter", "delegation", "slip", "envelope", "withdrawal"]
 
 
 @pytest.mark.parametrize("topic", TOPICS)
