@@ -96,7 +96,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One letter. time_ms: milliseconds UTC. by: the signed delegation (protocol/delegation.py), where a deputy signs. card: an unlisted sender's entry.
+    """One letter. time_ms: milliseconds UTC. by: where a deputy signs, the signed delegation (protocol/delegation.py).
+    card: an unlisted sender's entry.
 
     What people wrote, and who they are, stays out of repr and so out of logs and tracebacks.
     """
