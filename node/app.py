@@ -42,6 +42,7 @@ from node.trust.followed import Following
 from node.trust.keeper import TrustKeeper
 from node.trust.maintainer_rows import MaintainerRows
 from node.vault import schema
+from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
@@ -59,8 +60,11 @@ from node.vault.peers import PeerRows
 from node.vault.reading import Reading
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.sharing import Sharing
+from node.vault.sharing_rows import SharingRows
 from node.vault.signals import LOG
 from node.vault.timeline import Timelines
+from node.vault.way_rows import WayRows
 from node.world import World
 from protocol.crypto import Secret
 from protocol.details import Details
@@ -116,8 +120,26 @@ class Node:
         self.peers = PeerRows(self.keys)
         self.alerts = AlertQueue(self.keys)
         self.disk = DiskWatch(folder.path, limits)
-        self.mailboxes = Mailboxes(self.database, self.keys, self.directory, keyring.recovery_seal_key, world)
-        self.reading = Reading(database=self.database, keys=self.keys, directory=self.directory, payloads=self.payloads)
+        access = Access(self.directory)
+        self.sharing_rows = SharingRows(self.node_id, self.directory, access, WayRows(self.keys, world.random_bytes))
+        self.mailboxes = Mailboxes(
+            self.database, self.keys, self.directory, self.sharing_rows, keyring.recovery_seal_key, world
+        )
+        self.sharing = Sharing(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            mailboxes=self.mailboxes,
+            rows=self.sharing_rows,
+            world=world,
+        )
+        self.reading = Reading(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            payloads=self.payloads,
+            access=access,
+        )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         self.trust = TrustKeeper(
             database=self.database,
@@ -143,6 +165,7 @@ class Node:
             outbox=self.outbox,
             disk=self.disk,
             limits=limits,
+            access=access,
         )
         self.withdrawals = Withdrawals(
             database=self.database,
@@ -274,6 +297,7 @@ class Node:
                 returns=self.returns,
                 dedup=self.dedup,
                 alerts=self.alerts,
+                sharing=self.sharing_rows,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)

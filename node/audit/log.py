@@ -19,14 +19,14 @@ from node.vault.sealing import RowKeys
 from node.world import World
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.crypto import SigningSecret
-from protocol.details import Details, check_details, encode_details
+from protocol.details import Details, check_details, decode_details, encode_details
 from protocol.evidence import Evidence
 from protocol.ids import LeafTag, NodeId
 from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_evidence"]
+__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence"]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32
@@ -238,3 +238,17 @@ def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evi
     return Evidence(
         row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), head.note)
     )
+
+
+def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: EventKind) -> list[Details]:
+    """What the leaves of one letter say of one kind of event; those that were erased are left out."""
+    table = schema.log_leaves
+    query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed).where(
+        table.c.tag == tag, table.c.sealed.is_not(None)
+    )
+    found = []
+    for row in connection.execute(query):
+        if LogLeaf.decode(row.leaf).kind is kind:
+            opened = keys.open("log_leaves", _row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
+            found.append(decode_details(opened[OPENING_BYTES:]))
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from node.errors import LimitError
-from node.vault.mailboxes import OpenMailbox
+from node.vault.access import OpenMailbox
 from node.vault.payloads import IncomingPayload, PayloadStore
 from node.world import World
 from protocol.crypto import SealKey, Secret, SigningSecret
@@ -198,6 +198,7 @@ class Composer:
             time_ms=resolved.sent_at_ms,
             letter_class=draft.letter_class,
             attachments=attachments,
+            by=None if draft.sender.actor is None else draft.sender.actor.delegation,
         )
 
     def _seal_payload(

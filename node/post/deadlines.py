@@ -1,4 +1,7 @@
-"""What time brings: warnings to senders, expiry, and forgetting what is past use. Spec: spec/delivery.md, 3 and 5."""
+"""What time brings: warnings to senders, expiry, the end of delegations, and forgetting what is past use.
+
+Spec: spec/delivery.md, 3 and 5; spec/identity.md, 8.4.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.sharing_rows import SharingRows
 from node.vault.signals import EXPIRIES
 from node.vault.states import DeliveryState, OutboxState
 from protocol.details import Details
@@ -50,6 +54,7 @@ class Deadlines:
         returns: ReturnRows,
         dedup: Dedup,
         alerts: AlertQueue,
+        sharing: SharingRows,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -59,6 +64,7 @@ class Deadlines:
         self._returns = returns
         self._dedup = dedup
         self._alerts = alerts
+        self._sharing = sharing
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -86,11 +92,13 @@ class Deadlines:
     # -- deadlines
 
     async def look(self, now_ms: int) -> None:
-        """Warn and expire what is due now."""
+        """Warn, expire, and end delegations: what is due now."""
         while due := await self._database.read(self._due_warnings, now_ms):
             await self._database.write_many(self._warn, due)
         while due := await self._database.read(self._due_expiries, now_ms):
             await self._database.write_many(self._expire, due)
+        if await self._database.read(self._sharing.due, now_ms):
+            await self._database.write(self._sharing.end_due, now_ms)
 
     def _due_warnings(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox

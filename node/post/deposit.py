@@ -221,7 +221,7 @@ class Checker:
         if entry is None:
             return RefusalCode.UNKNOWN_MAILBOX
         if entry.status is not EntryStatus.OPEN:
-            return RefusalCode.CLOSED
+            return RefusalCode.MOVED if entry.moved_to else RefusalCode.CLOSED
         if letter_class not in entry.accepts.classes:
             return RefusalCode.CLASS_NOT_ACCEPTED
         if size > min(entry.accepts.max_bytes, self._limits.letter_bytes) * 17 // 16 + 65536:

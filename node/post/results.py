@@ -20,9 +20,16 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.states import DeliveryState, OutboxState
 from protocol.checkpoint import CheckpointVerifier
-from protocol.details import Details
+from protocol.details import Details, decode_details
 from protocol.errors import Reason, RemoteProtocolError
-from protocol.evidence import Evidence, VerifiedEvidence, encode_evidence, open_boxed, verify_evidence
+from protocol.evidence import (
+    Evidence,
+    VerifiedEvidence,
+    decode_evidence,
+    encode_evidence,
+    open_boxed,
+    verify_evidence,
+)
 from protocol.ids import MailboxId, NodeId
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain
@@ -51,6 +58,8 @@ _FROM: Final = {
 
 
 _LOOKUP_AT_ONCE: Final = 500
+# A large service; a destination that invents persons fills no more than that.
+_MAX_OPENINGS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +218,32 @@ class ResultWriter:
         self._end(tx, {refused.item.row for refused in items})
         return [None] * len(items)
 
-    @staticmethod
-    def _is_known(tx: Transaction, delivery: bytes, finding: Finding) -> bool:
+    def _is_known(self, tx: Transaction, delivery: bytes, finding: Finding) -> bool:
         """Whether this is here. A destination that was restored may say the same again in a leaf of its own, if it was
-        asked again; of what ended, one word of each kind is kept, however many are sent.
+        asked again; of what ended, one word of each kind is kept, however many are sent, and of each who opened it.
         """
         table, verified = schema.peer_evidence, finding.verified
+        if verified.kind is EventKind.OPENED:
+            return self._is_known_opening(tx, delivery, finding)
         same = [table.c.delivery == delivery, table.c.kind == int(verified.kind)]
         if finding.item.state is not OutboxState.ENDED:
             same.append(table.c.time_ms == verified.time_ms)
         return tx.connection.execute(sa.select(table.c.id).where(*same).limit(1)).one_or_none() is not None
+
+    def _is_known_opening(self, tx: Transaction, delivery: bytes, finding: Finding) -> bool:
+        """Members and deputies open a letter each for themselves."""
+        table = schema.peer_evidence
+        query = sa.select(table.c.id, table.c.sealed).where(
+            table.c.delivery == delivery, table.c.kind == int(EventKind.OPENED)
+        )
+        rows = tx.connection.execute(query.limit(_MAX_OPENINGS)).all()
+        openers = {
+            decode_details(
+                decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed)).details
+            ).actor
+            for row in rows
+        }
+        return finding.verified.details.actor in openers or len(rows) >= _MAX_OPENINGS
 
     @staticmethod
     def _end(tx: Transaction, rows: set[bytes]) -> None:

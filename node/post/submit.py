@@ -13,6 +13,7 @@ from node.config import LimitSettings
 from node.errors import CoffreError, ConfigError, LimitError, NotFoundError, RecipientError
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
+from node.vault.access import Access, OpenMailbox
 from node.vault.database import Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
 from node.vault.directory import Directory, FoundMailbox
@@ -22,6 +23,7 @@ from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import OUTBOX
 from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
+from protocol.delegation import Right
 from protocol.details import Details
 from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
@@ -119,6 +121,7 @@ class Submitter:
         outbox: OutboxRows,
         disk: DiskWatch,
         limits: LimitSettings,
+        access: Access,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -128,6 +131,7 @@ class Submitter:
         self._outbox = outbox
         self._disk = disk
         self._limits = limits
+        self._access = access
         self._preparing: Batches[Draft, _Submission | ResolvedDraft] = Batches(
             database.in_lane, self._prepare, limit=_PREPARED_AT_ONCE
         )
@@ -186,6 +190,7 @@ class Submitter:
 
     def _resolve(self, look_up: _LookUp, draft: Draft) -> ResolvedDraft:
         now_ms = self._database.world.now_ms()
+        self._access.check(look_up.connection, draft.sender, Right.WRITE, now_ms)
         seen: set[str] = set()
         groups: list[tuple[Destination, ...]] = []
         for typed in (draft.to, draft.cc):
@@ -271,7 +276,7 @@ class Submitter:
             letters.append(self._sent_copy(tx, item, row, tag))
             used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
             for envelope in sealed.envelopes:
-                self._log(tx, envelope, tag)
+                self._log(tx, envelope, tag, draft.sender)
                 outbox_row = new_row_id(tx.now_ms, tx.world.random_bytes)
                 outbox.append(self._outbox_row(tx, item, envelope, outbox_row, tag))
                 tx.wake(OUTBOX, self._outbox.destination(envelope.slip.destination))
@@ -295,7 +300,7 @@ class Submitter:
             )
         return accepted
 
-    def _log(self, tx: Transaction, envelope: ComposedEnvelope, tag: LeafTag) -> None:
+    def _log(self, tx: Transaction, envelope: ComposedEnvelope, tag: LeafTag, sender: OpenMailbox) -> None:
         slip = envelope.slip
         details = Details(
             node=self._keys.node_id,
@@ -304,6 +309,8 @@ class Submitter:
             slip=envelope.signed_slip.slip_id,
             letter=slip.letter_id,
             payload=slip.payload_id,
+            role=None if sender.actor is None else sender.role.value,
+            actor=None if sender.actor is None else sender.actor.id,
         )
         tx.log.append(EventKind.SUBMITTED, details, tag=tag)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,20 +111,31 @@ def _free_name(folder: Path, attachment: Attachment) -> Path:
 def open_content(
     signed_slip: SignedSlip,
     mailbox: MailboxId,
-    secret: SealSecret,
+    secrets: Sequence[SealSecret],
     descriptor: Descriptor,
     read_chunk: Callable[[int], bytes],
 ) -> LetterContent:
     """Unwrap the payload key, check commitment, shape and padding, and read the letter.
 
+    secrets: the mailbox's, the present one first; a letter that was under way when they changed opens with a former.
     RemoteProtocolError: bad_box, bad_commitment, malformed, not_canonical, bad_padding, mismatch.
     """
     if descriptor.payload_id != signed_slip.slip.payload_id:
         raise RemoteProtocolError(Reason.MISMATCH, "the stored payload is not the slip's")
-    key: Secret = open_wrap(signed_slip.wrap_for(mailbox), secret=secret, slip=signed_slip.slip, mailbox=mailbox)
+    key = _open_wrap(signed_slip, mailbox, secrets)
     content = _Content(descriptor, PayloadOpener(descriptor, key, signed_slip.slip.letter_id), read_chunk)
     raw, letter_start = read_signed_letter(descriptor, content.read)
     signed = decode_signed_letter(raw)
     attachments_bytes = sum(item.size for item in signed.letter.attachments)
     check_padding(descriptor, attachments_bytes, letter_start, content.read)
     return LetterContent(signed, content)
+
+
+def _open_wrap(signed_slip: SignedSlip, mailbox: MailboxId, secrets: Sequence[SealSecret]) -> Secret:
+    wrap = signed_slip.wrap_for(mailbox)
+    for secret in secrets[:-1]:
+        try:
+            return open_wrap(wrap, secret=secret, slip=signed_slip.slip, mailbox=mailbox)
+        except RemoteProtocolError:
+            continue
+    return open_wrap(wrap, secret=secrets[-1], slip=signed_slip.slip, mailbox=mailbox)

@@ -96,12 +96,12 @@ class Directory:
         """Publish a mailbox's entry, new or changed."""
         self._publish(tx, OperationKind.MAILBOX, entry.mailbox, entry.encode())
 
-    def close_mailbox(self, tx: Transaction, mailbox: MailboxId) -> None:
-        """Publish a mailbox as closed."""
+    def close_mailbox(self, tx: Transaction, mailbox: MailboxId, *, moved_to: str = "") -> None:
+        """Publish a mailbox as closed. moved_to: the address to write to instead."""
         entry = self.own_mailbox(tx.connection, mailbox)
         if entry is None:
             raise StoreError(f"mailbox {mailbox.text} has no entry in the own feed", hint="run: coffre doctor")
-        self.publish_mailbox(tx, replace(entry, status=EntryStatus.CLOSED))
+        self.publish_mailbox(tx, replace(entry, status=EntryStatus.CLOSED, moved_to=moved_to or None))
 
     def _publish(self, tx: Transaction, kind: OperationKind, subject: bytes, entry: bytes) -> None:
         if self._is_unheard() and _has_peers(tx.connection):

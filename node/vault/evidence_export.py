@@ -89,8 +89,9 @@ class _Gatherer:
         for event in events:
             details = decode_details(event.details)
             chosen.add((details.node, None))
-            if details.mailbox is not None and self._directory.mailbox_of(connection, details.node, details.mailbox):
-                chosen.add((details.node, details.mailbox))
+            for mailbox in (details.mailbox, details.actor):
+                if mailbox is not None and self._directory.mailbox_of(connection, details.node, mailbox):
+                    chosen.add((details.node, mailbox))
         return chosen
 
     def _statements(self, connection: sa.Connection, nodes: set[NodeId]) -> Iterable[NodeStatements]:

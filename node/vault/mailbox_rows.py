@@ -1,25 +1,28 @@
-"""Rows of the own mailboxes and of the ways into them. Spec: spec/delivery.md, 8."""
+"""Rows of the own mailboxes: made, locked, given passwords, closed. Spec: spec/delivery.md, 8 and 14."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.errors import NotFoundError, StateError, StoreError
+from node.errors import NotFoundError, StateError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory
-from node.vault.sealing import RowKeys, new_row_id
-from protocol.codec import FieldReader, Value
+from node.vault.sealing import RowKeys
+from node.vault.sharing_rows import SharingRows
+from node.vault.way_rows import WayKind, WayRows
+from protocol.codec import Value
+from protocol.crypto import SealKey
 from protocol.details import Details
 from protocol.entry import MailboxEntry
 from protocol.ids import MailboxId
 from protocol.logleaf import EventKind
 
-__all__ = ["FOREVER_MS", "HARD_LOCK_FAILURES", "Mailbox", "MailboxRows", "NewPassword", "NewRows"]
+__all__ = ["FOREVER_MS", "HARD_LOCK_FAILURES", "Closing", "Mailbox", "MailboxRows", "NewPassword", "NewRows"]
 
 # Typing errors are free; from then on each failure doubles the wait, up to an hour; who fails twenty times is guessing.
 _FREE_FAILURES: Final = 5
@@ -55,20 +58,34 @@ class NewRows:
 
 @dataclass(frozen=True, slots=True)
 class NewPassword:
-    """A password way that replaces the one there is. event: why, for the log."""
+    """A password way that replaces the one there is. event: why, for the log.
+
+    basis: the way whose secrets these are; None: they are those of seal_key.
+    """
 
     mailbox: MailboxId
     fields: dict[str, Value]
     event: EventKind
+    seal_key: SealKey
+    basis: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A mailbox to close. moved_to: the address to write to instead; empty for none."""
+
+    mailbox: Mailbox
+    moved_to: str = ""
 
 
 class MailboxRows:
     """Reads and writes mailboxes inside transactions, with their events in the log."""
 
-    def __init__(self, keys: RowKeys, directory: Directory, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, keys: RowKeys, directory: Directory, ways: WayRows, sharing: SharingRows) -> None:
         self._keys = keys
         self._directory = directory
-        self._random_bytes = random_bytes
+        self._ways = ways
+        self._sharing = sharing
 
     def all(self, connection: sa.Connection) -> list[Mailbox]:
         """Every mailbox, closed ones included, by address."""
@@ -106,39 +123,15 @@ class MailboxRows:
                     settings=self._keys.seal_map("mailboxes", mailbox, "settings", {}),
                 )
             )
-            self._insert_way(tx, mailbox, "password", item.password_way)
-            self._insert_way(tx, mailbox, "recovery", item.recovery_way)
+            self._ways.insert(tx, mailbox, WayKind.PASSWORD, item.password_way)
+            self._ways.insert(tx, mailbox, WayKind.RECOVERY, item.recovery_way)
             self._directory.publish_mailbox(tx, item.entry)
             self._log(tx, EventKind.MAILBOX_CREATED, mailbox)
             results.append(_mailbox(tx.connection.execute(_SELECT.where(schema.mailboxes.c.id == mailbox)).one()))
         return results
 
-    def _insert_way(self, tx: Transaction, mailbox: MailboxId, way: str, fields: dict[str, Value]) -> None:
-        row = new_row_id(tx.now_ms, self._random_bytes)
-        sealed = self._keys.seal_map("mailbox_ways", row, "sealed", {**fields, "mb": mailbox})
-        tx.connection.execute(
-            schema.mailbox_ways.insert().values(
-                id=row, mailbox=mailbox, way=way, created_at_ms=tx.now_ms, sealed=sealed
-            )
-        )
-
     def _log(self, tx: Transaction, kind: EventKind, mailbox: MailboxId) -> None:
         tx.log.append(kind, Details(node=self._keys.node_id, mailbox=mailbox))
-
-    def read_way(self, connection: sa.Connection, mailbox: MailboxId, way: str) -> FieldReader:
-        """The fields of a way. way: password or recovery. StoreError if it is missing."""
-        table = schema.mailbox_ways
-        row = connection.execute(
-            sa.select(table.c.id, table.c.sealed)
-            .where(table.c.mailbox == mailbox, table.c.way == way)
-            .order_by(table.c.id.desc())
-            .limit(1)
-        ).one_or_none()
-        if row is None:
-            raise StoreError(f"mailbox {mailbox.text} has no {way} way", hint="run: coffre doctor")
-        fields = self._keys.open_map("mailbox_ways", row.id, "sealed", row.sealed)
-        fields.fixed("mb", MailboxId.LENGTH)
-        return fields
 
     def record_failure(self, tx: Transaction, items: Sequence[MailboxId]) -> Sequence[int]:
         """One more wrong password; the time until which the mailbox is locked, 0 if it is not."""
@@ -171,31 +164,75 @@ class MailboxRows:
         tx.connection.execute(table.update().where(table.c.id.in_(items)).values(failed_logins=0, locked_until_ms=0))
         return [None] * len(items)
 
-    def replace_password(self, tx: Transaction, items: Sequence[NewPassword]) -> Sequence[None]:
-        """Put password ways in the place of the old ones, unlock, and log it."""
-        table = schema.mailbox_ways
-        for item in items:
-            tx.connection.execute(table.delete().where(table.c.mailbox == item.mailbox, table.c.way == "password"))
-            self._insert_way(tx, item.mailbox, "password", item.fields)
-            self._log(tx, item.event, item.mailbox)
-        self.clear_failures(tx, [item.mailbox for item in items])
-        return [None] * len(items)
+    def replace_password(self, tx: Transaction, items: Sequence[NewPassword]) -> Sequence[Exception | None]:
+        """Put password ways in the place of the old ones, unlock, and log it.
 
-    def close(self, tx: Transaction, items: Sequence[Mailbox]) -> Sequence[Exception | None]:
-        """Close mailboxes, publish it, and log it. StateError for one that is closed."""
-        table = schema.mailboxes
+        StateError where the secrets that were wrapped were replaced meanwhile: they would open nothing.
+        """
         results: list[Exception | None] = []
         for item in items:
-            closed = tx.connection.execute(
-                table.update().where(table.c.id == item.id, table.c.status == "open").values(status="closed")
-            )
-            if closed.rowcount != 1:
-                results.append(StateError(f"{item.address} is closed already"))
+            if not self._is_present(tx, item):
+                results.append(StateError("the mailbox got new keys at the same moment", hint="try again"))
                 continue
-            self._directory.close_mailbox(tx, item.id)
-            self._log(tx, EventKind.MAILBOX_CLOSED, item.id)
+            self._ways.delete_kind(tx, item.mailbox, WayKind.PASSWORD)
+            self._ways.insert(tx, item.mailbox, WayKind.PASSWORD, item.fields)
+            self._log(tx, item.event, item.mailbox)
+            self.clear_failures(tx, [item.mailbox])
             results.append(None)
         return results
+
+    def _is_present(self, tx: Transaction, item: NewPassword) -> bool:
+        if item.basis is not None:
+            return self._ways.recovery(tx.connection, item.mailbox).row == item.basis
+        entry = self._directory.own_mailbox(tx.connection, item.mailbox)
+        return entry is not None and entry.seal_key == item.seal_key
+
+    def close(self, tx: Transaction, items: Sequence[Closing]) -> Sequence[Exception | None]:
+        """Close mailboxes, publish it, end who acted for them and for whom they did, and log it.
+
+        A closed one may be given a new address, or another one. StateError if nothing would change.
+        """
+        results: list[Exception | None] = []
+        for item in items:
+            mailbox = item.mailbox
+            entry = self._directory.own_mailbox(tx.connection, mailbox.id)
+            was_open = mailbox.status == "open" and self._set_closed(tx, mailbox)
+            if not was_open and (not item.moved_to or (entry is not None and entry.moved_to == item.moved_to)):
+                results.append(StateError(f"{mailbox.address} is closed already"))
+                continue
+            refusal = self._refuse_notice(tx, item)
+            if refusal is not None:
+                raise refusal
+            self._directory.close_mailbox(tx, mailbox.id, moved_to=item.moved_to)
+            if was_open:
+                self._sharing.end_all(tx, mailbox.id)
+            code = "moved" if item.moved_to else None
+            tx.log.append(EventKind.MAILBOX_CLOSED, Details(node=self._keys.node_id, mailbox=mailbox.id, code=code))
+            results.append(None)
+        return results
+
+    @staticmethod
+    def _set_closed(tx: Transaction, mailbox: Mailbox) -> bool:
+        table = schema.mailboxes
+        query = table.update().where(table.c.id == mailbox.id, table.c.status == "open").values(status="closed")
+        return tx.connection.execute(query).rowcount == 1
+
+    def _refuse_notice(self, tx: Transaction, item: Closing) -> StateError | None:
+        """An own address must be one that takes letters; others are for whoever sends to judge."""
+        if not item.moved_to:
+            return None
+        if item.moved_to == item.mailbox.address:
+            return StateError(f"{item.moved_to} is the mailbox that is to be closed")
+        own = self._directory.institution(tx.connection, self._keys.node_id).domains
+        if item.moved_to.rpartition("@")[2] not in own:
+            return None
+        table = schema.mailboxes
+        found = tx.connection.execute(
+            sa.select(table.c.id).where(table.c.address == item.moved_to, table.c.status == "open")
+        ).one_or_none()
+        if found is None:
+            return StateError(f"{item.moved_to} is no open mailbox of this node", hint="make it first")
+        return None
 
 
 _SELECT: Final = sa.select(

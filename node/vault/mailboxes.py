@@ -1,21 +1,33 @@
-"""Own mailboxes: making, opening by password, throttling, password change, recovery, closing.
+"""Own mailboxes: making, opening by password, throttling, password change, new keys, recovery, closing.
 
-Spec: spec/delivery.md, 8.
+Spec: spec/delivery.md, 8 and 14; spec/identity.md, 8.2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
 
 from node.errors import ConfigError, LockedError, StateError, WrongSecretError
 from node.vault import ways
+from node.vault.access import OpenMailbox
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.mailbox_rows import FOREVER_MS, HARD_LOCK_FAILURES, Mailbox, MailboxRows, NewPassword, NewRows
+from node.vault.mailbox_rows import (
+    FOREVER_MS,
+    HARD_LOCK_FAILURES,
+    Closing,
+    Mailbox,
+    MailboxRows,
+    NewPassword,
+    NewRows,
+)
+from node.vault.renewal import KeyChange, KeyRenewal
 from node.vault.sealing import RowKeys
+from node.vault.sharing_rows import SharingRows
+from node.vault.way_rows import StoredWay, WayKind, WayRows
 from node.vault.ways import MailboxSecrets
 from node.world import World
 from protocol.codec import Value
@@ -42,24 +54,24 @@ class NewMailbox:
     quota_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenMailbox:
-    """A mailbox whose secrets are unwrapped. Lives as long as the session that opened it, in memory only."""
-
-    id: MailboxId
-    address: str
-    secrets: MailboxSecrets
-
-
 class Mailboxes:
     """The node's own mailboxes."""
 
     def __init__(
-        self, database: Database, keys: RowKeys, directory: Directory, recovery_key: SealKey, world: World
+        self,
+        database: Database,
+        keys: RowKeys,
+        directory: Directory,
+        sharing: SharingRows,
+        recovery_key: SealKey,
+        world: World,
     ) -> None:
         self._database = database
         self._node = keys.node_id
-        self._rows = MailboxRows(keys, directory, world.random_bytes)
+        self._ways = WayRows(keys, world.random_bytes)
+        self._sharing = sharing
+        self._rows = MailboxRows(keys, directory, self._ways, sharing)
+        self._renewal = KeyRenewal(self._node, directory, self._ways, sharing, recovery_key)
         self._recovery_key = recovery_key
         self._world = world
         self._argon = trio.CapacityLimiter(_ARGON_AT_ONCE)
@@ -149,12 +161,22 @@ class Mailboxes:
     # -- opening
 
     async def open(self, address: str, password: Secret) -> OpenMailbox:
-        """Unwrap the mailbox's secrets. WrongSecretError, LockedError (with the time), NotFoundError, StateError."""
+        """Unwrap the mailbox's secrets; new ones are made if they are due.
+
+        WrongSecretError, LockedError (with the time), NotFoundError, StateError.
+        """
+        await self._end_due()
         mailbox = await self.find(address)
         if mailbox.status != "open":
             raise StateError(f"{address} is closed", hint="an administrator can open its letters with the recovery key")
         self._refuse_locked(mailbox)
-        fields = await self._database.read(self._rows.read_way, mailbox.id, "password")
+        way = await self._database.read(self._ways.newest, mailbox.id, WayKind.PASSWORD)
+        if way is None:
+            raise WrongSecretError(
+                f"{address} has no password of its own any more",
+                hint="its members open it (--as), or: coffre mailbox recover",
+            )
+        fields = self._ways.open(way)
         try:
             async with self._argon:
                 secrets = await self._world.run_blocking(
@@ -169,7 +191,37 @@ class Mailboxes:
             ) from None
         if mailbox.failed_logins:
             await self._database.write(self._rows.clear_failures, mailbox.id)
-        return OpenMailbox(mailbox.id, address, secrets)
+        opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
+        renewed = await self.renewed(opened, way.row, password)
+        return await self.open(address, password) if renewed is None else renewed
+
+    async def _end_due(self) -> None:
+        """A deputy's time may have ended while the node was not running."""
+        now_ms = self._world.now_ms()
+        if await self._database.read(self._sharing.due, now_ms):
+            await self._database.write(self._sharing.end_due, now_ms)
+
+    async def _with_former(self, opened: OpenMailbox) -> OpenMailbox:
+        former = await self._database.read(self._ways.former, opened.id, opened.secrets.read)
+        return replace(opened, secrets=replace(opened.secrets, former=former))
+
+    async def renewed(self, opened: OpenMailbox, basis: bytes, password: Secret | None) -> OpenMailbox | None:
+        """The mailbox with new keys, if they are due; None if somebody else made them meanwhile.
+
+        opened: with both secrets. basis: the way that they came from. password: None where a member logged in.
+        """
+        if not await self._database.read(self._renewal.cause, opened, basis):
+            return opened
+        new = ways.make_secrets(self._world.random_bytes)
+        way = None if password is None else await self._wrap(new, password, opened.id)
+        change = KeyChange(opened=opened, secrets=new, basis=basis, password_way=way)
+        try:
+            if not await self._database.write(self._renewal.renew, change):
+                return None
+        except StateError:
+            # Restored, and no peer was heard: nothing may be published yet. They stay due.
+            return opened
+        return replace(opened, secrets=replace(new, former=opened.secrets.readers))
 
     def _refuse_locked(self, mailbox: Mailbox) -> None:
         if mailbox.locked_until_ms > self._world.now_ms():
@@ -186,24 +238,31 @@ class Mailboxes:
     # -- changing
 
     async def change_password(self, opened: OpenMailbox, password: Secret) -> None:
-        """Wrap the secrets under a new password; the old one opens nothing here any more."""
+        """Wrap the secrets under a new password; the old one opens nothing here any more. StateError for a deputy."""
+        if opened.actor is not None:
+            raise StateError(f"only {opened.address} itself changes its password", hint="log in with the present one")
         fields = await self._wrap(opened.secrets, password, opened.id)
-        await self._database.write(
-            self._rows.replace_password, NewPassword(opened.id, fields, EventKind.PASSWORD_CHANGED)
-        )
+        new = NewPassword(opened.id, fields, EventKind.PASSWORD_CHANGED, opened.secrets.read.seal_key)
+        await self._database.write(self._rows.replace_password, new)
 
     async def recover(self, address: str, recovery: SealSecret, password: Secret) -> OpenMailbox:
         """Open a mailbox by the institution's recovery key and give it a new password. On record in the log."""
         mailbox = await self.find(address)
-        fields = await self._database.read(self._rows.read_way, mailbox.id, "recovery")
-        secrets = ways.open_by_recovery(fields, recovery, node=self._node, mailbox=mailbox.id)
+        stored: StoredWay = await self._database.read(self._ways.recovery, mailbox.id)
+        secrets = ways.open_by_recovery(self._ways.open(stored), recovery, node=self._node, mailbox=mailbox.id)
         way = await self._wrap(secrets, password, mailbox.id)
-        await self._database.write(
-            self._rows.replace_password, NewPassword(mailbox.id, way, EventKind.MAILBOX_RECOVERED)
-        )
-        return OpenMailbox(mailbox.id, address, secrets)
+        key = secrets.read.seal_key
+        new = NewPassword(mailbox.id, way, EventKind.MAILBOX_RECOVERED, key, basis=stored.row)
+        await self._database.write(self._rows.replace_password, new)
+        opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
+        renewed = await self.renewed(opened, stored.row, password)
+        return await self.open(address, password) if renewed is None else renewed
 
-    async def close(self, address: str) -> None:
-        """Close a mailbox: published as closed; nothing arrives, its letters stay. StateError if it is closed."""
+    async def close(self, address: str, *, moved_to: str = "") -> None:
+        """Close a mailbox: published as closed; nothing arrives, its letters stay.
+
+        moved_to: the address to write to instead, which a closed mailbox may be given as well. StateError if it is
+        closed and nothing changes, or the new address is no open mailbox of this node.
+        """
         mailbox = await self.find(address)
-        await self._database.write(self._rows.close, mailbox)
+        await self._database.write(self._rows.close, Closing(mailbox, moved_to))

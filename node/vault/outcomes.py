@@ -31,6 +31,7 @@ class RefusalCode:
 
     UNKNOWN_MAILBOX = "unknown_mailbox"
     CLOSED = "closed"
+    MOVED = "moved"
     CLASS_NOT_ACCEPTED = "class_not_accepted"
     TOO_LARGE = "too_large"
     MAILBOX_FULL = "mailbox_full"

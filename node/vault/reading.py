@@ -1,6 +1,6 @@
 """Listing and opening the letters of a mailbox. The leaf `opened` is committed before content is handed out.
 
-Spec: spec/sealing.md, 6; spec/delivery.md, 2.10.
+Spec: spec/sealing.md, 6; spec/delivery.md, 2.10; spec/identity.md, 8.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.audit.log import LeafRef
+from node.audit.log import LeafRef, read_details
 from node.errors import NotFoundError, StateError
 from node.vault import schema
+from node.vault.access import Access, OpenMailbox
 from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
-from node.vault.mailboxes import OpenMailbox
 from node.vault.payload_rows import PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import RETURNS
 from node.vault.states import LetterFolder, LetterState
 from protocol.crypto import Secret
+from protocol.delegation import Right, check_mandate, decode_signed_delegation
 from protocol.details import Details, opened_statement
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
@@ -61,19 +62,24 @@ class StoredLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterSummary:
-    """One line of a list. letter is None where it was withdrawn or cannot be read (problem says why)."""
+    """One line of a list. letter is None where it was withdrawn or cannot be read (problem says why).
+
+    deputy: the address of whoever wrote it as the sender's deputy; empty for the sender.
+    """
 
     stored: StoredLetter
     letter: Letter | None
     problem: str = ""
+    deputy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedLetter:
-    """A letter handed out: on record, if it was in the inbox."""
+    """A letter handed out: on record, if it was in the inbox. deputy: as in LetterSummary."""
 
     stored: StoredLetter
     content: LetterContent
+    deputy: str = ""
 
     @property
     def letter(self) -> Letter:
@@ -85,20 +91,25 @@ class OpenedLetter:
 class _Opening:
     stored: StoredLetter
     kind: EventKind
-    role: str = ""
+    mailbox: OpenMailbox
     code: str = ""
     signed: SignedLetter | None = None
-    mailbox: OpenMailbox | None = None
 
 
 class Reading:
     """Reads the letters of opened mailboxes."""
 
-    def __init__(self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows) -> None:
+    def __init__(
+        self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows, access: Access
+    ) -> None:
         self._database = database
         self._keys = keys
         self._directory = directory
         self._payloads = payloads
+        self._access = access
+
+    def _check_access(self, connection: sa.Connection, opened: OpenMailbox) -> None:
+        self._access.check(connection, opened, Right.READ, self._database.world.now_ms())
 
     # -- rows
 
@@ -120,6 +131,7 @@ class Reading:
     def _page(
         self, connection: sa.Connection, opened: OpenMailbox, folder: LetterFolder, before: bytes | None, limit: int
     ) -> list[LetterSummary]:
+        self._check_access(connection, opened)
         table = schema.letters
         query = sa.select(table).where(
             table.c.mailbox == self._keys.blind("mailbox", opened.id), table.c.folder == folder
@@ -134,13 +146,12 @@ class Reading:
             return LetterSummary(stored=stored, letter=None, problem="withdrawn")
         try:
             content = self._content(connection, opened, stored)
-            if stored.folder is LetterFolder.INBOX:
-                self._check_sender(connection, opened, stored, content.signed)
+            deputy = self._check_sender(connection, opened, stored, content.signed)
         except RemoteProtocolError as error:
             return LetterSummary(stored=stored, letter=None, problem=error.reason.value)
         except StateError as error:
             return LetterSummary(stored=stored, letter=None, problem=error.message)
-        return LetterSummary(stored=stored, letter=content.signed.letter)
+        return LetterSummary(stored=stored, letter=content.signed.letter, deputy=deputy)
 
     async def page(
         self, opened: OpenMailbox, folder: LetterFolder, *, before: bytes | None = None, limit: int = 50
@@ -152,6 +163,7 @@ class Reading:
         """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do."""
 
         def look(connection: sa.Connection) -> list[StoredLetter]:
+            self._check_access(connection, opened)
             table = schema.letters
             rows = connection.execute(
                 sa.select(table).where(
@@ -175,85 +187,122 @@ class Reading:
         if payload is None or stored.signed_slip is None:
             raise StateError(f"letter {stored.row.hex()} has no content any more")
         read_chunk = self._payloads.chunk_reader(payload)
-        return open_content(stored.signed_slip, opened.id, opened.secrets.read, payload.descriptor, read_chunk)
+        return open_content(stored.signed_slip, opened.id, opened.secrets.readers, payload.descriptor, read_chunk)
 
     def _check_sender(
         self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter, signed: SignedLetter
-    ) -> None:
-        """The rest of the checks in their order. RemoteProtocolError if the letter is bad; StateError if its sender's
-        entry is not here yet (the feed is on its way).
+    ) -> str:
+        """The rest of the checks in their order; the address of the deputy who wrote it, empty if the sender did.
+
+        RemoteProtocolError if the letter is bad; StateError if its sender's entry is not here yet (the feed is on its
+        way). Own copies, and letters that passed before, are not asked whether their keys are stated still.
         """
-        signed.check_addressed_to(self._keys.node_id, opened.id)
-        check_letter_against_slip(signed, stored.slip)
-        sender = signed.letter.sender
-        entry = self._directory.mailbox_of(connection, NodeId(sender.node), sender.mailbox)
+        letter = signed.letter
+        by = None if letter.by is None else decode_signed_delegation(letter.by)
+        node = NodeId(letter.sender.node)
+        if stored.folder is LetterFolder.INBOX:
+            signed.check_addressed_to(self._keys.node_id, opened.id)
+            check_letter_against_slip(signed, stored.slip)
+        if stored.folder is LetterFolder.SENT or stored.state is LetterState.OPENED:
+            signed.verify([letter.sender.key])
+            deputy = None if by is None else self._directory.mailbox_of(connection, node, by.delegation.delegate)
+            return "" if by is None else ("unknown" if deputy is None else deputy.address)
+        entry = self._directory.mailbox_of(connection, node, letter.sender.mailbox)
         if entry is None:
             raise StateError("the sender's directory entry has not arrived yet; try again soon")
-        if entry.address != sender.address:
+        if entry.address != letter.sender.address:
             raise RemoteProtocolError(Reason.MISMATCH, "the letter names another address than the directory")
-        signed.verify(entry.signing_keys_at(signed.letter.time_ms))
+        if by is None:
+            signed.verify(entry.signing_keys_at(letter.time_ms))
+            return ""
+        check_mandate(signed, by, entry.signing_keys_at(letter.time_ms))
+        deputy = self._directory.mailbox_of(connection, node, by.delegation.delegate)
+        if deputy is None:
+            raise StateError("the directory entry of the sender's deputy has not arrived yet; try again soon")
+        signed.verify(deputy.signing_keys_at(letter.time_ms))
+        return deputy.address
 
-    async def open(self, opened: OpenMailbox, stored: StoredLetter, *, role: str = "owner") -> OpenedLetter:
-        """Check and hand out a letter. From the inbox, `opened` (the first time) or `unreadable` is on record first.
+    async def open(self, opened: OpenMailbox, stored: StoredLetter) -> OpenedLetter:
+        """Check and hand out a letter. From the inbox, `opened` (each person's first time) or `unreadable` is on record
+        first.
 
-        RemoteProtocolError: what is wrong with an unreadable letter. StateError: withdrawn, or not ready yet.
+        RemoteProtocolError: what is wrong with an unreadable letter. StateError: withdrawn, not ready yet, or whoever
+        acts may not any more.
         """
         if stored.state is LetterState.WITHDRAWN:
             raise StateError(f"letter {stored.row.hex()} was withdrawn by its sender")
 
-        def check(connection: sa.Connection) -> LetterContent:
+        def check(connection: sa.Connection) -> tuple[LetterContent, str]:
+            self._check_access(connection, opened)
             content = self._content(connection, opened, stored)
-            if stored.folder is LetterFolder.INBOX:
-                self._check_sender(connection, opened, stored, content.signed)
-            return content
+            return content, self._check_sender(connection, opened, stored, content.signed)
 
         try:
-            content = await self._database.read(check)
+            content, deputy = await self._database.read(check)
         except RemoteProtocolError as error:
-            if stored.folder is LetterFolder.INBOX:
-                bad = _Opening(stored=stored, kind=EventKind.UNREADABLE, code=error.reason.value)
+            if stored.folder is LetterFolder.INBOX and stored.state is not LetterState.OPENED:
+                bad = _Opening(stored=stored, kind=EventKind.UNREADABLE, mailbox=opened, code=error.reason.value)
                 await self._database.write(self._write_opening, bad)
             raise
         if stored.folder is LetterFolder.INBOX:
-            opening = _Opening(stored=stored, kind=EventKind.OPENED, role=role, signed=content.signed, mailbox=opened)
+            opening = _Opening(stored=stored, kind=EventKind.OPENED, mailbox=opened, signed=content.signed)
             await self._database.write(self._write_opening, opening)
-        return OpenedLetter(stored=stored, content=content)
+        return OpenedLetter(stored=stored, content=content, deputy=deputy)
 
     def _write_opening(self, tx: Transaction, items: Sequence[_Opening]) -> Sequence[Exception | None]:
         """Batch handler: decided under the letter row's lock, so that opening and withdrawing exclude each other."""
         table = schema.letters
         results: list[Exception | None] = []
+        # Leaves of this transaction are not in the table yet.
+        fresh: set[tuple[bytes, MailboxId | None]] = set()
         for item in items:
+            opener = (item.stored.row, None if item.mailbox.actor is None else item.mailbox.actor.id)
             state = tx.connection.execute(
                 sa.select(table.c.state).where(table.c.id == item.stored.row).with_for_update()
             ).scalar_one_or_none()
             if state is None or state == LetterState.WITHDRAWN:
                 results.append(StateError(f"letter {item.stored.row.hex()} was withdrawn by its sender"))
                 continue
+            try:
+                self._access.check(tx.connection, item.mailbox, Right.READ, tx.now_ms)
+            except StateError as ended:
+                results.append(ended)
+                continue
             results.append(None)
             new_state = LetterState.OPENED if item.kind is EventKind.OPENED else LetterState.UNREADABLE
-            if state in (LetterState.OPENED, new_state):
+            if new_state is LetterState.UNREADABLE:
+                is_known = state in (LetterState.OPENED, LetterState.UNREADABLE)
+            else:
+                is_known = state == LetterState.OPENED and (opener in fresh or self._was_opened_by(tx, item))
+            if is_known:
                 continue
+            fresh.add(opener)
             tx.connection.execute(table.update().where(table.c.id == item.stored.row).values(state=int(new_state)))
             ref = tx.log.append(item.kind, self._details(tx, item), tag=item.stored.tag)
             self._queue_return(tx, item.stored, ref)
         return results
 
+    def _was_opened_by(self, tx: Transaction, item: _Opening) -> bool:
+        """Whether an opening by this person is on record."""
+        actor = None if item.mailbox.actor is None else item.mailbox.actor.id
+        found = read_details(tx.connection, self._keys, item.stored.tag, EventKind.OPENED)
+        return any((details.mailbox, details.actor) == (item.stored.mailbox, actor) for details in found)
+
     def _details(self, tx: Transaction, item: _Opening) -> Details:
-        stored, slip = item.stored, item.stored.slip
+        stored, slip, opened = item.stored, item.stored.slip, item.mailbox
         assert stored.signed_slip is not None
         assert stored.envelope_id is not None
         digest = signature = None
-        if item.signed is not None and item.mailbox is not None:
+        if item.signed is not None:
             digest = item.signed.digest
             statement = opened_statement(
                 envelope=stored.envelope_id,
                 mailbox=stored.mailbox,
                 digest=digest,
                 time_ms=tx.now_ms,
-                role=item.role,
+                role=opened.role.value,
             )
-            signature = item.mailbox.secrets.sign.sign(Label.OPENED, statement)
+            signature = opened.opener.sign(Label.OPENED, statement)
         return Details(
             node=self._keys.node_id,
             peer=slip.sender_node,
@@ -263,7 +312,8 @@ class Reading:
             payload=slip.payload_id,
             mailbox=stored.mailbox,
             code=item.code or None,
-            role=item.role or None,
+            role=None if item.signed is None else opened.role.value,
+            actor=None if opened.actor is None else opened.actor.id,
             digest=digest,
             signature=signature,
         )

@@ -32,6 +32,7 @@ __all__ = [
     "log_epochs",
     "log_leaves",
     "log_tiles",
+    "mailbox_former_keys",
     "mailbox_ways",
     "mailboxes",
     "maintainers",
@@ -85,9 +86,12 @@ mailboxes = Table(
     Column("failed_logins", Integer, nullable=False),
     _time("locked_until_ms"),
     _sealed("settings"),
+    # Why the next log-in makes new keys (RenewalCause), 0 if it does not.
+    Column("renewal", SmallInteger, nullable=False, server_default="0"),
 )
 
-# Ways to open a mailbox's two secrets: one row per password, recovery key, later app password or delegate.
+# Ways to open a mailbox's secrets: one row per password, recovery key, member and deputy. holder: the own mailbox whose
+# log-in opens it (members, deputies); from_ms, until_ms: when a deputy's counts.
 mailbox_ways = Table(
     "mailbox_ways",
     metadata,
@@ -95,6 +99,19 @@ mailbox_ways = Table(
     Column("mailbox", LargeBinary(16), ForeignKey("mailboxes.id"), nullable=False, index=True),
     Column("way", String(16), nullable=False),
     _time("created_at_ms"),
+    _sealed(),
+    Column("holder", LargeBinary(16), nullable=True, index=True),
+    Column("from_ms", BigInteger, nullable=False, server_default="0"),
+    Column("until_ms", BigInteger, nullable=False, server_default="0"),
+)
+
+# Seal secrets that a mailbox had, each sealed to the one that followed: old letters, and letters on their way.
+mailbox_former_keys = Table(
+    "mailbox_former_keys",
+    metadata,
+    _id(primary_key=True),
+    Column("mailbox", LargeBinary(16), ForeignKey("mailboxes.id"), nullable=False, index=True),
+    _time("replaced_at_ms"),
     _sealed(),
 )
 

@@ -25,7 +25,10 @@ __all__ = ["LetterEvidence", "RecipientLine", "Timeline", "TimelineEvent", "Time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEvent:
-    """One event. node: whose log says so; own: whether it is this node's. code: of a refusal. role: of an opening."""
+    """One event. node: whose log says so; own: whether it is this node's. code: of a refusal. role: of an opening.
+
+    actor: the address of the member or deputy who acted; empty for the owner.
+    """
 
     kind: EventKind
     time_ms: int
@@ -34,11 +37,15 @@ class TimelineEvent:
     address: str
     code: str
     role: str
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientLine:
-    """One recipient: the state that counts now, when it changed, the refusal's code, the role that opened."""
+    """One recipient: the state that counts now, when it changed, the refusal's code, the role that opened last.
+
+    actor: the address of the member or deputy who opened last. moved_to: where to write instead, of a refused one.
+    """
 
     address: str
     institution: str
@@ -46,6 +53,8 @@ class RecipientLine:
     changed_at_ms: int
     code: str
     role: str
+    actor: str = ""
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +109,7 @@ class Timelines:
         events = []
         for evidence in held.evidence:
             leaf, details = LogLeaf.decode(evidence.leaf), decode_details(evidence.details)
-            events.append(self._event(leaf, details, by_place))
+            events.append(self._event(connection, leaf, details, by_place))
         events.sort(key=lambda event: (event.time_ms, event.kind))
         return Timeline(
             recipients=tuple(self._line(connection, delivery, events) for delivery in held.deliveries),
@@ -108,7 +117,11 @@ class Timelines:
         )
 
     def _event(
-        self, leaf: LogLeaf, details: Details, by_place: Mapping[tuple[NodeId, MailboxId | None], DeliveryRow]
+        self,
+        connection: sa.Connection,
+        leaf: LogLeaf,
+        details: Details,
+        by_place: Mapping[tuple[NodeId, MailboxId | None], DeliveryRow],
     ) -> TimelineEvent:
         own = details.node == self._keys.node_id
         place = details.peer if own and (details.peer, details.mailbox) in by_place else details.node
@@ -121,10 +134,23 @@ class Timelines:
             address="" if delivery is None else delivery.address,
             code=details.code or "",
             role=details.role or "",
+            actor=self._actor(connection, details),
         )
+
+    def _actor(self, connection: sa.Connection, details: Details) -> str:
+        """Who acted for another mailbox, as that institution's directory says."""
+        if details.actor is None:
+            return ""
+        entry = self._directory.mailbox_of(connection, details.node, details.actor)
+        return "unknown" if entry is None else entry.address
 
     def _line(self, connection: sa.Connection, delivery: DeliveryRow, events: list[TimelineEvent]) -> RecipientLine:
         mine = [event for event in events if event.address == delivery.address]
+        opened = next((event for event in reversed(mine) if event.role), None)
+        moved_to = ""
+        if delivery.state is DeliveryState.REFUSED:
+            entry = self._directory.mailbox_of(connection, delivery.node, delivery.mailbox)
+            moved_to = "" if entry is None else entry.moved_to or ""
         peer = connection.execute(
             sa.select(schema.peers.c.institution).where(schema.peers.c.node_id == delivery.node)
         ).scalar_one_or_none()
@@ -135,7 +161,9 @@ class Timelines:
             state=delivery.state,
             changed_at_ms=delivery.changed_at_ms,
             code=next((event.code for event in reversed(mine) if event.code), ""),
-            role=next((event.role for event in reversed(mine) if event.role), ""),
+            role="" if opened is None else opened.role,
+            actor="" if opened is None else opened.actor,
+            moved_to=moved_to,
         )
 
     async def states(self, stored: list[StoredLetter]) -> dict[bytes, list[DeliveryRow]]:

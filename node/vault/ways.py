@@ -1,6 +1,7 @@
-"""Ways into a mailbox: its two secrets wrapped once per password and once for the recovery key. Spec: spec/delivery.md,
-"Ways in". Opening the wrap is the password check; there is no other hash to guess at, and all of it lies once more
-under the node's data key.
+"""Ways into a mailbox: its secrets wrapped per password, for the recovery key, and to members and deputies.
+
+Spec: spec/delivery.md, "Ways in"; spec/identity.md, 8. Opening the wrap is the password check; there is no other hash
+to guess at, and all of it lies once more under the node's data key.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from protocol.ids import MailboxId, NodeId
 from protocol.labels import Label
 
 __all__ = [
+    "MIN_PASSWORD_CHARACTERS",
+    "HolderPlace",
     "MailboxSecrets",
     "make_secrets",
+    "open_by_holder",
     "open_by_password",
     "open_by_recovery",
+    "open_former",
     "wrap_by_password",
+    "wrap_for_holder",
     "wrap_for_recovery",
+    "wrap_former",
 ]
 
 _READ: Final = b"read"
@@ -34,10 +41,19 @@ MIN_PASSWORD_CHARACTERS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class MailboxSecrets:
-    """What opens a mailbox: `read` opens letters sealed to it, `sign` writes in its name."""
+    """What opens a mailbox: `read` opens letters sealed to it, `sign` writes in its name (a deputy's: the own one).
+
+    former: seal secrets that it had, the newest first.
+    """
 
     read: SealSecret
     sign: SigningSecret
+    former: tuple[SealSecret, ...] = ()
+
+    @property
+    def readers(self) -> tuple[SealSecret, ...]:
+        """All seal secrets, the present one first."""
+        return (self.read, *self.former)
 
 
 def make_secrets(random_bytes: Callable[[int], bytes]) -> MailboxSecrets:
@@ -121,3 +137,57 @@ def open_by_recovery(fields: FieldReader, recovery: SealSecret, *, node: NodeId,
         return MailboxSecrets(SealSecret(opened("read", _READ)), SigningSecret(opened("sign", _SIGN)))
     except RemoteProtocolError as error:
         raise wrong from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderPlace:
+    """What the wrap of a member or deputy is bound to. mailbox_key: the present seal key of `mailbox`."""
+
+    node: NodeId
+    mailbox: MailboxId
+    mailbox_key: SealKey
+    holder: MailboxId
+    holder_key: SealKey
+
+    def info(self, purpose: bytes) -> bytes:
+        """HPKE's info."""
+        keys = self.holder_key.fingerprint + self.mailbox_key.fingerprint
+        return Label.HOLDER_WRAP.value + self.node + self.mailbox + self.holder + keys + purpose
+
+
+def wrap_for_holder(read: SealSecret, sign: SigningSecret | None, place: HolderPlace) -> dict[str, Value]:
+    """The fields of a member's way (both secrets), or of a deputy's (sign: None)."""
+    boxes: dict[str, Value] = {
+        "key": place.mailbox_key.fingerprint,
+        "holder_key": place.holder_key.fingerprint,
+        "read": hpke_seal(place.holder_key, info=place.info(_READ), plaintext=read.reveal()),
+    }
+    if sign is not None:
+        boxes["sign"] = hpke_seal(place.holder_key, info=place.info(_SIGN), plaintext=sign.reveal())
+    return boxes
+
+
+def open_by_holder(
+    fields: FieldReader, holder: SealSecret, place: HolderPlace
+) -> tuple[SealSecret, SigningSecret | None]:
+    """The `read` secret, and a member's `sign`. RemoteProtocolError if the wrap was made for another place."""
+    read = hpke_open(holder, info=place.info(_READ), box=fields.binary("read", high=4096))
+    if "sign" not in fields:
+        return SealSecret(read), None
+    sign = hpke_open(holder, info=place.info(_SIGN), box=fields.binary("sign", high=4096))
+    return SealSecret(read), SigningSecret(sign)
+
+
+def _former_info(node: NodeId, mailbox: MailboxId, key: SealKey) -> bytes:
+    return Label.FORMER_KEY.value + node + mailbox + key.fingerprint
+
+
+def wrap_former(former: SealSecret, following: SealKey, *, node: NodeId, mailbox: MailboxId) -> bytes:
+    """A replaced seal secret, sealed to the key that followed it."""
+    return hpke_seal(following, info=_former_info(node, mailbox, following), plaintext=former.reveal())
+
+
+def open_former(box: bytes, following: SealSecret, *, node: NodeId, mailbox: MailboxId) -> SealSecret:
+    """The seal secret before `following`. RemoteProtocolError(bad_box) if another key followed it."""
+    info = _former_info(node, mailbox, following.seal_key)
+    return SealSecret(hpke_open(following, info=info, box=box))

@@ -45,7 +45,7 @@ def _given(by: bytes = SIGNED, **changed: Any) -> dict[str, Any]:
 
 def _good(name: str, comment: str, delegation: Delegation = DELEGATION, **given: Any) -> dict[str, Any]:
     by = sign_delegation(delegation, SENDER_SECRET)
-    shown = {
+    shown: dict[str, Any] = {
         "delegate": delegation.delegate,
         "rights": [right.value for right in delegation.rights],
         "from_ms": delegation.from_ms,
