@@ -176,6 +176,7 @@ class Node:
             payloads=self.payloads,
             seal_secrets=keyring.seal_secrets,
             old_evidence=self._old_evidence,
+            access=access,
         )
 
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:

@@ -9,6 +9,7 @@ __all__ = [
     "FolderError",
     "LimitError",
     "LockedError",
+    "MovedError",
     "NotFoundError",
     "RecipientError",
     "StateError",
@@ -81,6 +82,19 @@ class RecipientError(CoffreError):
     def __init__(self, message: str, *, hint: str = "", nearest: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.nearest = nearest
+
+
+class MovedError(RecipientError):
+    """A recipient's mailbox was closed, and its institution says where to write instead. address: the old one."""
+
+    code = "moved"
+
+    def __init__(self, address: str, moved_to: str) -> None:
+        super().__init__(
+            f"{address} is closed; it moved to {moved_to}", hint=f"write to {moved_to}", nearest=(moved_to,)
+        )
+        self.address = address
+        self.moved_to = moved_to
 
 
 class LimitError(CoffreError):

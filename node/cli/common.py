@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from protocol.crypto import Secret
 
 __all__ = [
+    "ActingFor",
     "JsonOption",
     "LetterArgument",
     "MailboxArgument",
@@ -52,6 +53,14 @@ PasswordFile = Annotated[
     typer.Option("--password-file", metavar="FILE", help="File with the mailbox's password (otherwise asked for)."),
 ]
 MailboxArgument = Annotated[str, typer.Argument(metavar="MAILBOX", help="The mailbox: name or name@domain.")]
+ActingFor = Annotated[
+    str,
+    typer.Option(
+        "--as",
+        metavar="MAILBOX",
+        help="Act for this mailbox: a service that you are a member of, or a person whose deputy you are.",
+    ),
+]
 LetterArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The letter's id, or its beginning, as lists show it.")
 ]
@@ -204,11 +213,13 @@ def full_address(node: Node, text: str) -> str:
         raise ConfigError(str(error)) from None
 
 
-async def opened_mailbox(node: Node, text: str, password_file: Path | None) -> OpenMailbox:
-    """An own mailbox, opened with its password."""
+async def opened_mailbox(node: Node, text: str, password_file: Path | None, acting_for: str = "") -> OpenMailbox:
+    """An own mailbox, opened with its password; with acting_for, the mailbox that its owner then acts for."""
     address = full_address(node, text)
     await node.mailboxes.find(address)
-    return await node.mailboxes.open(address, ask_secret(password_file, f"password of {address}", "--password-file"))
+    password = ask_secret(password_file, f"password of {address}", "--password-file")
+    opened = await node.mailboxes.open(address, password)
+    return await node.sharing.act_as(opened, full_address(node, acting_for)) if acting_for else opened
 
 
 # -- output

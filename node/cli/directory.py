@@ -40,7 +40,7 @@ def _fields(match: Match) -> dict[str, Any]:
     }
 
 
-def _show(page: SearchPage) -> None:
+def _show(page: SearchPage, typed: str) -> None:
     rows = [
         (
             match.shown.name,
@@ -51,6 +51,10 @@ def _show(page: SearchPage) -> None:
         )
         for match in page.matches
     ]
+    if page.moved_to:
+        say(f"{typed} is closed; it moved to {page.moved_to}")
+        if not rows:
+            return
     nothing = "nothing matches"
     if page.suggestions:
         nothing += f"; did you mean: {'; '.join(page.suggestions)}?"
@@ -100,10 +104,11 @@ def search(
                     "total": found.total,
                     "next_page": found.next_cursor,
                     "suggestions": list(found.suggestions),
+                    "moved_to": found.moved_to,
                 }
             )
         else:
-            _show(found)
+            _show(found, query.text.strip().lower())
 
     run_command(body, as_json=as_json)
 

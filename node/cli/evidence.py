@@ -209,6 +209,7 @@ def _shown(report: Any) -> dict[str, Any]:
                 "node": institutions.get(details.node, details.node.text),
                 "recipient": places.get(at_recipient) or places.get((details.peer, details.mailbox), ""),
                 "role": details.role or "",
+                "actor": "" if details.actor is None else places.get((details.node, details.actor), details.actor.text),
                 "code": details.code or "",
             }
         events.append(fields | _problem(finding))
@@ -229,6 +230,14 @@ def _words(doubts: list[str]) -> str:
     return ", ".join(doubt.replace("_", " ") for doubt in doubts)
 
 
+def _how(item: dict[str, Any]) -> str:
+    role, actor = item.get("role"), item.get("actor")
+    if actor:
+        return f" ({role}: {actor})"
+    said = role or item.get("code")
+    return f" ({said})" if said else ""
+
+
 def _print(shown: dict[str, Any]) -> None:
     say(f"letter {shown['id']}")
     rows = [
@@ -247,8 +256,7 @@ def _print(shown: dict[str, Any]) -> None:
             moment(item["time_ms"]),
             item["kind"],
             item["node"],
-            item["recipient"]
-            + (f" ({item.get('role') or item.get('code')})" if item.get("role") or item.get("code") else ""),
+            item["recipient"] + _how(item),
             item["problem"] or _words(item["doubts"]),
         )
         for item in shown["events"]

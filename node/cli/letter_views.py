@@ -9,7 +9,7 @@ from node.cli.common import moment, say, table
 
 if TYPE_CHECKING:
     from node.vault.reading import LetterSummary
-    from node.vault.timeline import Timeline
+    from node.vault.timeline import RecipientLine, Timeline
     from protocol.letter import Letter
 
 __all__ = ["letter_fields", "print_letter", "print_timeline", "summary_fields", "timeline_fields"]
@@ -42,13 +42,16 @@ def summary_fields(summary: LetterSummary) -> dict[str, Any]:
         "state": stored.state.name.lower(),
         "arrived_at_ms": stored.arrived_at_ms,
         "problem": summary.problem,
+        "deputy": summary.deputy,
     }
     return kept if summary.letter is None else kept | letter_fields(summary.letter, stored.row)
 
 
-def print_letter(letter: Letter, files: list[Path]) -> None:
-    """A letter as people read it. files: where its attachments were saved."""
+def print_letter(letter: Letter, files: list[Path], *, deputy: str = "") -> None:
+    """A letter as people read it. files: where its attachments were saved. deputy: who wrote it for the sender."""
     say(f"From:    {letter.sender.address}")
+    if deputy:
+        say(f"         written by the deputy of {letter.sender.address}: {deputy}")
     say(f"To:      {', '.join(item.address for item in letter.to)}")
     if letter.cc:
         say(f"Cc:      {', '.join(item.address for item in letter.cc)}")
@@ -71,6 +74,8 @@ def timeline_fields(timeline: Timeline) -> dict[str, Any]:
                 "changed_at_ms": line.changed_at_ms,
                 "code": line.code,
                 "role": line.role,
+                "actor": line.actor,
+                "moved_to": line.moved_to,
             }
             for line in timeline.recipients
         ],
@@ -83,10 +88,27 @@ def timeline_fields(timeline: Timeline) -> dict[str, Any]:
                 "address": event.address,
                 "code": event.code,
                 "role": event.role,
+                "actor": event.actor,
             }
             for event in timeline.events
         ],
     }
+
+
+def _who(role: str, actor: str, address: str) -> str:
+    """Who acted, in words."""
+    if not actor:
+        return role
+    return f"by the deputy of {address}: {actor}" if role == "deputy" else f"by a {role}: {actor}"
+
+
+def _state(line: RecipientLine) -> str:
+    """Where a recipient stands, in words."""
+    if line.moved_to:
+        return f"{line.state.word} (moved to {line.moved_to})"
+    if line.actor:
+        return f"{line.state.word} ({_who(line.role, line.actor, line.address)})"
+    return line.state.word + (f" ({line.code})" if line.code else "")
 
 
 def print_timeline(subject: str, timeline: Timeline) -> None:
@@ -97,19 +119,21 @@ def print_timeline(subject: str, timeline: Timeline) -> None:
         (
             line.address,
             line.institution,
-            line.state.word + (f" ({line.code})" if line.code else ""),
+            _state(line),
             moment(line.changed_at_ms),
         )
         for line in timeline.recipients
     ]
     table(("recipient", "institution", "state", "since"), rows, empty="no recipients")
+    if any(line.moved_to for line in timeline.recipients):
+        say("Somebody moved: coffre resend MAILBOX ID writes to the new address.")
     say("")
     history = [
         (
             moment(event.time_ms),
             event.kind.word,
             event.address,
-            event.code or event.role,
+            event.code or _who(event.role, event.actor, event.address),
             "here" if event.own else "there",
         )
         for event in timeline.events

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from node.cli.common import (
+    ActingFor,
     JsonOption,
     LetterArgument,
     MailboxArgument,
@@ -35,6 +36,7 @@ def inbox(
     mailbox: MailboxArgument,
     limit: _Limit = 50,
     before: Annotated[str | None, typer.Option(metavar="ID", help="Only letters older than this one.")] = None,
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +46,7 @@ def inbox(
         from node.vault.states import LetterFolder
 
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             last = None
             if before is not None:
                 last = (await node.reading.find(opened, LetterFolder.INBOX, before)).row
@@ -76,6 +78,7 @@ def open_letter(
     mailbox: MailboxArgument,
     letter_id: LetterArgument,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for the attachments.")] = None,
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -85,7 +88,7 @@ def open_letter(
         from node.vault.states import LetterFolder
 
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             stored = await node.reading.find(opened, LetterFolder.INBOX, letter_id)
             if out is not None:
                 try:
@@ -108,9 +111,9 @@ def open_letter(
                         done += item.size
         if as_json:
             fields = letter_fields(letter, stored.row)
-            emit(fields | {"text": letter.text, "files": [str(path) for path in files]})
+            emit(fields | {"deputy": handed_out.deputy, "text": letter.text, "files": [str(path) for path in files]})
             return
-        print_letter(letter, files)
+        print_letter(letter, files, deputy=handed_out.deputy)
         if letter.attachments and out is None:
             say(f"{len(letter.attachments)} attachments: save them with --out DIR")
 
@@ -122,6 +125,7 @@ def sent(
     mailbox: MailboxArgument,
     letter_id: Annotated[str | None, typer.Argument(metavar="ID", help="One letter: its timeline.")] = None,
     limit: _Limit = 50,
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -131,7 +135,7 @@ def sent(
         from node.vault.states import LetterFolder
 
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             if letter_id is not None:
                 stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
                 letter = (await node.reading.open(opened, stored)).letter

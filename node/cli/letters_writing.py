@@ -1,18 +1,24 @@
-"""`send`, `reply`, `withdraw`: what a person sends."""
+"""`send`, `reply`, `resend`, `withdraw`: what a person sends."""
 
 from __future__ import annotations
 
 import mimetypes
+import sys
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from node.cli.common import (
+    ActingFor,
     JsonOption,
     LetterArgument,
     MailboxArgument,
     PasswordFile,
+    confirm,
     emit,
     opened_mailbox,
     opened_node,
@@ -21,12 +27,13 @@ from node.cli.common import (
     say,
     short_id,
 )
-from node.errors import ConfigError, LimitError
+from node.errors import ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
     from node.app import Node
     from node.post.compose import AttachmentSource, Draft
     from node.post.submit import Accepted
+    from node.vault.reading import OpenedLetter
 
 __all__ = ["add_to"]
 
@@ -41,6 +48,9 @@ _Class = Annotated[str, typer.Option("--class", metavar="CLASS", help="urgent, n
 _Deadline = Annotated[
     float | None,
     typer.Option("--deadline-hours", metavar="HOURS", help="Give up after this long (default by class)."),
+]
+_Follow = Annotated[
+    bool, typer.Option("--follow-moved", help="Write to the new address of a recipient who moved, without asking.")
 ]
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 _MAX_DEADLINE_HOURS: Final = 30 * 24
@@ -90,10 +100,24 @@ def _class_of(word: str) -> Any:
     return LetterClass(word)
 
 
-async def _submit(node: Node, draft: Draft, *, as_json: bool) -> None:
+async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool) -> Accepted:
     total = sum(source.size for source in draft.attachments)
-    with progress_bar(total, "sealing", hidden=as_json) as progress:
-        accepted: Accepted = await node.submitter.submit(draft, progress)
+    followed: set[str] = set()
+    while True:
+        try:
+            with progress_bar(total, "sealing", hidden=as_json) as progress:
+                return await node.submitter.submit(draft, progress)
+        except MovedError as moved:
+            # One notice is followed, not a chain of them: who moved twice is for the person to look at.
+            if moved.address in followed or not (follow or _asked(moved, as_json=as_json)):
+                raise
+            followed.add(moved.moved_to)
+            draft = _instead(draft, moved)
+
+
+async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False) -> None:
+    """follow: write to the new address of whoever moved; on a terminal the person is asked."""
+    accepted = await _accept(node, draft, as_json=as_json, follow=follow)
     running = node.folder.is_running()
     if as_json:
         emit(
@@ -111,6 +135,21 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool) -> None:
         say("The node is not running: the letter leaves when it does (coffre run).")
 
 
+def _asked(moved: MovedError, *, as_json: bool) -> bool:
+    if as_json or not sys.stdin.isatty():
+        return False
+    return typer.confirm(f"{moved.message}. Write to {moved.moved_to}?", default=False)
+
+
+def _instead(draft: Draft, moved: MovedError) -> Draft:
+    """The draft to the new address, which may be among the recipients already."""
+
+    def changed(typed: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(moved.moved_to if text.strip().lower() == moved.address else text for text in typed)
+
+    return replace(draft, to=changed(draft.to), cc=changed(draft.cc))
+
+
 def send(
     context: typer.Context,
     sender: Annotated[str, typer.Option("--from", metavar="MAILBOX", help="The sending mailbox.")],
@@ -122,6 +161,8 @@ def send(
     attach: _Attach = None,
     letter_class: _Class = "normal",
     deadline_hours: _Deadline = None,
+    follow_moved: _Follow = False,
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -134,7 +175,7 @@ def send(
         content, attachments = _text_of(text, text_file), tuple(_attachment(path) for path in attach or ())
         async with opened_node(context) as node:
             draft = Draft(
-                sender=await opened_mailbox(node, sender, password_file),
+                sender=await opened_mailbox(node, sender, password_file, acting_for),
                 to=tuple(to),
                 cc=tuple(cc or ()),
                 subject=subject,
@@ -143,7 +184,7 @@ def send(
                 letter_class=wanted,
                 lifetime_ms=_lifetime_ms(deadline_hours),
             )
-            await _submit(node, draft, as_json=as_json)
+            await _submit(node, draft, as_json=as_json, follow=follow_moved)
 
     run_command(body, as_json=as_json)
 
@@ -157,6 +198,7 @@ def reply(
     attach: _Attach = None,
     to_all: Annotated[bool, typer.Option("--all", help="Answer everyone who got the letter.")] = False,
     letter_class: _Class = "normal",
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -169,7 +211,7 @@ def reply(
         wanted = _class_of(letter_class)
         content, attachments = _text_of(text, text_file), tuple(_attachment(path) for path in attach or ())
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             stored = await node.reading.find(opened, LetterFolder.INBOX, letter_id)
             letter = (await node.reading.open(opened, stored)).letter
             others = [item.address for item in (*letter.to, *letter.cc) if item.address != opened.address]
@@ -189,10 +231,71 @@ def reply(
     run_command(body, as_json=as_json)
 
 
+def _attachments_of(sent_letter: OpenedLetter) -> tuple[AttachmentSource, ...]:
+    """The attachments of a sent letter, read from its sealed copy as they are sealed again: never a file in clear."""
+    from node.post.compose import AttachmentSource
+
+    def pieces(index: int) -> Iterable[bytes]:
+        return sent_letter.content.attachment_pieces(index)
+
+    return tuple(
+        AttachmentSource(
+            name=item.name,
+            media_type=item.media_type,
+            size=item.size,
+            path=Path(item.name),
+            pieces=partial(pieces, index),
+        )
+        for index, item in enumerate(sent_letter.letter.attachments)
+    )
+
+
+def resend(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    letter_id: LetterArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    acting_for: ActingFor = "",
+    password_file: PasswordFile = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a sent letter again, to the new addresses of those who moved: a new letter in the same thread."""
+
+    async def body() -> None:
+        from node.post.compose import Draft
+        from node.vault.states import LetterFolder
+
+        async with opened_node(context) as node:
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
+            stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
+            lines = (await node.timelines.timeline(stored)).recipients
+            moved = {line.address: line.moved_to for line in lines if line.moved_to}
+            if not moved:
+                raise StateError("nobody whom this letter was refused for moved", hint="see: coffre sent MAILBOX ID")
+            question = "; ".join(f"write to {new} instead of {old}" for old, new in moved.items())
+            if not confirm(f"{question[0].upper()}{question[1:]}?", assume=yes, option="--yes"):
+                raise typer.Exit(1)
+            written = await node.reading.open(opened, stored)
+            letter = written.letter
+            draft = Draft(
+                sender=opened,
+                to=tuple(dict.fromkeys(moved.values())),
+                subject=letter.subject,
+                text=letter.text,
+                attachments=_attachments_of(written),
+                letter_class=letter.letter_class,
+                thread=letter.thread,
+            )
+            await _submit(node, draft, as_json=as_json)
+
+    run_command(body, as_json=as_json)
+
+
 def withdraw(
     context: typer.Context,
     mailbox: MailboxArgument,
     letter_id: LetterArgument,
+    acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -202,9 +305,9 @@ def withdraw(
         from node.vault.states import LetterFolder
 
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
-            await node.withdrawals.request(stored)
+            await node.withdrawals.request(opened, stored)
         if as_json:
             emit({"id": stored.row.hex(), "state": "withdrawing"})
         else:
@@ -217,4 +320,5 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("send")(send)
     app.command("reply")(reply)
+    app.command("resend")(resend)
     app.command("withdraw")(withdraw)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from node.cli import sharing
 from node.cli.common import (
     JsonOption,
     MailboxArgument,
@@ -138,22 +139,28 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
 def close(
     context: typer.Context,
     mailbox: MailboxArgument,
+    moved_to: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Where to write instead; also for a mailbox that is closed already."),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Close a mailbox: nothing arrives any more; its letters stay."""
+    """Close a mailbox: nothing arrives any more; its letters stay. Nobody acts for it any more, nor it for others."""
 
     async def body() -> None:
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
+            new = full_address(node, moved_to) if moved_to else ""
             await node.mailboxes.find(address)
-            if not confirm(f"Close {address}? Letters to it will be refused.", assume=yes, option="--yes"):
+            question = f"Close {address}? Letters to it will be refused."
+            if not confirm(question, assume=yes, option="--yes"):
                 raise typer.Exit(1)
-            await node.mailboxes.close(address)
+            await node.mailboxes.close(address, moved_to=new)
             if as_json:
-                emit({"id": address, "status": "closed"})
+                emit({"id": address, "status": "closed", "moved_to": new})
             else:
-                say(f"{address} is closed")
+                say(f"{address} is closed" + (f"; senders are told to write to {new}" if new else ""))
 
     run_command(body, as_json=as_json)
 
@@ -244,4 +251,5 @@ def alerts(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    sharing.add_to(mailbox_app)
     app.add_typer(mailbox_app, name="mailbox")

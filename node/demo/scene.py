@@ -176,7 +176,7 @@ class Scene:
         await self._opened(hospital, fictive, second, (pdf,))
         third = await self._send(clinic, modele, ("dr.fictive@tilleuls.example",), "Envoyé par erreur", ())
         await self._reach(clinic, modele, third, DeliveryState.DEPOSITED)
-        await clinic.withdrawals.request(await clinic.reading.find(modele, LetterFolder.SENT, third.row.hex()))
+        await clinic.withdrawals.request(modele, await clinic.reading.find(modele, LetterFolder.SENT, third.row.hex()))
         await self._reach(clinic, modele, third, DeliveryState.WITHDRAWN)
         await self._reach(hospital, fictive, first, DeliveryState.OPENED)
         await self._reach(practice, exemple, second, DeliveryState.OPENED)

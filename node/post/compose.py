@@ -6,7 +6,7 @@ Spec: spec/sealing.md; spec/delivery.md, step 3. Everything here blocks (files, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -44,12 +44,16 @@ _NO_HASH: Final = bytes(32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentSource:
-    """A file to attach: its name as the recipient sees it, media type, size in bytes, and where it lies."""
+    """A file to attach: its name as the recipient sees it, media type, size in bytes, and where it lies.
+
+    pieces: gives its bytes, of one that lies in no file (an attachment of a sent letter); path then only names it.
+    """
 
     name: str
     media_type: str
     size: int
     path: Path
+    pieces: Callable[[], Iterable[bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +303,9 @@ def _groups(recipients: Sequence[Destination]) -> Iterator[Sequence[Destination]
 
 def _read_exactly(source: AttachmentSource) -> Iterator[bytes]:
     changed = LimitError(f"{source.path} changed while it was read", hint="send it again once it is at rest")
+    if source.pieces is not None:
+        yield from source.pieces()
+        return
     left = source.size
     try:
         with source.path.open("rb", buffering=0) as stream:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from node.batches import Batches
 from node.config import LimitSettings
-from node.errors import CoffreError, ConfigError, LimitError, NotFoundError, RecipientError
+from node.errors import CoffreError, ConfigError, LimitError, MovedError, NotFoundError, RecipientError
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
@@ -230,9 +230,9 @@ class Submitter:
     def _check_accepts(draft: Draft, entry: MailboxEntry) -> None:
         address, accepts = entry.address, entry.accepts
         if entry.status is not EntryStatus.OPEN:
-            near = (entry.moved_to,) if entry.moved_to else ()
-            hint = f"it moved to {entry.moved_to}" if entry.moved_to else "choose another recipient"
-            raise RecipientError(f"{address} is closed", hint=hint, nearest=near)
+            if entry.moved_to:
+                raise MovedError(address, entry.moved_to)
+            raise RecipientError(f"{address} is closed", hint="choose another recipient")
         if draft.letter_class not in accepts.classes:
             raise RecipientError(f"{address} takes no {draft.letter_class} letters")
         total = _total(draft)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from node.audit.log import LeafRef
 from node.errors import StateError
 from node.vault import schema
+from node.vault.access import Access, OpenMailbox
 from node.vault.database import AfterCommit, Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
 from node.vault.directory import Directory
@@ -20,6 +21,7 @@ from node.vault.sealing import RowKeys
 from node.vault.signals import WITHDRAWALS
 from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
 from protocol.crypto import SealSecret
+from protocol.delegation import Right
 from protocol.details import Details
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import Evidence
@@ -44,6 +46,7 @@ class Withdrawals:
         payloads: PayloadRows,
         seal_secrets: Callable[[], Mapping[bytes, SealSecret]],
         old_evidence: Callable[[LeafRef], Evidence | None],
+        access: Access,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -53,16 +56,27 @@ class Withdrawals:
         self._payloads = payloads
         self._seal_secrets = seal_secrets
         self._old_evidence = old_evidence
+        self._access = access
 
     # -- the sending side
 
-    async def request(self, stored: StoredLetter) -> None:
-        """Take a sent letter back: offered no more, and each destination is asked. StateError if all is decided."""
-        await self._database.write(self._request, stored)
+    async def request(self, opened: OpenMailbox, stored: StoredLetter) -> None:
+        """Take a sent letter back: offered no more, and each destination is asked.
 
-    def _request(self, tx: Transaction, items: Sequence[StoredLetter]) -> Sequence[Exception | None]:
+        StateError if all is decided, or if whoever acts may not write.
+        """
+        await self._database.write(self._request, (opened, stored))
+
+    def _request(
+        self, tx: Transaction, items: Sequence[tuple[OpenMailbox, StoredLetter]]
+    ) -> Sequence[Exception | None]:
         results: list[Exception | None] = []
-        for stored in items:
+        for opened, stored in items:
+            try:
+                self._access.check(tx.connection, opened, Right.WRITE, tx.now_ms)
+            except StateError as refused:
+                results.append(refused)
+                continue
             open_states = (DeliveryState.WAITING, DeliveryState.DEPOSITED)
             open_rows = {
                 delivery.outbox
@@ -82,6 +96,8 @@ class Withdrawals:
                     peer=item.destination,
                     letter=item.letter_id,
                     envelope=item.envelope_id,
+                    role=None if opened.actor is None else opened.role.value,
+                    actor=None if opened.actor is None else opened.actor.id,
                 )
                 tx.log.append(EventKind.WITHDRAW_REQUESTED, details, tag=stored.tag)
             results.append(None)

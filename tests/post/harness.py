@@ -27,7 +27,7 @@ from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from node.world import World
 from protocol.crypto import Secret
-from protocol.entry import Accepts
+from protocol.entry import Accepts, MailboxKind
 from protocol.invite import decode_invite
 from protocol.letter import LetterClass
 
@@ -199,16 +199,33 @@ class Institution:
         self._close.set()
         await self._closed.wait()
 
-    async def add(self, local: str, *, accepts: Accepts | None = None, quota_bytes: int = 2**40) -> OpenMailbox:
+    async def add(
+        self,
+        local: str,
+        *,
+        accepts: Accepts | None = None,
+        quota_bytes: int = 2**40,
+        kind: MailboxKind = MailboxKind.PERSON,
+    ) -> OpenMailbox:
         """Make a mailbox and open it."""
         new = self.node.mailboxes.prepare(
             address=f"{local}@{self.node.settings.domain}",
             name=f"Dr {local.title()} Fictive",
             quota_bytes=quota_bytes,
             accepts=accepts or Accepts(2**31),
+            kind=kind,
         )
         self.people[local] = await self.node.mailboxes.create(new, PASSWORD)
         return self.people[local]
+
+    async def log_in(self, local: str, acting_for: str = "", *, keep_as: str = "") -> OpenMailbox:
+        """Open a mailbox by its password, and go on to one that its owner acts for; kept under the name `keep_as`."""
+        domain = self.node.settings.domain
+        opened = await self.node.mailboxes.open(f"{local}@{domain}", PASSWORD)
+        if acting_for:
+            opened = await self.node.sharing.act_as(opened, f"{acting_for}@{domain}")
+        self.people[keep_as or local] = opened
+        return opened
 
     async def accept(self, other: Institution) -> None:
         """Accept another's invitation."""
@@ -265,7 +282,7 @@ class Institution:
     async def withdraw(self, local: str, letter: Accepted) -> None:
         """Ask for a withdrawal."""
         stored = await self.node.reading.find(self.people[local], LetterFolder.SENT, letter.row.hex())
-        await self.node.withdrawals.request(stored)
+        await self.node.withdrawals.request(self.people[local], stored)
 
 
 class Federation:

@@ -82,13 +82,15 @@ class SearchPage:
     """A page of matches, best first.
 
     total: matches on all pages. next_cursor: for the next page; empty: there is none. suggestions: other queries,
-    nearly spelled so, that match something; only where nothing matches.
+    nearly spelled so, that match something; only where nothing matches. moved_to: where to write instead of the closed
+    mailbox whose exact address was typed; empty for none.
     """
 
     matches: tuple[Match, ...]
     total: int
     next_cursor: str
     suggestions: tuple[str, ...]
+    moved_to: str = ""
 
 
 class DirectorySearch:
@@ -108,7 +110,7 @@ class DirectorySearch:
     def page(self, connection: sa.Connection, query: SearchQuery) -> SearchPage:
         """One page. LimitError for more words than a search takes, ConfigError for a filter or cursor that is none."""
         typed = _checked_words(query)
-        exact = self._exact(connection, query.text.strip().lower())
+        exact, moved_to = self._exact(connection, query.text.strip().lower())
         found, terms = self._found(connection, query, typed)
         if exact is not None:
             found -= self._document(connection, exact)
@@ -124,6 +126,7 @@ class DirectorySearch:
             total=total,
             next_cursor="{}-{}".format(*places[room]) if len(places) > room else "",
             suggestions=() if total else self._suggestions(connection, query, typed, terms),
+            moved_to=moved_to,
         )
 
     def near_addresses(self, connection: sa.Connection, address: str, limit: int = 5) -> tuple[str, ...]:
@@ -185,10 +188,11 @@ class DirectorySearch:
         near = match_words(connection, near_words(connection, term.word))
         return BitMap.union(term.start, *(term.whole for term in near.values()))
 
-    def _exact(self, connection: sa.Connection, address: str) -> Match | None:
-        """The open mailbox with this address, listed or not."""
+    def _exact(self, connection: sa.Connection, address: str) -> tuple[Match | None, str]:
+        """The open mailbox with this address, listed or not; else where a closed one says that it moved to."""
+        moved_to = ""
         if not is_address(address):
-            return None
+            return None, moved_to
         entries, groups = schema.feed_entries, schema.search_groups
         query = (
             sa.select(entries.c.node_id, entries.c.subject, entries.c.operation, groups.c.shown)
@@ -205,8 +209,10 @@ class DirectorySearch:
             if entry is not None and entry.status is EntryStatus.OPEN:
                 institution = ShownInstitution.decode(row.shown)
                 subject = MailboxId(row.subject)
-                return Match(NodeId(row.node_id), subject, ShownMailbox.of(entry), institution, entry.listed)
-        return None
+                return Match(NodeId(row.node_id), subject, ShownMailbox.of(entry), institution, entry.listed), ""
+            if entry is not None and entry.moved_to:
+                moved_to = entry.moved_to
+        return None, moved_to
 
     # -- showing
 
