@@ -46,10 +46,10 @@ class Transaction:
 
     __slots__ = ("_topics", "connection", "log", "now_ms", "world")
 
-    def __init__(self, connection: sa.Connection, world: World, log: Any) -> None:
+    def __init__(self, connection: sa.Connection, world: World, log: Any, now_ms: int) -> None:
         self.connection = connection
         self.world = world
-        self.now_ms = world.now_ms()
+        self.now_ms = now_ms
         self.log = log
         self._topics: set[Topic] = set()
 
@@ -216,8 +216,10 @@ class Database:
         released: Callable[[], None] | None = None
         with self._writing() as connection:
             elsewhere = self.signals.see_others(connection)
-            log = self._open_log(connection, self.world.now_ms())
-            tx = Transaction(connection, self.world, log)
+            # One reading of the clock: what is signed in a transaction names the time of its leaf.
+            now_ms = self.world.now_ms()
+            log = self._open_log(connection, now_ms)
+            tx = Transaction(connection, self.world, log, now_ms)
             for handler, pendings in by_handler.items():
                 items = [item for pending in pendings for item in pending.items]
                 results = list(handler(tx, items))

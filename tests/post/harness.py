@@ -142,6 +142,8 @@ class Institution:
         self._federation = federation
         self._random = random.Random(seed)
         self.skew_ms = 0
+        self.tick_ms = 0
+        """How much later each look at the clock is than the one before: a machine under load."""
         self.is_running = False
         self.node: Node
         self._close, self._closed = trio.Event(), trio.Event()
@@ -152,12 +154,16 @@ class Institution:
     @property
     def world(self) -> World:
         return World(
-            now_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000) + self.skew_ms,
+            now_ms=self._now_ms,
             random_bytes=self._random.randbytes,
             jitter=self._random.random,
             run_blocking=run_at_once,
             shares_database=False,
         )
+
+    def _now_ms(self) -> int:
+        self.skew_ms += self.tick_ms
+        return EPOCH_MS + int(trio.current_time() * 1000) + self.skew_ms
 
     async def open(self) -> None:
         """Open the folder, without running, in a task of its own."""

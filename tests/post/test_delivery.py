@@ -10,8 +10,10 @@ import trio
 
 from node.errors import LimitError, RecipientError, StateError
 from node.vault import schema
+from node.vault.evidence_export import export_evidence
 from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.entry import Accepts
+from protocol.evidence_report import verify_evidence_file
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from tests.post.harness import Federation, settled
@@ -303,3 +305,21 @@ async def test_a_peer_leaves_only_so_much_unfinished(autojump_clock: trio.testin
         await trio.sleep(5 * 60)
         for letter in letters:
             assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
+
+
+async def test_evidence_of_an_opening_verifies_while_the_clock_runs(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The opener signs the time of the leaf, however long the transaction takes."""
+    async with Federation.pair(tmp_path) as (_, a, b):
+        letter = await a.send("anna", "bruno@b.example")
+        await settled()
+        b.tick_ms = 1
+        await b.read("bruno", letter)
+        b.tick_ms = 0
+        await settled()
+        node = a.node
+        file = await export_evidence(node.database, node.keys, node.directory, node.outbox, letter.row.hex())
+        report = verify_evidence_file(file)
+        assert report.ok
+        assert EventKind.OPENED in [item.verified.kind for item in report.events if item.verified]
