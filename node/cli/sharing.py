@@ -12,6 +12,7 @@ from node.cli.common import (
     JsonOption,
     MailboxArgument,
     PasswordFile,
+    ask_secret,
     emit,
     full_address,
     moment,
@@ -24,6 +25,8 @@ from node.cli.common import (
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from node.app import Node
     from node.vault.access import OpenMailbox
     from node.vault.sharing_rows import Share
@@ -43,6 +46,22 @@ _By = Annotated[
 
 async def _opened_service(node: Node, service: str, by: str, password_file: Path | None) -> OpenMailbox:
     return await opened_mailbox(node, by or service, password_file, service if by else "")
+
+
+async def _log_in(
+    node: Node, service: str, by: str, password_file: Path | None
+) -> Callable[[], Awaitable[OpenMailbox]]:
+    """Open the service, so that a wrong password ends nothing; what opens it again does not ask again."""
+    address = full_address(node, by or service)
+    await node.mailboxes.find(address)
+    password = ask_secret(password_file, f"password of {address}", "--password-file")
+
+    async def again() -> OpenMailbox:
+        opened = await node.mailboxes.open(address, password)
+        return await node.sharing.act_as(opened, full_address(node, service)) if by else opened
+
+    await again()
+    return again
 
 
 @member_app.command("add")
@@ -85,16 +104,17 @@ def remove_member(
             mailbox, address = full_address(node, service), full_address(node, person)
             if by and full_address(node, by) == address:
                 raise ConfigError(f"{address} is the one who leaves", hint="another member logs in")
+            again = await _log_in(node, service, by, password_file) if by or password_file else None
             await node.sharing.remove_member(mailbox, address)
-            renewed = bool(by or password_file)
-            if renewed:
-                await _opened_service(node, service, by, password_file)
+            if again is not None:
+                await again()
+            renewed = not (await node.mailboxes.find(mailbox)).keys_due
             if as_json:
                 emit({"mailbox": mailbox, "member": address, "keys_renewed": renewed})
                 return
             say(f"{address} is no longer a member of {mailbox}")
             if not renewed:
-                say("New keys are made when somebody next opens it.")
+                say(f"{mailbox} gets new keys when a member or its own password next opens it.")
             elif by:
                 say(f"{mailbox} has new keys. A password of its own, if it had one, opens it no longer.")
             else:
@@ -190,7 +210,7 @@ def undelegate(context: typer.Context, mailbox: MailboxArgument, deputy: _Deputy
             if as_json:
                 emit({"mailbox": owner, "deputy": address})
             else:
-                say(f"{address} is no longer the deputy of {owner}")
+                say(f"{address} is no longer the deputy of {owner}, which gets new keys at its owner's next log-in.")
 
     run_command(body, as_json=as_json)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from node.batches import Batches
 from node.config import LimitSettings
-from node.errors import CoffreError, ConfigError, LimitError, MovedError, NotFoundError, RecipientError
+from node.errors import CoffreError, ConfigError, LimitError, MovedError, NotFoundError, RecipientError, StateError
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
@@ -259,8 +259,8 @@ class Submitter:
 
     # -- the submit transaction
 
-    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted]:
-        accepted = []
+    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted | StateError]:
+        accepted: list[Accepted | StateError] = []
         letters: list[dict[str, object]] = []
         outbox: list[dict[str, object]] = []
         deliveries: list[dict[str, object]] = []
@@ -268,6 +268,12 @@ class Submitter:
         payloads: list[KeptPayload] = []
         for item in items:
             sealed, draft = item.sealed, item.resolved.draft
+            try:
+                # Sealing takes a while: a member who was removed meanwhile sends nothing any more.
+                self._access.check_actor(tx.connection, draft.sender, Right.WRITE, tx.now_ms)
+            except StateError as ended:
+                accepted.append(ended)
+                continue
             descriptor = sealed.payload.descriptor
             tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
             uses = 1 + len(sealed.envelopes)
@@ -289,6 +295,8 @@ class Submitter:
                     recipients=tuple(recipient.address for recipient in item.resolved.recipients),
                 )
             )
+        if not letters:
+            return accepted
         self._payloads.keep(tx, payloads)
         tx.connection.execute(schema.letters.insert(), letters)
         tx.connection.execute(schema.outbox.insert(), outbox)

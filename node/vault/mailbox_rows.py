@@ -34,7 +34,7 @@ FOREVER_MS: Final = 2**62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailbox:
-    """One own mailbox as lists show it."""
+    """One own mailbox as lists show it. keys_due: somebody left, and the next log-in makes new keys."""
 
     id: MailboxId
     address: str
@@ -44,6 +44,7 @@ class Mailbox:
     used_bytes: int
     failed_logins: int
     locked_until_ms: int
+    keys_due: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +245,7 @@ _SELECT: Final = sa.select(
     schema.mailboxes.c.used_bytes,
     schema.mailboxes.c.failed_logins,
     schema.mailboxes.c.locked_until_ms,
+    schema.mailboxes.c.renewal,
 )
 
 
@@ -257,4 +259,5 @@ def _mailbox(row: sa.Row[*tuple[Any, ...]]) -> Mailbox:
         used_bytes=row.used_bytes,
         failed_logins=row.failed_logins,
         locked_until_ms=row.locked_until_ms,
+        keys_due=bool(row.renewal),
     )

@@ -84,9 +84,10 @@ class Sharing:
                 hint="see: coffre mailbox member list, coffre mailbox delegations",
             )
         way, fields = found[0], self._ways.open(found[0])
-        if way.kind is WayKind.DELEGATE:
-            refuse_times(target.address, way.from_ms, way.until_ms, self._world.now_ms())
         by = fields.binary("by", high=1024) if "by" in fields else None
+        mandate = None if by is None else decode_signed_delegation(by).delegation
+        if mandate is not None:
+            refuse_times(target.address, mandate.from_ms, mandate.until_ms, self._world.now_ms())
         if fields.fixed("key", 32) != owner.seal_key.fingerprint:
             raise StateError(f"the way of {person.address} into {target.address} was {_STALE}", hint="add it again")
         if fields.fixed("holder_key", 32) != person.secrets.read.seal_key.fingerprint:
@@ -97,14 +98,15 @@ class Sharing:
             raise StateError(
                 f"the way of {person.address} into {target.address} does not open", hint="add it again"
             ) from error
-        rights = BOTH_RIGHTS if by is None else decode_signed_delegation(by).delegation.rights
         actor = Actor(
             id=person.id,
             address=person.address,
             sign=person.secrets.sign,
-            role=Role.MEMBER if way.kind is WayKind.MEMBER else Role.DEPUTY,
+            role=Role.MEMBER if mandate is None else Role.DEPUTY,
             way=way.row,
-            rights=rights,
+            rights=BOTH_RIGHTS if mandate is None else mandate.rights,
+            from_ms=0 if mandate is None else mandate.from_ms,
+            until_ms=0 if mandate is None else mandate.until_ms,
             delegation=by,
         )
         former = self._ways.former(connection, target.id, read)

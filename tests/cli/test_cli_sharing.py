@@ -76,7 +76,10 @@ def test_member_opens_the_service_and_leaves(ward: Node, neighbours: Neighbours,
     answer = ward.json("reply", "dr.deux", letter["id"], "--as", "urgences", "--text", "Bien reçu", *password(ward))
     assert answer["recipients"] == [EXEMPLE]
     assert "is the one who leaves" in ward.refused("mailbox", "member", "remove", "urgences", "dr.un", "--by", "dr.un")
-    removed = ("mailbox", "member", "remove", "urgences", "dr.deux", "--by", "dr.un", *password(ward))
+    leaves = ("mailbox", "member", "remove", "urgences", "dr.deux", "--by", "dr.un", "--password-file")
+    assert "wrong password" in ward.refused(*leaves, ward.secrets.wrong_password)  # and nothing ended
+    assert len(ward.json("mailbox", "member", "list", "urgences")) == 2
+    removed = (*leaves, ward.secrets.password)
     assert "A password of its own, if it had one, opens it no longer." in ward.say(*removed)
     assert "acts for urgences@tilleuls.example in no such role" in ward.refused(*removed)
     assert "neither a member nor the deputy" in ward.refused("inbox", "dr.deux", "--as", "urgences", *password(ward))
@@ -84,7 +87,7 @@ def test_member_opens_the_service_and_leaves(ward: Node, neighbours: Neighbours,
     [again] = listed(ward, "dr.un", "urgences")
     assert again["subject"] == "Un service"
     told = ward.say("mailbox", "member", "remove", "urgences", "dr.un")
-    assert "New keys are made when somebody next opens it." in told
+    assert "gets new keys when a member or its own password next opens it." in told
 
 
 def test_deputy_reads_and_writes_for_a_time(ward: Node, neighbours: Neighbours) -> None:

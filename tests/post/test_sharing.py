@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ import trio
 import trio.testing
 
 from node.errors import ConfigError, NotFoundError, StateError, WrongSecretError
+from node.post.compose import AttachmentSource, Draft
 from node.setup import read_recovery_file
 from node.vault import schema
+from node.vault.access import Role
 from node.vault.database import Transaction
 from node.vault.evidence_export import export_evidence
-from node.vault.states import DeliveryState, LetterState
+from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.crypto import Secret
 from protocol.entry import MailboxKind
 from protocol.evidence_report import verify_evidence_file
@@ -212,6 +214,48 @@ async def test_deputy_is_stopped_at_the_exact_moment_with_the_node_down(
         assert events(b, EventKind.DELEGATION_ENDED) == []
         await b.log_in("bruno")  # nobody else noticed: the owner's log-in ends it, and makes new keys
         assert len(events(b, EventKind.DELEGATION_ENDED)) == len(events(b, EventKind.KEYS_RENEWED)) == 1
+
+
+async def test_end_that_the_owner_signed_counts_whatever_the_table_says(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with hospital(tmp_path, database=database_url) as (_, _a, b):
+        await delegate(b, "bruno", "dora", days=1)
+        await b.log_in("dora", "bruno", keep_as="dora as bruno")
+        table = schema.mailbox_ways
+
+        def lengthen(tx: Transaction, items: Sequence[int]) -> list[None]:
+            for until_ms in items:
+                held = table.c.holder == b.people["dora"].id
+                tx.connection.execute(table.update().where(held).values(way="member", until_ms=until_ms))
+            return [None] * len(items)
+
+        await b.node.database.write(lengthen, b.world.now_ms() + 30 * DAY_MS)
+        assert (await b.log_in("dora", "bruno")).role is Role.DEPUTY
+        await trio.sleep(86_400)
+        with pytest.raises(StateError, match="ended on"):
+            await b.inbox("dora as bruno")
+        with pytest.raises(StateError, match="ended on"):
+            await b.log_in("dora", "bruno")
+
+
+async def test_letter_whose_deputy_is_out_before_it_is_sealed_does_not_leave(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with hospital(tmp_path, database=database_url) as (_, _a, b):
+        await delegate(b, "bruno", "dora", rights=WRITE, days=1)
+        deputy = await b.log_in("dora", "bruno")
+
+        def slow() -> Iterator[bytes]:
+            b.skew_ms += DAY_MS
+            yield bytes(10)
+
+        scan = AttachmentSource(name="scan", media_type="image/png", size=10, path=Path("scan"), pieces=slow)
+        draft = Draft(sender=deputy, to=("anna@a.example",), subject="Trop lent", text="", attachments=(scan,))
+        with pytest.raises(StateError, match="ended on"):
+            await b.node.submitter.submit(draft)
+        assert events(b, EventKind.SUBMITTED) == []
+        assert await b.node.reading.page(await b.log_in("bruno"), LetterFolder.SENT) == []
 
 
 async def test_revoked_deputy_is_out_at_once_and_another_one_stays(
