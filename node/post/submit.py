@@ -137,7 +137,9 @@ class Submitter:
         )
 
     async def submit(self, draft: Draft, progress: Callable[[int], None] = lambda _done: None) -> Accepted:
-        """Accept a letter: returns once it is on disk. RecipientError, LimitError, ConfigError; nothing is kept then.
+        """Accept a letter: returns once it is on disk. Nothing is kept otherwise.
+
+        RecipientError, LimitError, ConfigError; StateError if whoever acts may not write (any more).
 
         progress: called from a thread with the bytes of attachments read so far.
         """
