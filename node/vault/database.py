@@ -82,6 +82,10 @@ class AfterCommit:
     make: Callable[[], Any]
 
 
+class _NotCommitted(StoreError):
+    """The commit failed, and nothing of it is there: it may be tried again."""
+
+
 class _UnknownOutcome(StoreError):
     """Nobody can say whether it was committed: it must not be tried again."""
 
@@ -179,7 +183,11 @@ class Database:
     def _commit(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         """Commit a batch in one transaction; if that fails, each call alone, so that one bad item harms none."""
         try:
-            return self._commit_once(batch)
+            try:
+                return self._commit_once(batch)
+            except _NotCommitted:
+                # The connection went, and the server says that nothing of it stayed: once more, on a new one.
+                return self._commit_once(batch)
         except Exception as error:
             if len(batch) == 1 or isinstance(error, _UnknownOutcome):
                 failure = _store_error(error) if isinstance(error, SQLAlchemyError) else error
@@ -200,14 +208,16 @@ class Database:
             try:
                 transaction.commit()
             except OperationalError as error:
-                outcome = self.engines.was_committed(ticket) if ticket else False
+                if not ticket:
+                    raise
+                outcome = self.engines.was_committed(ticket)
                 if outcome is None:
                     raise _UnknownOutcome(
                         "the database went away while it was writing; what was being written may be there or not",
                         hint="once it answers again, look before you repeat it",
                     ) from error
                 if not outcome:
-                    raise
+                    raise _NotCommitted(f"the database failed: {_first_line(error)}", hint=_SEE_LOG) from error
 
     def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         by_handler: dict[Any, list[_Pending]] = {}
@@ -246,8 +256,15 @@ def _finish(result: Any) -> Any:
         return error
 
 
+_SEE_LOG: Final = "see the log; run: coffre doctor"
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
 def _store_error(error: Exception) -> CoffreError:
-    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    reason = _first_line(error)
     busy = isinstance(error, OperationalError) and "locked" in reason
-    hint = "another process holds the database; try again" if busy else "see the log; run: coffre doctor"
+    hint = "another process holds the database; try again" if busy else _SEE_LOG
     return StoreError(f"the database failed: {reason}", hint=hint)
