@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from node.alerts.sender import AlertSender
+from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.backup.writing import BackupSource
@@ -104,6 +105,8 @@ class Node:
         self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
+        self.auditors = Auditors(self.database, self.keys)
+        self.web_listening_on = ""
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
         self.directory = Directory(
             node_id=self.node_id,
@@ -199,6 +202,26 @@ class Node:
         )
         return encode_invite(invite, self.keyring.identity)
 
+    async def admit_auditor(self, name: str, *, days: int) -> Admission:
+        """Admit an auditor, and make what they are given. ConfigError if this node serves no HTTPS."""
+        from node.web.certificate import certificate_fingerprint
+        from node.web.server import web_files
+
+        web = self.settings.web
+        if not web.listen and not web.url:
+            raise ConfigError("this node serves no HTTPS", hint="set [web] listen in coffre.toml")
+        files = web_files(self.folder, web)
+        fingerprint = certificate_fingerprint(files.certificate) if files.own else ""
+        auditor, token = await self.auditors.admit(name, days=days)
+        return Admission(
+            auditor=auditor,
+            institution=self.settings.institution,
+            url=web.address(web.listen),
+            invitation=self.invitation(),
+            certificate_sha256=fingerprint,
+            token=token,
+        )
+
     def backup_source(self) -> BackupSource:
         """What `coffre backup` writes."""
         return BackupSource(
@@ -280,12 +303,14 @@ class Node:
         *,
         stop: trio.Event,
         listen: str | None = None,
+        web_listen: str | None = None,
         network: Network | None = None,
         task_status: trio.TaskStatus[PostOffice] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Be the running node until `stop` is set, then drain: finish what is being committed, say goodbye.
 
-        listen: HOST:PORT instead of the settings' (a second process of this node needs its own), empty for none.
+        listen, web_listen: HOST:PORT instead of the settings' (a second process of this node needs its own), empty for
+        none.
         """
         with self.folder.running(places=1 if self.database.engines.is_sqlite else MAX_PROCESSES) as place:
             in_flight = InFlight(self.folder.path / (f"inflight.{place}" if place else "inflight"))
@@ -314,6 +339,8 @@ class Node:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:
                     nursery.start_soon(self.database.signals.watch_other_processes)
+                if web_listen or (web_listen is None and self.settings.web.listen):
+                    self.web_listening_on = await nursery.start(self._serve_web, web_listen, stop)
                 task_status.started(office)
                 await stop.wait()
                 with trio.move_on_after(_DRAIN_S):
@@ -323,6 +350,15 @@ class Node:
             await self.database.drain()
             await self.history.write_head_file()
             in_flight.close()
+
+    async def _serve_web(self, listen: str | None, stop: trio.Event, *, task_status: trio.TaskStatus[str]) -> None:
+        # Only here: a node without pages does not pay for the web server's memory.
+        from node.web.server import WebServer
+        from node.web.site import build_site
+
+        settings = self.settings.web
+        server = WebServer(build_site(self), self.folder, settings, now_ms=self.world.now_ms())
+        await server.run(listen or settings.listen, stop, task_status=task_status)
 
     async def _announce(self, listening_on: str) -> None:
         """A network that cannot be announced on is no reason not to run."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from node.errors import ConfigError
@@ -20,6 +21,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "TrustSettings",
+    "WebSettings",
     "load_settings",
 ]
 
@@ -107,6 +109,47 @@ class SmtpSettings(_Section):
     ca_file: str = ""
 
 
+class WebSettings(_Section):
+    """[web]: where the node serves HTTPS (`listen` HOST:PORT, empty = not at all), and what others call it."""
+
+    listen: str = ""
+    url: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    publish_log: bool = True
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value:
+            split_endpoint(value)
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _https_alone(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment):
+            raise ValueError(f"{value!r} is no https:// address")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file go together")
+        return self
+
+    def address(self, listening: str) -> str:
+        """What others are told: `url`, else the address that the server listens on."""
+        return self.url or f"https://{listening}"
+
+    def host_names(self, listening: str) -> list[str]:
+        """For a self-made certificate: the host of `url`, the host listened on, this machine's own names."""
+        host = split_endpoint(listening)[0]
+        names = [urlsplit(self.url).hostname or "", "" if host in _ANY_HOST else host, "localhost", "127.0.0.1", "::1"]
+        return list(dict.fromkeys(name for name in names if name))
+
+
 class AlertSettings(_Section):
     """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
 
@@ -136,6 +179,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     trust: TrustSettings = TrustSettings()
     discovery: DiscoverySettings = DiscoverySettings()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(

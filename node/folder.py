@@ -82,6 +82,16 @@ class Folder:
         return self.path / "unheard"
 
     @property
+    def web_certificate_file(self) -> Path:
+        """The certificate of the web server, where the node makes its own."""
+        return self.path / "web" / "certificate.pem"
+
+    @property
+    def web_key_file(self) -> Path:
+        """Its key."""
+        return self.path / "web" / "key.pem"
+
+    @property
     def version_file(self) -> Path:
         """One line: the folder's version."""
         return self.path / "version"

@@ -63,6 +63,9 @@ class EventKind(IntEnum):
     PEER_STOPPED = 407
     PEER_EPOCH = 408
 
+    AUDITOR_ADMITTED = 420
+    AUDITOR_REMOVED = 421
+
     EPOCH_OPENED = 500
     STARTED = 501
     STOPPED = 502

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from node.cli import (
+    audit,
     backup,
     demo,
     directory,
@@ -72,6 +73,7 @@ directory.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
 evidence.add_to(app)
+audit.add_to(app)
 backup.add_to(app)
 demo.add_to(app)
 

@@ -89,6 +89,10 @@ def run_node(
         str | None,
         typer.Option(metavar="HOST:PORT", help="Listen here, not where coffre.toml says (a second process); '' = not."),
     ] = None,
+    web: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Serve HTTPS here, not where coffre.toml says; '' = not."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop.
@@ -117,15 +121,17 @@ def run_node(
             await nursery.start(watch)
 
             async def ready(*, task_status: trio.TaskStatus[object]) -> None:
-                await node.run(stop=stop, listen=listen, task_status=task_status)
+                await node.run(stop=stop, listen=listen, web_listen=web, task_status=task_status)
 
             office = await nursery.start(ready)
             address = office.listening_on
+            pages = node.web_listening_on
             if as_json:
-                emit({"id": node.node_id.text, "listening": address}, one_line=True)
+                emit({"id": node.node_id.text, "listening": address, "web": pages}, one_line=True)
             else:
                 where = f"listening on {address}" if address else "dialling out only"
-                say(f"{node.settings.institution}: running, {where}. Stop with Ctrl-C.")
+                over = f", https://{pages}" if pages else ""
+                say(f"{node.settings.institution}: running, {where}{over}. Stop with Ctrl-C.")
             sys.stdout.flush()
 
     run_command(body, as_json=as_json)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 __all__ = [
     "DERIVED",
     "alerts",
+    "auditors",
     "deliveries",
     "feed_entries",
     "feed_operations",
@@ -257,6 +258,17 @@ log_leaves = Table(
     Column("leaf", LargeBinary(59), nullable=False),
     _id("tag", index=True),
     _sealed(nullable=True),
+)
+
+# Auditors admitted to the log: of their tokens the hash alone.
+auditors = Table(
+    "auditors",
+    metadata,
+    _id("id", primary_key=True),
+    Column("token_hash", LargeBinary(32), nullable=False),
+    _time("admitted_at_ms"),
+    _time("until_ms"),
+    _sealed(),
 )
 
 # Institutions that an administrator accepted. Membership is no secret here.

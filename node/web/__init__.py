@@ -1,0 +1,1 @@
+"""What a node shows over HTTPS: its published log, and interfaces for auditors."""
