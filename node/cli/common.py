@@ -213,12 +213,17 @@ def full_address(node: Node, text: str) -> str:
         raise ConfigError(str(error)) from None
 
 
-async def opened_mailbox(node: Node, text: str, password_file: Path | None, acting_for: str = "") -> OpenMailbox:
-    """An own mailbox, opened with its password; with acting_for, the mailbox that its owner then acts for."""
+async def opened_mailbox(
+    node: Node, text: str, password_file: Path | None, acting_for: str = "", *, to_set_another: bool = False
+) -> OpenMailbox:
+    """An own mailbox, opened with its password; with acting_for, the mailbox that its owner then acts for.
+
+    to_set_another: a first password will do.
+    """
     address = full_address(node, text)
     await node.mailboxes.find(address)
     password = ask_secret(password_file, f"password of {address}", "--password-file")
-    opened = await node.mailboxes.open(address, password)
+    opened = await node.mailboxes.open(address, password, to_set_another=to_set_another)
     return await node.sharing.act_as(opened, full_address(node, acting_for)) if acting_for else opened
 
 
@@ -255,9 +260,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) 
 
 
 @contextmanager
-def progress_bar(total: int, what: str, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error for long work; yields a function that takes the bytes done."""
-    if hidden or total < 4 * 1024 * 1024 or not sys.stderr.isatty():
+def progress_bar(
+    total: int, what: str, *, hidden: bool, least_bytes: int = 4 * 1024 * 1024
+) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error for long work; yields a function that takes the bytes done.
+
+    least_bytes: below that the work is not long.
+    """
+    if hidden or total < least_bytes or not sys.stderr.isatty():
         yield lambda _done: None
         return
     from rich.console import Console

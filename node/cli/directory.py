@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from node.vault.database import Transaction
     from node.vault.search.directory_search import Match, SearchPage
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "directory_app"]
 
 directory_app = typer.Typer(help="Whom to write to.", no_args_is_help=True, rich_markup_mode=None)
 

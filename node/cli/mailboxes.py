@@ -28,7 +28,7 @@ from node.errors import ConfigError
 if TYPE_CHECKING:
     from node.vault.alert_queue import AlertPreferences
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "mailbox_app"]
 
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -179,7 +179,7 @@ def password(
 
     async def body() -> None:
         async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file)
+            opened = await opened_mailbox(node, mailbox, password_file, to_set_another=True)
             new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
             await node.mailboxes.change_password(opened, new)
             if as_json:

@@ -18,6 +18,7 @@ from node.cli import (
     federation,
     letters_reading,
     letters_writing,
+    lists,
     mailboxes,
     maintainer,
     operation,
@@ -70,6 +71,7 @@ federation.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 directory.add_to(app)
+lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
 evidence.add_to(app)

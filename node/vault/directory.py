@@ -5,10 +5,10 @@ Spec: spec/directory.md. Reading functions take a connection and run in a thread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -22,8 +22,9 @@ from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.codec import check_binary, decode, encode
 from protocol.crypto import SigningSecret
-from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
+from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.feed import (
+    Operation,
     OperationKind,
     decode_operation,
     make_operation,
@@ -36,6 +37,8 @@ __all__ = ["Directory", "FoundMailbox", "pack_chain", "unpack_chain"]
 
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
+# PostgreSQL's driver would else fetch all of them before the first.
+_ENTRIES_AT_ONCE: Final = 500
 _MAX_CHAIN_BYTES: Final = MAX_CHAIN * (MAX_STATEMENT_BYTES + 1024)
 
 
@@ -58,6 +61,13 @@ def unpack_chain(packed: bytes) -> StatementChain:
     """The chain; verified again, since whoever edits the database must not choose whom we trust."""
     raws = decode(packed, max_bytes=_MAX_CHAIN_BYTES)
     return StatementChain.from_raw_list([check_binary(raw, "statement", 1, _MAX_CHAIN_BYTES) for raw in raws])
+
+
+def _mailboxes(rows: Iterable[sa.Row[Any]]) -> Iterator[MailboxEntry]:
+    for row in rows:
+        entry = mailbox_of_operation(row.operation)
+        if entry is not None:
+            yield entry
 
 
 def _has_peers(connection: sa.Connection) -> bool:
@@ -90,35 +100,31 @@ class Directory:
 
     def publish_institution(self, tx: Transaction, entry: InstitutionEntry) -> None:
         """Publish, or publish anew, what the institution says of itself."""
-        self._publish(tx, OperationKind.INSTITUTION, INSTITUTION_SUBJECT, entry.encode())
+        self._publish(tx, [(OperationKind.INSTITUTION, INSTITUTION_SUBJECT, entry.encode())])
 
-    def publish_mailbox(self, tx: Transaction, entry: MailboxEntry) -> None:
-        """Publish a mailbox's entry, new or changed."""
-        self._publish(tx, OperationKind.MAILBOX, entry.mailbox, entry.encode())
+    def publish_mailboxes(self, tx: Transaction, entries: Sequence[MailboxEntry]) -> None:
+        """Publish entries of several mailboxes, each once, under one head: the feed is read and signed once."""
+        self._publish(tx, [(OperationKind.MAILBOX, entry.mailbox, entry.encode()) for entry in entries])
 
-    def close_mailbox(self, tx: Transaction, mailbox: MailboxId, *, moved_to: str = "") -> None:
-        """Publish a mailbox as closed. moved_to: the address to write to instead."""
-        entry = self.own_mailbox(tx.connection, mailbox)
-        if entry is None:
-            raise StoreError(f"mailbox {mailbox.text} has no entry in the own feed", hint="run: coffre doctor")
-        self.publish_mailbox(tx, replace(entry, status=EntryStatus.CLOSED, moved_to=moved_to or None))
-
-    def _publish(self, tx: Transaction, kind: OperationKind, subject: bytes, entry: bytes) -> None:
+    def _publish(self, tx: Transaction, published: Sequence[tuple[OperationKind, bytes, bytes]]) -> None:
         if self._is_unheard() and _has_peers(tx.connection):
             raise StateError(
                 "this node was restored, and no peer has said yet what it holds of its directory",
                 hint="let it run until it is linked with a peer (coffre run), then try again",
             )
+        if not published:
+            return
         state, _ = load_feed(tx.connection, self.node_id, EPOCH, lock=True)
-        operations = []
-        if state.needs_snapshot:
-            operations.append(snapshot_operation(state.live))
-        known = state.live.get(subject)
-        version = 1 if known is None else known.operation.leaf.version + 1
-        opening = self._world.random_bytes(OPENING_BYTES)
-        operations.append(make_operation(kind, subject, version, entry, opening))
-        # The own feed has no quota here: the node's own limits are elsewhere.
-        state.apply(operations, max_entries=10_000_000, max_bytes=2**40)
+        operations: list[Operation] = []
+        for kind, subject, entry in published:
+            added = [snapshot_operation(state.live)] if state.needs_snapshot else []
+            known = state.live.get(subject)
+            version = 1 if known is None else known.operation.leaf.version + 1
+            opening = self._world.random_bytes(OPENING_BYTES)
+            added.append(make_operation(kind, subject, version, entry, opening))
+            # The own feed has no quota here: the node's own limits are elsewhere.
+            state.apply(added, max_entries=10_000_000, max_bytes=2**40)
+            operations += added
         origin = feed_origin(self.node_id, EPOCH)
         head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret)
         store_feed(tx.connection, self.node_id, EPOCH, operations, state, head)
@@ -139,6 +145,29 @@ class Directory:
             )
         ).scalar_one_or_none()
         return None if raw is None else mailbox_of_operation(raw)
+
+    def own_mailboxes(
+        self, connection: sa.Connection, mailboxes: Sequence[MailboxId] | None = None
+    ) -> Iterator[MailboxEntry]:
+        """The entries of own mailboxes, closed ones included, in the order of their ids; of those named, or of all."""
+        query = self._own_entries()
+        if mailboxes is not None:
+            query = query.where(schema.feed_entries.c.subject.in_(mailboxes))
+        return _mailboxes(connection.execute(query.execution_options(yield_per=_ENTRIES_AT_ONCE)))
+
+    def own_page(self, connection: sa.Connection, after: bytes | None, limit: int) -> list[MailboxEntry]:
+        """At most so many of them, in the order of their ids, after this one; None: from the first on."""
+        query = self._own_entries().limit(limit)
+        if after is not None:
+            query = query.where(schema.feed_entries.c.subject > after)
+        return list(_mailboxes(connection.execute(query)))
+
+    def _own_entries(self) -> sa.Select[Any]:
+        table = schema.feed_entries
+        query = sa.select(table.c.operation).where(
+            table.c.node_id == self.node_id, table.c.kind == OperationKind.MAILBOX
+        )
+        return query.order_by(table.c.subject)
 
     def mailbox_of(self, connection: sa.Connection, node: NodeId, mailbox: MailboxId) -> MailboxEntry | None:
         """The entry of any node's mailbox, by id."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.errors import NotFoundError, StateError
+from node.errors import CoffreError, NotFoundError, StateError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory
@@ -18,11 +18,20 @@ from node.vault.way_rows import WayKind, WayRows
 from protocol.codec import Value
 from protocol.crypto import SealKey
 from protocol.details import Details
-from protocol.entry import MailboxEntry
+from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import MailboxId
 from protocol.logleaf import EventKind
 
-__all__ = ["FOREVER_MS", "HARD_LOCK_FAILURES", "Closing", "Mailbox", "MailboxRows", "NewPassword", "NewRows"]
+__all__ = [
+    "FOREVER_MS",
+    "HARD_LOCK_FAILURES",
+    "Closing",
+    "EntryUpdate",
+    "Mailbox",
+    "MailboxRows",
+    "NewPassword",
+    "NewRows",
+]
 
 # Typing errors are free; from then on each failure doubles the wait, up to an hour; who fails twenty times is guessing.
 _FREE_FAILURES: Final = 5
@@ -55,6 +64,14 @@ class NewRows:
     password_way: dict[str, Value]
     recovery_way: dict[str, Value]
     quota_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryUpdate:
+    """A change of what is published of a mailbox. update: from the entry in force to the one wanted; keys stay."""
+
+    mailbox: MailboxId
+    update: Callable[[MailboxEntry], MailboxEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +116,19 @@ class MailboxRows:
             raise NotFoundError(f"no mailbox {address} on this node", hint="see: coffre mailbox list")
         return _mailbox(found)
 
+    def find_all(self, connection: sa.Connection, mailboxes: Sequence[MailboxId]) -> list[Mailbox]:
+        """The mailboxes with these ids, in their order. NotFoundError."""
+        rows = connection.execute(_SELECT.where(schema.mailboxes.c.id.in_(mailboxes)))
+        found = {MailboxId(row.id): _mailbox(row) for row in rows}
+        for mailbox in mailboxes:
+            if mailbox not in found:
+                raise NotFoundError(f"no mailbox with the id {mailbox.text} on this node", hint="run: coffre doctor")
+        return [found[mailbox] for mailbox in mailboxes]
+
     def create(self, tx: Transaction, items: Sequence[NewRows]) -> Sequence[Mailbox | Exception]:
         """Insert mailboxes, publish them, and log it. StateError for an address that is taken."""
         results: list[Mailbox | Exception] = []
+        published: list[MailboxEntry] = []
         for item in items:
             address = item.entry.address
             taken = tx.connection.execute(
@@ -126,10 +153,40 @@ class MailboxRows:
             )
             self._ways.insert(tx, mailbox, WayKind.PASSWORD, item.password_way)
             self._ways.insert(tx, mailbox, WayKind.RECOVERY, item.recovery_way)
-            self._directory.publish_mailbox(tx, item.entry)
+            published.append(item.entry)
             self._log(tx, EventKind.MAILBOX_CREATED, mailbox)
             results.append(_mailbox(tx.connection.execute(_SELECT.where(schema.mailboxes.c.id == mailbox)).one()))
+        self._directory.publish_mailboxes(tx, published)
         return results
+
+    def update(self, tx: Transaction, items: Sequence[EntryUpdate]) -> Sequence[bool | Exception]:
+        """Publish changed entries; whether each did change. What `update` raises is its item's result."""
+        results: list[bool | Exception] = []
+        published: dict[MailboxId, MailboxEntry] = {}
+        for item in items:
+            entry = published.get(item.mailbox) or self._directory.own_mailbox(tx.connection, item.mailbox)
+            if entry is None or entry.status is not EntryStatus.OPEN:
+                results.append(StateError(f"mailbox {item.mailbox.text} is not open", hint="see: coffre mailbox list"))
+                continue
+            try:
+                changed = item.update(entry)
+                self._refuse_kind(tx, entry, changed)
+            except CoffreError as error:
+                results.append(error)
+                continue
+            results.append(changed != entry)
+            if changed != entry:
+                published[item.mailbox] = changed
+        self._directory.publish_mailboxes(tx, list(published.values()))
+        return results
+
+    def _refuse_kind(self, tx: Transaction, entry: MailboxEntry, changed: MailboxEntry) -> None:
+        """Members are a service's, deputies a person's, and both are persons (spec/identity.md, 8)."""
+        if entry.kind is not changed.kind and self._sharing.has_any(tx.connection, entry.mailbox):
+            raise StateError(
+                f"{entry.address} has members or deputies, or is one, and stays a {entry.kind.value}'s mailbox",
+                hint="end that first: coffre mailbox member list, coffre mailbox delegations",
+            )
 
     def _log(self, tx: Transaction, kind: EventKind, mailbox: MailboxId) -> None:
         tx.log.append(kind, Details(node=self._keys.node_id, mailbox=mailbox))
@@ -194,22 +251,26 @@ class MailboxRows:
         A closed one may be given a new address, or another one. StateError if nothing would change.
         """
         results: list[Exception | None] = []
+        published: dict[MailboxId, MailboxEntry] = {}
         for item in items:
             mailbox = item.mailbox
-            entry = self._directory.own_mailbox(tx.connection, mailbox.id)
+            entry = published.get(mailbox.id) or self._directory.own_mailbox(tx.connection, mailbox.id)
+            if entry is None:
+                raise StoreError(f"mailbox {mailbox.id.text} has no entry in the own feed", hint="run: coffre doctor")
             was_open = mailbox.status == "open" and self._set_closed(tx, mailbox)
-            if not was_open and (not item.moved_to or (entry is not None and entry.moved_to == item.moved_to)):
+            if not was_open and (not item.moved_to or entry.moved_to == item.moved_to):
                 results.append(StateError(f"{mailbox.address} is closed already"))
                 continue
             refusal = self._refuse_notice(tx, item)
             if refusal is not None:
                 raise refusal
-            self._directory.close_mailbox(tx, mailbox.id, moved_to=item.moved_to)
+            published[mailbox.id] = replace(entry, status=EntryStatus.CLOSED, moved_to=item.moved_to or None)
             if was_open:
                 self._sharing.end_all(tx, mailbox.id)
             code = "moved" if item.moved_to else None
             tx.log.append(EventKind.MAILBOX_CLOSED, Details(node=self._keys.node_id, mailbox=mailbox.id, code=code))
             results.append(None)
+        self._directory.publish_mailboxes(tx, list(published.values()))
         return results
 
     @staticmethod

@@ -5,6 +5,7 @@ Spec: spec/delivery.md, 8 and 14; spec/identity.md, 8.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from node.vault.mailbox_rows import (
     FOREVER_MS,
     HARD_LOCK_FAILURES,
     Closing,
+    EntryUpdate,
     Mailbox,
     MailboxRows,
     NewPassword,
@@ -38,11 +40,13 @@ from protocol.ids import MailboxId
 from protocol.logleaf import EventKind
 from protocol.payload import MAX_ATTACHMENTS_BYTES
 
-__all__ = ["Mailbox", "Mailboxes", "NewMailbox", "OpenMailbox"]
+__all__ = ["EntryUpdate", "Mailbox", "Mailboxes", "NewMailbox", "OpenMailbox"]
 
 # Two Argon2id at a time: each takes 64 MiB and a core.
 _ARGON_AT_ONCE: Final = 2
 _ALL_LETTERS: Final = Accepts(MAX_ATTACHMENTS_BYTES)
+# A way in that is only there to be replaced by its owner.
+_FIRST: Final = "first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,17 @@ class Mailboxes:
             raise ConfigError(f"{address}: {error}") from None
         return NewMailbox(entry=entry, secrets=secrets, quota_bytes=quota_bytes)
 
+    def prepare_like(self, entry: MailboxEntry, quota_bytes: int) -> NewMailbox:
+        """A new mailbox of which the same will be published, but for its id and keys, which are fresh."""
+        secrets = ways.make_secrets(self._world.random_bytes)
+        own = replace(
+            entry,
+            mailbox=MailboxId(self._world.random_bytes(MailboxId.LENGTH)),
+            signing_key=secrets.sign.verify_key,
+            seal_key=secrets.read.seal_key,
+        )
+        return NewMailbox(entry=own, secrets=secrets, quota_bytes=quota_bytes)
+
     async def create(self, new: NewMailbox, password: Secret) -> OpenMailbox:
         """Make a mailbox: wrap its secrets both ways, publish its entry, all in one transaction.
 
@@ -139,6 +154,38 @@ class Mailboxes:
         )
         made = await self._database.write(self._rows.create, rows)
         return OpenMailbox(made.id, made.address, secrets)
+
+    async def create_first(self, made: Sequence[tuple[NewMailbox, Secret]]) -> list[Mailbox | Exception]:
+        """Make mailboxes with drawn first passwords, in one transaction: each opens once, to set another one.
+
+        An exception in place of a mailbox whose address is taken.
+        """
+        return await self._database.write_many(
+            self._rows.create, await self._world.run_blocking(self._first_rows, made)
+        )
+
+    def _first_rows(self, made: Sequence[tuple[NewMailbox, Secret]]) -> list[NewRows]:
+        return [
+            NewRows(
+                entry=new.entry,
+                password_way={
+                    **ways.wrap_by_password(
+                        new.secrets,
+                        password,
+                        node=self._node,
+                        mailbox=new.entry.mailbox,
+                        random_bytes=self._world.random_bytes,
+                        cost=ways.FIRST_COST,
+                    ),
+                    _FIRST: True,
+                },
+                recovery_way=ways.wrap_for_recovery(
+                    new.secrets, self._recovery_key, node=self._node, mailbox=new.entry.mailbox
+                ),
+                quota_bytes=new.quota_bytes,
+            )
+            for new, password in made
+        ]
 
     async def _wrap(self, secrets: MailboxSecrets, password: Secret, mailbox: MailboxId) -> dict[str, Value]:
         if len(password.reveal().decode("utf-8", "replace")) < ways.MIN_PASSWORD_CHARACTERS:
@@ -160,9 +207,11 @@ class Mailboxes:
 
     # -- opening
 
-    async def open(self, address: str, password: Secret) -> OpenMailbox:
+    async def open(self, address: str, password: Secret, *, to_set_another: bool = False) -> OpenMailbox:
         """Unwrap the mailbox's secrets; new ones are made if they are due.
 
+        to_set_another: by whom the password is changed next. For anything else a first password, which others have
+        seen, opens nothing: StateError.
         WrongSecretError, LockedError (with the time), NotFoundError, StateError.
         """
         await self._end_due()
@@ -192,8 +241,15 @@ class Mailboxes:
         if mailbox.failed_logins:
             await self._database.write(self._rows.clear_failures, mailbox.id)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
-        renewed = await self.renewed(opened, way.row, password)
-        return await self.open(address, password) if renewed is None else renewed
+        if (is_first := _FIRST in fields) and not to_set_another:
+            raise StateError(
+                f"{address} still has its first password, which others have seen",
+                hint=f"set another one: coffre mailbox password {address}",
+            )
+        renewed = await self.renewed(opened, way.row, password, is_first=is_first)
+        if renewed is None:
+            return await self.open(address, password, to_set_another=to_set_another)
+        return renewed
 
     async def _end_due(self) -> None:
         """A deputy's time may have ended while the node was not running."""
@@ -205,15 +261,20 @@ class Mailboxes:
         former = await self._database.read(self._ways.former, opened.id, opened.secrets.read)
         return replace(opened, secrets=replace(opened.secrets, former=former))
 
-    async def renewed(self, opened: OpenMailbox, basis: bytes, password: Secret | None) -> OpenMailbox | None:
+    async def renewed(
+        self, opened: OpenMailbox, basis: bytes, password: Secret | None, *, is_first: bool = False
+    ) -> OpenMailbox | None:
         """The mailbox with new keys, if they are due; None if somebody else made them meanwhile.
 
         opened: with both secrets. basis: the way that they came from. password: None where a member logged in.
+        is_first: it is a first password, and stays one under the new keys.
         """
         if not await self._database.read(self._renewal.cause, opened, basis):
             return opened
         new = ways.make_secrets(self._world.random_bytes)
         way = None if password is None else await self._wrap(new, password, opened.id)
+        if way is not None and is_first:
+            way[_FIRST] = True
         change = KeyChange(opened=opened, secrets=new, basis=basis, password_way=way)
         try:
             if not await self._database.write(self._renewal.renew, change):
@@ -257,6 +318,15 @@ class Mailboxes:
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
         renewed = await self.renewed(opened, stored.row, password)
         return await self.open(address, password) if renewed is None else renewed
+
+    async def update(self, updates: Sequence[EntryUpdate]) -> list[bool | Exception]:
+        """Publish changed entries in one transaction; whether each did change, or why it could not."""
+        return await self._database.write_many(self._rows.update, updates)
+
+    async def close_all(self, mailboxes: Sequence[MailboxId]) -> list[Exception | None]:
+        """Close mailboxes in one transaction; an exception in place of None for one that is closed."""
+        found = await self._database.read(self._rows.find_all, mailboxes)
+        return await self._database.write_many(self._rows.close, [Closing(mailbox) for mailbox in found])
 
     async def close(self, address: str, *, moved_to: str = "") -> None:
         """Close a mailbox: published as closed; nothing arrives, its letters stay.

@@ -88,7 +88,7 @@ class KeyRenewal:
         if not cause or entry is None:
             return False
         new_entry = self._new_entry(tx, item, entry, cause)
-        self._directory.publish_mailbox(tx, new_entry)
+        self._directory.publish_mailboxes(tx, [new_entry])
         if cause == RESET:
             # Whoever was a member or deputy then need not be one now: the end may be among what was lost.
             self._sharing.end_all(tx, opened.id, given_only=True)

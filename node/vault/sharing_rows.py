@@ -134,6 +134,12 @@ class SharingRows:
         table = schema.mailbox_ways
         return self._ways.find(connection, table.c.way == WayKind.DELEGATE, table.c.until_ms <= now_ms)
 
+    def has_any(self, connection: sa.Connection, mailbox: MailboxId) -> bool:
+        """Whether somebody acts for this mailbox, or its owner for another one."""
+        table = schema.mailbox_ways
+        concerned = sa.or_(table.c.mailbox == mailbox, table.c.holder == mailbox)
+        return bool(self._ways.find(connection, table.c.way.in_(_SHARED), concerned))
+
     # -- writing
 
     def add(self, tx: Transaction, items: Sequence[NewShare]) -> Sequence[Exception | None]:

@@ -20,9 +20,11 @@ from protocol.ids import MailboxId, NodeId
 from protocol.labels import Label
 
 __all__ = [
+    "FIRST_COST",
     "MIN_PASSWORD_CHARACTERS",
     "HolderPlace",
     "MailboxSecrets",
+    "draw_first_password",
     "make_secrets",
     "open_by_holder",
     "open_by_password",
@@ -37,6 +39,23 @@ __all__ = [
 _READ: Final = b"read"
 _SIGN: Final = b"sign"
 MIN_PASSWORD_CHARACTERS: Final = 8
+# Without letters that are read as others (0/o, 1/l/i): 31 to the power of 26 is beyond 128 bits.
+_FIRST_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+_FIRST_GROUPS: Final = (5, 5, 5, 5, 6)
+FIRST_COST: Final = ArgonCost(operations=1, memory_kib=1024)
+"""For passwords that a machine drew: nobody guesses 128 bits, and a list of thousands must not take an hour."""
+
+
+def draw_first_password(random_bytes: Callable[[int], bytes]) -> Secret:
+    """A password to hand out: 26 characters of 31 in groups. Each is drawn evenly: bytes beyond 8 × 31 are dropped."""
+    letters: list[str] = []
+    while len(letters) < sum(_FIRST_GROUPS):
+        letters += [_FIRST_ALPHABET[byte % 31] for byte in random_bytes(32) if byte < 248]
+    groups, begin = [], 0
+    for length in _FIRST_GROUPS:
+        groups.append("".join(letters[begin : begin + length]))
+        begin += length
+    return Secret("-".join(groups).encode())
 
 
 @dataclass(frozen=True, slots=True)

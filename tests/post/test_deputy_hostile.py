@@ -163,8 +163,7 @@ async def test_a_member_node_cannot_name_a_deputy_of_its_own(
         forged = replace(before, signing_key=thief.verify_key, reset_at_ms=b.world.now_ms())
 
         def publish(tx: Transaction, items: Sequence[MailboxEntry]) -> list[None]:
-            for item in items:
-                b.node.directory.publish_mailbox(tx, item)
+            b.node.directory.publish_mailboxes(tx, items)
             return [None] * len(items)
 
         await b.node.database.write(publish, forged)

@@ -1,0 +1,1 @@
+"""Lists of mailboxes against the vault: files, matching, applying in batches, first passwords, export."""
