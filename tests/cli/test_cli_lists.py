@@ -55,7 +55,7 @@ def test_import_hand_out_undo(lone: Node, file: Path, tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "done: 1 made, 1 changed, 0 closed"
     # The passwords are in their file and nowhere else.
     assert stat.S_IMODE(words.stat().st_mode) == 0o600
-    (made,) = list(csv.reader(words.open(encoding="utf-8")))[1:]
+    (made,) = list(csv.reader(words.read_text("utf-8").splitlines()))[1:]
     assert made[:2] == ["aline.fictive@pont.example", "Aline Fictive"]
     assert made[2] not in done.stdout
 
@@ -158,7 +158,7 @@ def test_export(lone_original: Node, tmp_path: Path) -> None:
 def test_export_has_the_mailboxes_of_accepted_institutions(neighbours: Neighbours, tmp_path: Path) -> None:
     hospital = neighbours.hospital
     assert hospital.json("directory", "export", "-o", tmp_path / "all.csv")["mailboxes"] >= 2
-    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8", newline="")))
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text("utf-8").splitlines()))
     assert {"dr.fictive@tilleuls.example", "dr.exemple@lilas.example"} <= {row["address"] for row in rows}
     assert {row["institution"] for row in rows} == {"Hôpital des Tilleuls", "Cabinet des Lilas"}
     hospital.json("directory", "export", "--institution", "lilas", "--format", "fhir", "-o", tmp_path / "lilas.json")

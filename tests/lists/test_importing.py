@@ -178,6 +178,44 @@ async def test_first_passwords_open_once_to_set_another(
             await boxes.open("bob@a.example", first, to_set_another=True)
 
 
+async def test_a_first_password_stays_one_when_new_keys_are_made(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    """Else whoever saw the list of passwords could go on with one of them, unnoticed."""
+    async with listed(tmp_path, database_url) as a:
+        await a.bring(LIST)
+        boxes, sharing, address = a.node.mailboxes, a.node.sharing, "urgences@a.example"
+        first = Secret(a.passwords()[address].encode())
+        before = await boxes.open(address, first, to_set_another=True)
+        await sharing.add_member(before, "anna@a.example")
+        await sharing.remove_member(address, "anna@a.example")
+        opened = await boxes.open(address, first, to_set_another=True)
+        assert opened.secrets.read != before.secrets.read
+        with pytest.raises(StateError, match="first password"):
+            await boxes.open(address, first)
+        await boxes.change_password(opened, PASSWORD)
+        assert (await boxes.open(address, PASSWORD)).secrets.read == opened.secrets.read
+
+
+async def test_who_is_acted_for_stays_of_its_kind(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with listed(tmp_path, database_url) as a:
+        await a.bring(LIST)
+        address = "urgences@a.example"
+        first = Secret(a.passwords()[address].encode())
+        opened = await a.node.mailboxes.open(address, first, to_set_another=True)
+        await a.node.sharing.add_member(opened, "anna@a.example")
+        listing = "address,kind\nurgences@a.example,person\nanna@a.example,service\nbob@a.example,service\n"
+        done = await a.bring(listing)
+        assert done.changed == 1
+        assert [item.split(":")[0] for item in done.failed] == [address, "anna@a.example"]
+        assert all("has members or deputies, or is one" in item for item in done.failed)
+        kinds = {address: entry.kind for address, entry in (await a.entries()).items()}
+        assert kinds[address] is MailboxKind.SERVICE
+        assert (kinds["anna@a.example"], kinds["bob@a.example"]) == (MailboxKind.PERSON, MailboxKind.SERVICE)
+
+
 async def test_missing_ones_are_closed_when_asked(autojump_clock: MockClock, tmp_path: Path, database_url: str) -> None:
     async with listed(tmp_path, database_url) as a:
         await a.bring(LIST)
