@@ -197,9 +197,7 @@ async def test_a_first_password_stays_one_when_new_keys_are_made(
         assert (await boxes.open(address, PASSWORD)).secrets.read == opened.secrets.read
 
 
-async def test_who_is_acted_for_stays_of_its_kind(
-    autojump_clock: MockClock, tmp_path: Path, database_url: str
-) -> None:
+async def test_who_is_acted_for_stays_of_its_kind(autojump_clock: MockClock, tmp_path: Path, database_url: str) -> None:
     async with listed(tmp_path, database_url) as a:
         await a.bring(LIST)
         address = "urgences@a.example"
