@@ -13,12 +13,14 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from directory_sync.news import FeedNews
+from directory_sync.replica import FeedLocks
+from directory_sync.taking import FeedTaker
 from node.audit.epochs import LogHistory
 from node.errors import StoreError
 from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
-from node.post.feed_news import FeedNews
-from node.post.feed_taker import FeedLocks, FeedTaker
+from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
 from node.post.forward import Forwarder, SenderSide
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
@@ -109,6 +111,7 @@ class PostOffice:
         self._dialling: set[NodeId] = set()
         self._turns = Turns()
         self._feed_locks = FeedLocks()
+        self._replica = FeedReplica(parts.database, parts.following, parts.peers, parts.node_id)
         self._peers: dict[NodeId, Peer] = {}
         self._stopping = False
         self.listening_on = ""
@@ -357,11 +360,12 @@ class PostOffice:
         )
         feeds = FeedTaker(
             link,
-            database=parts.database,
-            following=parts.following,
-            verifiers=parts.verifiers,
+            self._replica,
             locks=self._feed_locks,
             own=parts.node_id,
+            limits=FEED_LIMITS,
+            verifiers=parts.verifiers.of,
+            say=log_feed_event,
         )
         return Session(
             link,
@@ -379,6 +383,7 @@ class PostOffice:
             claims=parts.claims,
             own=OwnHeads(
                 link,
+                feeds=feeds,
                 database=parts.database,
                 directory=parts.directory,
                 history=parts.history,
@@ -387,11 +392,12 @@ class PostOffice:
             ),
             news=FeedNews(
                 link,
-                database=parts.database,
-                peers=parts.peers,
-                feeds=feeds,
-                node=parts.node_id,
+                self._replica,
+                feeds,
+                own=parts.node_id,
                 told=hello.heads[-1],
+                limits=FEED_LIMITS,
+                jitter=parts.database.world.jitter,
             ),
             feeds=feeds,
             offer_again=OfferAgain(parts.peers, parts.outbox),

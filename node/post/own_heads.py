@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 import structlog
 
+from directory_sync.taking import FeedTaker
 from node.audit.epochs import LogHistory
-from node.post.feed_follower import FeedFollower
 from node.post.peer_link import PeerLink
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -32,6 +32,7 @@ class OwnHeads:
         self,
         link: PeerLink,
         *,
+        feeds: FeedTaker,
         database: Database,
         directory: Directory,
         history: LogHistory,
@@ -39,6 +40,7 @@ class OwnHeads:
         told: Sequence[bytes],
     ) -> None:
         self._link = link
+        self._feeds = feeds
         self._database = database
         self._directory = directory
         self._history = history
@@ -62,7 +64,7 @@ class OwnHeads:
         if verifier.open(note).size <= state.size:
             return
         try:
-            result = await FeedFollower(self._database, self._link).follow(node, EPOCH, note, verifier)
+            result = await self._feeds.bring_up(node, note, verifier)
         except RemoteProtocolError as error:
             if error.reason not in _CONFLICTS:
                 raise

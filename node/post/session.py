@@ -11,9 +11,8 @@ from typing import Final
 import structlog
 import trio
 
-from node.post.feed_follower import FeedFollower
-from node.post.feed_news import FeedNews
-from node.post.feed_taker import FeedTaker
+from directory_sync.news import FeedNews
+from directory_sync.taking import FeedTaker
 from node.post.forward import Forwarder, SenderSide
 from node.post.intake import result_frames
 from node.post.network import LinkError, first_of
@@ -265,12 +264,10 @@ class Session:
             await self._link.goodbye("replaced")
 
     async def _follow(self, note: bytes, epoch: int) -> None:
+        if epoch != EPOCH or not await self._feeds.is_followed(self._link.peer):
+            return
         async with self._following:
-            follower = FeedFollower(self._database, self._link)
-            verifier = self._verifiers.of(await self._chain())
-            result = await follower.follow(self._link.peer, epoch, note, verifier)
-        if result.added:
-            _logger.info("feed followed", peer=self._link.peer.text[:12], added=result.added, size=result.size)
+            await self._feeds.bring_up(self._link.peer, note, self._verifiers.of(await self._chain()))
 
     # -- what the peer asks and tells
 
@@ -299,7 +296,7 @@ class Session:
                 case FeedGet():
                     await self._server.feed(link, stream, message)
                 case NewsGet():
-                    await self._news.answer(stream, message)
+                    link.reply(stream, await self._news.answer(message))
                 case LogProofGet():
                     await self._server.log_proof(link, stream, message)
         except* RemoteProtocolError as group:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from directory_sync.replica import Followed
 from node.trust.maintainer_rows import TRUSTED, MaintainerFork, MaintainerRows
 from node.vault import schema
 from node.vault.database import Database, Transaction
@@ -21,21 +22,7 @@ from protocol.ids import NodeId
 from protocol.merkle import CompactRange, leaf_hash
 from protocol.statement import StatementChain
 
-__all__ = ["Followed", "Following", "HeadRefresh"]
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """A node whose feed is followed. is_frozen: it showed two histories, so nothing more of it is taken."""
-
-    chain: StatementChain
-    is_maintainer: bool
-    is_frozen: bool
-
-    @property
-    def node_id(self) -> NodeId:
-        """Whose feed it is."""
-        return self.chain.node_id
+__all__ = ["Following", "HeadRefresh"]
 
 
 @dataclass(frozen=True, slots=True)

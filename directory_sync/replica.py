@@ -1,0 +1,171 @@
+"""What replication needs around it: where feeds are kept, and a link to one peer. Spec: spec/directory.md, 8.
+
+The library has no disk, no socket, no wall clock and no randomness of its own. Waiting goes by the event loop's clock
+(trio's MockClock in tests); randomness is handed in as `jitter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import anyio
+
+from directory_sync.follow import FeedStore
+from protocol.ids import NodeId
+from protocol.message import Message
+from protocol.messages import Cursor
+from protocol.statement import StatementChain
+
+__all__ = [
+    "EPOCH",
+    "Arrival",
+    "FeedLocks",
+    "Followed",
+    "Limits",
+    "Link",
+    "Newest",
+    "Say",
+    "Store",
+    "Ticket",
+    "say_nothing",
+]
+
+EPOCH: Final = 1
+"""Feeds have one epoch: what was lost of one is fetched back from its followers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A node whose feed is followed. is_frozen: it showed two histories, so nothing more of it is taken."""
+
+    chain: StatementChain
+    is_maintainer: bool
+    is_frozen: bool
+
+    @property
+    def node_id(self) -> NodeId:
+        """Whose feed it is."""
+        return self.chain.node_id
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A head in the journal of arrivals: whose it is, the head, its number."""
+
+    node: NodeId
+    note: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """How far a journal of arrivals reaches; own: the head of the own feed, empty where there is none."""
+
+    journal: bytes
+    number: int
+    own: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Quota of one feed's live entries, and how many feeds are taken at once over one link.
+
+    100,000 entries: a university hospital has some 20,000 people. at_once: their operations are in memory.
+    pull_every_s: a peer is asked so often, a fifth more or less, even if it never says that there is something new.
+    """
+
+    max_entries: int = 100_000
+    max_bytes: int = 400 * 1024 * 1024
+    at_once: int = 16
+    pull_every_s: float = 600
+
+
+class Ticket(Protocol):
+    """Something to wait for."""
+
+    async def wait(self) -> object:
+        """Until it happened."""
+        ...
+
+
+class Link(Protocol):
+    """A link to one authenticated peer. Errors of the transport pass through the library as they are."""
+
+    peer: NodeId
+
+    async def ask(self, message: Message) -> Message:
+        """Send a request that has one reply, and wait for it."""
+        ...
+
+    def push_quietly(self, message: Message) -> None:
+        """Send a message that wants no answer, if the link still lives."""
+        ...
+
+
+class Store(FeedStore, Protocol):
+    """Where followed feeds, the journal of arrivals and the cursors at peers are kept."""
+
+    async def find(self, node: NodeId) -> Followed | None:
+        """How a node's feed is followed; None if it is not."""
+        ...
+
+    async def missing(self) -> list[Followed]:
+        """Those that are followed and of which nothing is held yet."""
+        ...
+
+    async def root_at(self, node: NodeId, size: int) -> bytes:
+        """The root of the first `size` operations held of a feed."""
+        ...
+
+    async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
+        """Keep newer statements of a followed node."""
+        ...
+
+    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
+        """Keep the proof that a followed node showed two histories: the head held and this one."""
+        ...
+
+    async def refresh(self, followed: Followed, note: bytes) -> None:
+        """Keep a head of the size held if it is dated later; it arrives anew."""
+        ...
+
+    async def arrivals(self, after: int, limit: int) -> tuple[bytes, Sequence[Arrival]]:
+        """The journal's id, and the heads that arrived after this number, in order, `limit` at most."""
+        ...
+
+    async def newest(self) -> Newest:
+        """How far the journal reaches."""
+        ...
+
+    def changed(self) -> Ticket:
+        """Happens when a head arrives after this call."""
+        ...
+
+    async def cursor(self, peer: NodeId) -> Cursor | None:
+        """How far this peer's journal was taken; None for not at all."""
+        ...
+
+    async def set_cursor(self, peer: NodeId, cursor: Cursor) -> None:
+        """Remember how far it was taken."""
+        ...
+
+
+Say = Callable[[str, NodeId, str], None]
+"""Told what happened, to whose feed, and a detail, for a program's log."""
+
+
+def say_nothing(_event: str, _node: NodeId, _detail: str) -> None:
+    """A Say that keeps quiet."""
+
+
+class FeedLocks:
+    """One lock for each feed, shared by all links of a node: two peers that show one head do not both send it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[NodeId, anyio.Lock] = {}
+
+    def of(self, node: NodeId) -> anyio.Lock:
+        """The lock of this node's feed."""
+        return self._locks.setdefault(node, anyio.Lock())

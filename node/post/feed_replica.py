@@ -1,0 +1,144 @@
+"""The Store that directory_sync replicates into: this node's database. Spec: spec/directory.md, 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import sqlalchemy as sa
+import structlog
+
+from directory_sync.replica import Arrival, Followed, Limits, Newest, Ticket
+from node.trust.followed import Following, HeadRefresh
+from node.vault import schema
+from node.vault.database import Database, Transaction
+from node.vault.feed_store import held_size, load_feed, store_feed
+from node.vault.peers import PeerCursor, PeerRows
+from node.vault.search.index import IndexBatch
+from node.vault.signals import FEED
+from protocol.crypto import sha256
+from protocol.feed import FeedState, Operation
+from protocol.ids import NodeId
+from protocol.messages import Cursor
+from protocol.statement import StatementChain
+
+__all__ = ["FEED_LIMITS", "FeedReplica", "log_feed_event"]
+
+FEED_LIMITS: Final = Limits()
+_JOURNAL_BYTES: Final = 16
+
+_logger = structlog.get_logger(__name__)
+
+
+def log_feed_event(event: str, node: NodeId, detail: str) -> None:
+    """What replication tells goes to the program's log."""
+    _logger.info(event, node=node.text[:12], detail=detail)
+
+
+class _Commit:
+    def __init__(
+        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
+    ) -> None:
+        self.node, self.epoch, self.operations, self.state, self.head = node, epoch, operations, state, head
+
+
+class FeedReplica:
+    """One for a node; all its links share it."""
+
+    def __init__(self, database: Database, following: Following, peers: PeerRows, node: NodeId) -> None:
+        self._database = database
+        self._following = following
+        self._peers = peers
+        self._node = node
+
+    async def load(self, node: NodeId, epoch: int) -> FeedState:
+        """See FeedStore."""
+        state, _ = await self._database.read(load_feed, node, epoch)
+        return state
+
+    async def commit(
+        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
+    ) -> None:
+        """See FeedStore."""
+        await self._database.write(_commit_feed, _Commit(node, epoch, operations, state, head))
+
+    async def find(self, node: NodeId) -> Followed | None:
+        """See Store."""
+        return await self._database.read(self._following.find, node)
+
+    async def missing(self) -> list[Followed]:
+        """See Store."""
+        return await self._database.read(self._following.missing)
+
+    async def root_at(self, node: NodeId, size: int) -> bytes:
+        """See Store."""
+        return await self._database.read(self._following.root_at, node, size)
+
+    async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
+        """See Store."""
+        await self._following.keep_chain(self._database, followed, chain)
+
+    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
+        """See Store."""
+        await self._following.alarm(self._database, followed, note, code)
+
+    async def refresh(self, followed: Followed, note: bytes) -> None:
+        """See Store."""
+        await self._database.write(self._following.refresh, HeadRefresh(followed.chain, note))
+
+    async def arrivals(self, after: int, limit: int) -> tuple[bytes, Sequence[Arrival]]:
+        """See Store."""
+        return await self._database.read(self._arrivals, after, limit)
+
+    def _arrivals(self, connection: sa.Connection, after: int, limit: int) -> tuple[bytes, Sequence[Arrival]]:
+        table = schema.feeds
+        rows = connection.execute(
+            sa.select(table.c.node_id, table.c.note, table.c.arrival)
+            .where(table.c.arrival > after)
+            .order_by(table.c.arrival)
+            .limit(limit)
+        )
+        found = [Arrival(NodeId(row.node_id), row.note, row.arrival) for row in rows]
+        return self._journal_id(connection), found
+
+    def _journal_id(self, connection: sa.Connection) -> bytes:
+        """The id of this node's journal of arrivals: another one in each epoch of its log, so after each loss."""
+        epoch = connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one()
+        return sha256(b"journal", self._node, int(epoch).to_bytes(4, "big"))[:_JOURNAL_BYTES]
+
+    async def newest(self) -> Newest:
+        """See Store."""
+        return await self._database.read(self._newest)
+
+    def _newest(self, connection: sa.Connection) -> Newest:
+        table = schema.feeds
+        arrival = connection.execute(sa.select(sa.func.max(table.c.arrival))).scalar_one() or 0
+        own = connection.execute(sa.select(table.c.note).where(table.c.node_id == self._node)).scalar_one()
+        return Newest(self._journal_id(connection), arrival, own)
+
+    def changed(self) -> Ticket:
+        """See Store."""
+        return self._database.signals.ticket(FEED)
+
+    async def cursor(self, peer: NodeId) -> Cursor | None:
+        """See Store."""
+        return await self._database.read(self._peers.cursor, peer)
+
+    async def set_cursor(self, peer: NodeId, cursor: Cursor) -> None:
+        """See Store."""
+        await self._database.write(self._peers.set_cursor, PeerCursor(peer, cursor))
+
+
+def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
+    results: list[Exception | None] = []
+    index = IndexBatch(tx.connection)
+    for item in items:
+        held = held_size(tx.connection, item.node, item.epoch, lock=True)
+        if held + len(item.operations) == item.state.size:
+            operations = list(item.operations)
+            store_feed(tx.connection, item.node, item.epoch, operations, item.state, item.head, index)
+            tx.wake(FEED)
+        # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
+        results.append(None)
+    index.write()
+    return results
