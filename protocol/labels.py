@@ -44,3 +44,4 @@ class Label(Enum):
     BACKUP = b"coffre/v1/backup\0"
     STANDING = b"coffre/v1/standing\0"
     MAINTAINER = b"coffre/v1/maintainer\0"
+    DIRECTORY = b"coffre/v1/directory\0"

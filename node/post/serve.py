@@ -9,6 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from directory_sync.answers import feed_part, statements_part
 from node.audit.tiles import StoredTileReader
 from node.post.peer_link import PeerLink
 from node.trust.followed import Following
@@ -22,18 +23,15 @@ from protocol.merkle import consistency_proof
 from protocol.message import Message
 from protocol.messages import (
     FeedGet,
-    FeedOps,
     Gone,
     HashesGet,
     LogProof,
     LogProofGet,
     RangeGet,
-    Statements,
     StatementsGet,
     hashes_pieces,
     range_pieces,
 )
-from protocol.messages_directory import that_fit
 from protocol.statement import StatementChain
 
 __all__ = ["Server"]
@@ -106,9 +104,7 @@ class Server:
         if chain is None:
             link.reply(stream, Gone("unknown_node"))
             return
-        waiting = chain.raw_list()[request.first :]
-        part = that_fit(waiting)
-        link.reply(stream, Statements(part, more=len(part) < len(waiting)))
+        link.reply(stream, statements_part(chain.raw_list(), first=request.first))
 
     def _chain_of(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
         return self._directory.trusted_chain(connection, node) or self._following.chain(connection, node)
@@ -136,8 +132,7 @@ class Server:
             .order_by(journal.c.position)
             .limit(_FEED_BATCH)
         )
-        part = that_fit(rows.scalars(), beside=len(row.note))
-        return FeedOps(part, row.note, more=request.first + len(part) < row.size)
+        return feed_part(rows.scalars(), first=request.first, size=row.size, head=row.note)
 
     # -- the log
 

@@ -1,0 +1,182 @@
+"""Feeds in memory: for a program that looks at them and keeps nothing, for tests and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from directory_sync.answers import feed_part, statements_part
+from directory_sync.replica import EPOCH, Arrival, Followed, Newest, Ticket
+from protocol.cosignature import cosigned_at_s, witness_name
+from protocol.crypto import hash_labelled
+from protocol.errors import RemoteProtocolError
+from protocol.feed import FeedState, Operation
+from protocol.ids import NodeId
+from protocol.labels import Label
+from protocol.merkle import CompactRange, leaf_hash
+from protocol.message import Message
+from protocol.messages import Cursor, FeedGet, FeedOps, Gone, Statements, StatementsGet
+from protocol.statement import StatementChain
+
+__all__ = ["MemoryStore"]
+
+Changed = Callable[[NodeId, Sequence[Operation]], None]
+
+
+@dataclass(slots=True)
+class _Feed:
+    state: FeedState
+    note: bytes
+    arrival: int
+    operations: list[Operation] = field(default_factory=list)
+
+
+class MemoryStore:
+    """A Store (directory_sync/replica.py) that ends with the program.
+
+    own: whose feed is written here, if any. journal: 16 bytes, random at each start, since the arrivals are lost.
+    on_change: told of the operations that came to a feed.
+    """
+
+    def __init__(self, own: NodeId, journal: bytes, *, on_change: Changed = lambda _node, _operations: None) -> None:
+        self._own = own
+        self._journal = journal
+        self._on_change = on_change
+        self._followed: dict[NodeId, Followed] = {}
+        self._feeds: dict[NodeId, _Feed] = {}
+        self._cursors: dict[NodeId, Cursor] = {}
+        self._newest = 0
+        self._changed = anyio.Event()
+        self.alarms: dict[NodeId, tuple[bytes, bytes, str]] = {}
+        """Nodes that showed two histories: the head held, the other one, the code."""
+
+    def follow(self, chain: StatementChain, *, is_maintainer: bool = False) -> None:
+        """Follow this node's feed from now on."""
+        self._followed[chain.node_id] = Followed(chain, is_maintainer, is_frozen=False)
+
+    def size(self, node: NodeId) -> int:
+        """How many operations of a feed are held."""
+        held = self._feeds.get(node)
+        return 0 if held is None else held.state.size
+
+    def digest(self) -> bytes:
+        """One value for all that is held: two programs with the same one hold the same. Spec: spec/directory.md, 8."""
+        parts = [
+            node + held.state.size.to_bytes(8, "big") + held.state.tree.root()
+            for node, held in sorted(self._feeds.items())
+        ]
+        return hash_labelled(Label.DIRECTORY, *parts)
+
+    # -- answering
+
+    def answer(self, request: Message) -> Message:
+        """Operations and statements that a peer asks for."""
+        match request:
+            case FeedGet(node, epoch, first):
+                held = self._feeds.get(node)
+                if held is None or epoch != EPOCH:
+                    return Gone("unknown_feed")
+                raws = (operation.encode() for operation in held.operations[first:])
+                answer: FeedOps | Statements = feed_part(raws, first=first, size=held.state.size, head=held.note)
+                return answer
+            case StatementsGet(node, first):
+                followed = self._followed.get(node)
+                if followed is None:
+                    return Gone("unknown_node")
+                return statements_part(followed.chain.raw_list(), first=first)
+            case _:
+                return Gone("not_served")
+
+    # -- Store
+
+    async def load(self, node: NodeId, epoch: int) -> FeedState:
+        """See FeedStore."""
+        held = self._feeds.get(node)
+        return FeedState() if held is None else held.state
+
+    async def commit(
+        self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
+    ) -> None:
+        """See FeedStore."""
+        self.put(node, operations, state, head)
+
+    def put(self, node: NodeId, operations: Sequence[Operation], state: FeedState, head: bytes) -> None:
+        """Keep the operations that lead to this state and its head."""
+        held = self._feeds.setdefault(node, _Feed(state, head, 0))
+        held.state = state
+        held.operations.extend(operations)
+        self._arrive(held, head)
+        self._on_change(node, operations)
+
+    def _arrive(self, held: _Feed, head: bytes) -> None:
+        self._newest += 1
+        held.note, held.arrival = head, self._newest
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def find(self, node: NodeId) -> Followed | None:
+        """See Store."""
+        return self._followed.get(node)
+
+    async def missing(self) -> list[Followed]:
+        """See Store."""
+        return [followed for node, followed in self._followed.items() if node not in self._feeds]
+
+    async def root_at(self, node: NodeId, size: int) -> bytes:
+        """See Store."""
+        tree = CompactRange()
+        for operation in self._feeds[node].operations[:size]:
+            tree.append(leaf_hash(operation.leaf.encode()))
+        return tree.root()
+
+    async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
+        """See Store."""
+        self._followed[chain.node_id] = Followed(chain, followed.is_maintainer, followed.is_frozen)
+
+    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
+        """See Store."""
+        node = followed.node_id
+        self.alarms.setdefault(node, (self._feeds[node].note, note, code))
+        self._followed[node] = Followed(followed.chain, followed.is_maintainer, is_frozen=True)
+
+    async def refresh(self, followed: Followed, note: bytes) -> None:
+        """See Store."""
+        held = self._feeds[followed.node_id]
+        if _dated_s(followed.chain, note) > _dated_s(followed.chain, held.note):
+            self._arrive(held, note)
+
+    async def arrivals(self, after: int, limit: int) -> tuple[bytes, Sequence[Arrival]]:
+        """See Store."""
+        found = [Arrival(node, held.note, held.arrival) for node, held in self._feeds.items() if held.arrival > after]
+        return self._journal, sorted(found, key=lambda item: item.number)[:limit]
+
+    async def newest(self) -> Newest:
+        """See Store."""
+        own = self._feeds.get(self._own)
+        return Newest(self._journal, self._newest, b"" if own is None else own.note)
+
+    def changed(self) -> Ticket:
+        """See Store."""
+        return self._changed
+
+    async def cursor(self, peer: NodeId) -> Cursor | None:
+        """See Store."""
+        return self._cursors.get(peer)
+
+    async def set_cursor(self, peer: NodeId, cursor: Cursor) -> None:
+        """See Store."""
+        self._cursors[peer] = cursor
+
+    def head(self, node: NodeId) -> bytes:
+        """The head held of a feed, empty if none is."""
+        held = self._feeds.get(node)
+        return b"" if held is None else held.note
+
+
+def _dated_s(chain: StatementChain, note: bytes) -> int:
+    try:
+        return cosigned_at_s(note, name=witness_name(chain.node_id), key=chain.current.witness_key)
+    except RemoteProtocolError:
+        return 0
