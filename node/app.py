@@ -238,7 +238,7 @@ class Node:
 
     def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
         limits = self.settings.limits
-        following = Following(self.peers, self.trust.maintainers)
+        following = Following(self.peers, self.trust.maintainers, self.settings.directory.regions)
         checker = Checker(
             node_id=self.node_id,
             seal_secrets=self.keyring.seal_secrets,

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from directory_sync.words import fold
 from node.errors import ConfigError
 
 __all__ = [
     "AlertSettings",
+    "DirectorySettings",
     "DiscoverySettings",
     "LimitSettings",
     "LinkSettings",
@@ -89,6 +91,17 @@ class DiscoverySettings(_Section):
 
     announce: bool = False
     interfaces: tuple[str, ...] = ()
+
+
+class DirectorySettings(_Section):
+    """[directory]: "all", or the regions whose institutions' feeds are followed, as maintainers name them."""
+
+    follow: Literal["all"] | tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = "all"
+
+    @property
+    def regions(self) -> frozenset[str] | None:
+        """The regions, folded as names are (directory_sync/words.py); None for all."""
+        return None if self.follow == "all" else frozenset(map(fold, self.follow))
 
 
 class TrustSettings(_Section):
@@ -179,6 +192,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     trust: TrustSettings = TrustSettings()
     discovery: DiscoverySettings = DiscoverySettings()
+    directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
 
     @classmethod

@@ -39,6 +39,7 @@ __all__ = [
     "make_operation",
     "snapshot_operation",
     "stored_operation",
+    "withheld",
 ]
 
 FEED_LEAF_BYTES: Final = 54
@@ -199,6 +200,11 @@ class LiveEntry:
 
 def _snapshot_root(live: Mapping[bytes, LiveEntry]) -> bytes:
     return root_of([leaf_hash(live[subject].operation.leaf.encode()) for subject in sorted(live)])
+
+
+def withheld(operation: bytes) -> bytes:
+    """The leaf of a stored operation alone, as it is given once its subject is erased."""
+    return Operation(decode_operation(operation).leaf, None, None).encode()
 
 
 def snapshot_operation(live: Mapping[bytes, LiveEntry]) -> Operation:

@@ -113,6 +113,26 @@ def search(
     run_command(body, as_json=as_json)
 
 
+@directory_app.command("follow")
+def follow(
+    context: typer.Context,
+    institution: Annotated[str, typer.Argument(help="Its domain, its name, or the beginning of its id.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the mailboxes of an institution in a region that is not followed otherwise."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            peer = await node.database.read(node.peers.find, institution)
+            await node.database.write(node.peers.want, peer.node_id)
+        if as_json:
+            emit({"node": peer.node_id.text, "domain": peer.domain})
+        else:
+            say(f"{peer.institution} is followed; its mailboxes come when this node runs and is linked")
+
+    run_command(body, as_json=as_json)
+
+
 @directory_app.command("reindex")
 def reindex(context: typer.Context, as_json: JsonOption = False) -> None:
     """Make the search index anew from the entries. Needed only where a message says so."""

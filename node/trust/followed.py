@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,8 +13,8 @@ from node.trust.maintainer_rows import TRUSTED, MaintainerFork, MaintainerRows
 from node.vault import schema
 from node.vault.database import Database, Transaction
 from node.vault.directory import unpack_chain
-from node.vault.feed_store import EPOCH, arrive, load_feed
-from node.vault.peers import PeerFork, PeerRows
+from node.vault.feed_store import EPOCH, arrive, held_size, load_feed
+from node.vault.peers import ADMINISTRATOR, PeerFork, PeerRows
 from node.vault.signals import FEED
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.errors import RemoteProtocolError
@@ -36,9 +37,11 @@ class HeadRefresh:
 class Following:
     """Accepted institutions and trusted maintainers are followed; nobody else's operations are stored."""
 
-    def __init__(self, peers: PeerRows, maintainers: MaintainerRows) -> None:
+    def __init__(self, peers: PeerRows, maintainers: MaintainerRows, regions: frozenset[str] | None) -> None:
+        """regions: folded; None for all. What is held already is followed on, or letters would go to keys of old."""
         self._peers = peers
         self._maintainers = maintainers
+        self._regions = regions
 
     def find(self, connection: sa.Connection, node: NodeId) -> Followed | None:
         """How a node's feed is followed; None if it is not."""
@@ -51,11 +54,18 @@ class Following:
         if row is not None:
             return Followed(unpack_chain(row.statements), is_maintainer=True, is_frozen=row.alarm is not None)
         row = connection.execute(
-            sa.select(peers.c.statements, peers.c.alarm).where(peers.c.node_id == node, peers.c.status == "accepted")
+            sa.select(peers.c.statements, peers.c.alarm, peers.c.basis, peers.c.region, peers.c.wanted).where(
+                peers.c.node_id == node, peers.c.status == "accepted"
+            )
         ).one_or_none()
-        if row is None:
+        if row is None or not (self._is_chosen(row) or held_size(connection, node, EPOCH)):
             return None
         return Followed(unpack_chain(row.statements), is_maintainer=False, is_frozen=row.alarm is not None)
+
+    def _is_chosen(self, row: sa.Row[Any]) -> bool:
+        if self._regions is None or row.basis == ADMINISTRATOR or row.wanted or not row.region:
+            return True
+        return row.region in self._regions
 
     def chain(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
         """The statements of a followed node, to hand on."""

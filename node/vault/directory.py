@@ -188,7 +188,10 @@ class Directory:
         hint = f"did you mean {', '.join(near)}?" if near else "see: coffre directory search, coffre peers"
         awaited = self._awaited(connection, address.rpartition("@")[2])
         if awaited is not None:
-            hint = f"the directory of {awaited} has not arrived yet; it comes when both nodes run"
+            hint = (
+                f"the directory of {awaited} is not here: it comes when both nodes run, or, if its region is not "
+                f"followed here, after: coffre directory follow {address.rpartition('@')[2]}"
+            )
         raise RecipientError(f"no mailbox {address} is known", hint=hint, nearest=tuple(near))
 
     def _awaited(self, connection: sa.Connection, domain: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from directory_sync.words import fold
 from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Transaction
@@ -199,7 +200,7 @@ class PeerRows:
             endorsed, node_id = item.endorsed, item.endorsed.chain.node_id
             known = tx.connection.execute(sa.select(table).where(table.c.node_id == node_id)).one_or_none()
             if known is not None and known.status == "accepted":
-                values: dict[str, Any] = {"vouched_until_ms": item.until_ms}
+                values: dict[str, Any] = {"vouched_until_ms": item.until_ms, "region": fold(endorsed.region)}
                 if known.basis == MAINTAINERS:
                     values |= {"institution": endorsed.name, "domain": endorsed.domain}
                 tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
@@ -210,6 +211,7 @@ class PeerRows:
                 "status": "accepted",
                 "basis": MAINTAINERS,
                 "vouched_until_ms": item.until_ms,
+                "region": fold(endorsed.region),
                 "institution": endorsed.name,
                 "domain": endorsed.domain,
                 "endpoints": json.dumps(endorsed.endpoints),
@@ -254,6 +256,14 @@ class PeerRows:
             tx.connection.execute(table.update().where(table.c.node_id == node_id).values(status="removed"))
             remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_REMOVED, Details(node=self._keys.node_id, peer=node_id))
+            tx.wake(PEERS)
+        return [None] * len(items)
+
+    def want(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
+        """Follow these whatever their region."""
+        table = schema.peers
+        for node_id in items:
+            tx.connection.execute(table.update().where(table.c.node_id == node_id).values(wanted=1))
             tx.wake(PEERS)
         return [None] * len(items)
 

@@ -293,6 +293,9 @@ peers = Table(
     Column("vouched_until_ms", BigInteger, nullable=False, server_default="0"),
     # How far this node has taken that peer's directory changes: its journal's id and the number of the last one.
     Column("cursor", LargeBinary(24), nullable=True),
+    # Folded, as maintainers name it; empty if none is known. wanted: followed whatever its region.
+    Column("region", Text, nullable=False, server_default=""),
+    Column("wanted", Integer, nullable=False, server_default="0"),
 )
 
 # Maintainers whose word counts here, and those distrusted again.
