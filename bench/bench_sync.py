@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,13 +23,22 @@ from node.vault.database import Transaction
 from node.vault.directory import pack_chain
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.feed_store import EPOCH
+from node.vault.keyring import Keyring
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.crypto import SealSecret, SigningSecret
-from protocol.feed import SNAPSHOT_EVERY, LiveEntry, Operation, OperationKind, make_operation, snapshot_operation
+from protocol.feed import (
+    SNAPSHOT_EVERY,
+    LiveEntry,
+    Operation,
+    OperationKind,
+    make_operation,
+    snapshot_operation,
+    stored_operation,
+)
 from protocol.merkle import CompactRange, leaf_hash
 
-__all__ = ["cold_sync"]
+__all__ = ["cold_sync", "feed_operations", "feed_row", "hold_feeds", "peer_row"]
 
 _INSTITUTIONS: Final = 3_000
 _MAILBOXES: Final = 1_200_000
@@ -66,17 +75,16 @@ def _with_snapshots(operations: Iterator[Operation]) -> list[Operation]:
     return made
 
 
-def _feed_rows(institution: Institution, world: World) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-    """Rows of the institution's node: peer, feed, operations."""
+def feed_operations(institution: Institution, world: World) -> tuple[Keyring, list[Operation]]:
+    """Keys made for an institution, and its feed as its owner would have written it."""
     keyring = make_keyring(world, SigningSecret(world.random_bytes(32)), SealSecret(world.random_bytes(96)))
-    node = keyring.chain.node_id
-    operations = _with_snapshots(_operations(institution))
-    tree = CompactRange()
-    for operation in operations:
-        tree.append(leaf_hash(operation.leaf.encode()))
-    head = sign_checkpoint(Checkpoint(feed_origin(node, EPOCH), tree.size, tree.root()), keyring.log)
-    peer = {
-        "node_id": node,
+    return keyring, _with_snapshots(_operations(institution))
+
+
+def peer_row(keyring: Keyring, institution: Institution) -> dict[str, Any]:
+    """The institution's node, accepted."""
+    return {
+        "node_id": keyring.chain.node_id,
         "status": "accepted",
         "institution": institution.entry.names[0],
         "domain": institution.entry.domains[0],
@@ -88,19 +96,62 @@ def _feed_rows(institution: Institution, world: World) -> tuple[dict[str, Any], 
         "last_contact_at_ms": 0,
         "last_error": "",
     }
+
+
+def feed_row(keyring: Keyring, operations: Sequence[Operation]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The feed with its signed head, and its operations."""
+    node = keyring.chain.node_id
+    tree = CompactRange()
+    last_snapshot = -1
+    for position, operation in enumerate(operations):
+        tree.append(leaf_hash(operation.leaf.encode()))
+        last_snapshot = position if operation.leaf.kind == OperationKind.SNAPSHOT else last_snapshot
     feed = {
         "node_id": node,
         "epoch": EPOCH,
         "size": tree.size,
         "frontier": b"".join(tree.hashes),
-        "note": head,
-        "state": bytes(8),
+        "note": sign_checkpoint(Checkpoint(feed_origin(node, EPOCH), tree.size, tree.root()), keyring.log),
+        "state": last_snapshot.to_bytes(8, "big", signed=True),
     }
     rows = [
         {"node_id": node, "epoch": EPOCH, "position": position, "operation": operation.encode()}
         for position, operation in enumerate(operations)
     ]
-    return peer, feed, rows
+    return feed, rows
+
+
+def hold_feeds(arrival: int) -> Callable[[Transaction, Sequence[Any]], Sequence[None]]:
+    """Writes (peer, feed, operations), with live entries, so that the feed goes on from there; unsearchable."""
+
+    def hold(tx: Transaction, items: Sequence[Any]) -> Sequence[None]:
+        for peer, feed, rows in items:
+            tx.connection.execute(schema.peers.insert().values(**peer))
+            tx.connection.execute(schema.feeds.insert().values(arrival=arrival, **feed))
+            tx.connection.execute(schema.feed_operations.insert(), rows)
+            live = [(row, stored_operation(row["operation"]).leaf) for row in rows]
+            entries = [
+                {
+                    "node_id": row["node_id"],
+                    "subject": leaf.subject,
+                    "kind": int(leaf.kind),
+                    "position": row["position"],
+                    "version": leaf.version,
+                    "operation": row["operation"],
+                }
+                for row, leaf in live
+                if leaf.kind != OperationKind.SNAPSHOT
+            ]
+            tx.connection.execute(schema.feed_entries.insert(), entries)
+        return [None] * len(items)
+
+    return hold
+
+
+def _feed_rows(institution: Institution, world: World) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Rows of the institution's node: peer, feed, operations."""
+    keyring, operations = feed_operations(institution, world)
+    return (peer_row(keyring, institution), *feed_row(keyring, operations))
 
 
 async def _fill(source: Node, newcomer: Node, institutions: Iterator[Institution]) -> None:

@@ -79,7 +79,9 @@ class MemoryStore:
                 if held is None or epoch != EPOCH:
                     return Gone("unknown_feed")
                 raws = (operation.encode() for operation in held.operations[first:])
-                answer: FeedOps | Statements = feed_part(raws, first=first, size=held.state.size, head=held.note)
+                answer: FeedOps | Statements = feed_part(
+                    raws, first=first, size=held.state.size, head=held.note, erased=held.state.erased
+                )
                 return answer
             case StatementsGet(node, first):
                 followed = self._followed.get(node)

@@ -16,6 +16,7 @@ from node.trust.followed import Following
 from node.vault import schema
 from node.vault.database import Database
 from node.vault.directory import Directory
+from node.vault.feed_store import erased_subjects
 from node.vault.outbox_rows import OutboxRows
 from node.vault.payload_rows import PayloadRows, StoredPayload
 from protocol.ids import NodeId, PayloadId
@@ -117,7 +118,9 @@ class Server:
     def _feed(connection: sa.Connection, request: FeedGet) -> Message:
         feeds, journal = schema.feeds, schema.feed_operations
         row = connection.execute(
-            sa.select(feeds.c.size, feeds.c.note).where(feeds.c.node_id == request.node, feeds.c.epoch == request.epoch)
+            sa.select(feeds.c.size, feeds.c.note, feeds.c.state).where(
+                feeds.c.node_id == request.node, feeds.c.epoch == request.epoch
+            )
         ).one_or_none()
         if row is None:
             return Gone("unknown_feed")
@@ -132,7 +135,9 @@ class Server:
             .order_by(journal.c.position)
             .limit(_FEED_BATCH)
         )
-        return feed_part(rows.scalars(), first=request.first, size=row.size, head=row.note)
+        return feed_part(
+            rows.scalars(), first=request.first, size=row.size, head=row.note, erased=erased_subjects(row.state)
+        )
 
     # -- the log
 

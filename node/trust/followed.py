@@ -53,14 +53,14 @@ class Following:
         ).one_or_none()
         if row is not None:
             return Followed(unpack_chain(row.statements), is_maintainer=True, is_frozen=row.alarm is not None)
-        row = connection.execute(
+        peer = connection.execute(
             sa.select(peers.c.statements, peers.c.alarm, peers.c.basis, peers.c.region, peers.c.wanted).where(
                 peers.c.node_id == node, peers.c.status == "accepted"
             )
         ).one_or_none()
-        if row is None or not (self._is_chosen(row) or held_size(connection, node, EPOCH)):
+        if peer is None or not (self._is_chosen(peer) or held_size(connection, node, EPOCH)):
             return None
-        return Followed(unpack_chain(row.statements), is_maintainer=False, is_frozen=row.alarm is not None)
+        return Followed(unpack_chain(peer.statements), is_maintainer=False, is_frozen=peer.alarm is not None)
 
     def _is_chosen(self, row: sa.Row[Any]) -> bool:
         if self._regions is None or row.basis == ADMINISTRATOR or row.wanted or not row.region:

@@ -18,7 +18,7 @@ from protocol.feed import FeedState, Operation, OperationKind, decode_operation,
 from protocol.ids import MailboxId, NodeId
 from protocol.merkle import CompactRange
 
-__all__ = ["EPOCH", "arrive", "held_size", "load_feed", "mailbox_of_operation", "store_feed"]
+__all__ = ["EPOCH", "arrive", "erased_subjects", "held_size", "load_feed", "mailbox_of_operation", "store_feed"]
 
 EPOCH: Final = 1
 _SUBJECTS_AT_ONCE: Final = 500
@@ -39,14 +39,18 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
     if row is None:
         return FeedState(), b""
     live = connection.execute(sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node))
-    erased = [row.state[at : at + 16] for at in range(8, len(row.state), 16)]
     state = FeedState(
         CompactRange.from_bytes(row.size, row.frontier),
         [(item.position, stored_operation(item.operation)) for item in live],
-        erased,
+        erased_subjects(row.state),
         int.from_bytes(row.state[:8], "big", signed=True),
     )
     return state, row.note
+
+
+def erased_subjects(state: bytes) -> frozenset[bytes]:
+    """The subjects that a feed erased, from its row's state."""
+    return frozenset(state[at : at + 16] for at in range(8, len(state), 16))
 
 
 def held_size(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool = False) -> int:

@@ -55,6 +55,14 @@ class Publisher:
         head = Checkpoint(feed_origin(self.node, 1), self.state.size, self.state.tree.root())
         (into or self.store).put(self.node, operations, self.state.copy(), sign_checkpoint(head, log_key(self.seed)))
 
+    def erase(self, number: int) -> None:
+        """Erase the entry published as operation `number`."""
+        operations: list[Operation] = []
+        subject = MailboxId(number.to_bytes(15, "big") + b"\x01")
+        self._apply(make_operation(OperationKind.ERASE, subject, 2, b"", OPENING), operations)
+        head = Checkpoint(feed_origin(self.node, 1), self.state.size, self.state.tree.root())
+        self.store.put(self.node, operations, self.state.copy(), sign_checkpoint(head, log_key(self.seed)))
+
     def _apply(self, operation: Operation, operations: list[Operation]) -> None:
         self.state.apply([operation], max_entries=10**7, max_bytes=10**10)
         operations.append(operation)
@@ -218,6 +226,27 @@ def test_two_histories_are_kept_as_proof_and_freeze_the_feed(backend: str) -> No
         owner.publish(1)
         await exchange(store, READER, owner.store, owner.node)
         assert store.size(owner.node) == 3
+
+    anyio.run(body, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_who_comes_after_an_erasure_verifies_the_feed_and_never_sees_the_entry(backend: str) -> None:
+    async def body() -> None:
+        owner = Publisher(1)
+        owner.publish(300)
+        early, _ = reader_of(owner.chain)
+        await exchange(early, READER, owner.store, owner.node)
+        owner.erase(7)
+        given: list[Operation] = []
+        late = MemoryStore(READER, bytes(16), on_change=lambda _node, operations: given.extend(operations))
+        late.follow(owner.chain)
+        for store in (early, late):
+            await exchange(store, READER, owner.store, owner.node)
+            assert store.digest() == owner.store.digest()
+        subject = MailboxId((7).to_bytes(15, "big") + b"\x01")
+        assert [operation.entry for operation in given if operation.leaf.subject == subject] == [None, None]
+        assert sum(operation.entry is not None for operation in given) == 299
 
     anyio.run(body, backend=backend)
 

@@ -113,7 +113,7 @@ def test_settings_of_following_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "coffre.toml"
     start = 'institution = "A"\ndomain = "a.example"\n[directory]\n'
     path.write_text(start + 'follow = ["Bretagne", "Île-de-France"]\n', "utf-8")
-    assert load_settings(path).directory.regions == {"bretagne", "ile-de-france"}
+    assert load_settings(path).directory.regions == frozenset({"bretagne", "ile-de-france"})
     path.write_text(start + 'follow = "Bretagne"\n', "utf-8")
     with pytest.raises(ConfigError, match=r"directory\.follow"):
         load_settings(path)
