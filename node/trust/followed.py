@@ -62,7 +62,7 @@ class Following:
             return None
         return Followed(unpack_chain(peer.statements), is_maintainer=False, is_frozen=peer.alarm is not None)
 
-    def _is_chosen(self, row: sa.Row[Any]) -> bool:
+    def _is_chosen(self, row: Any) -> bool:
         if self._regions is None or row.basis == ADMINISTRATOR or row.wanted or not row.region:
             return True
         return row.region in self._regions

@@ -126,6 +126,8 @@ class Node:
     recovery: Path
     secrets: Secrets
     env: dict[str, str] = field(default_factory=dict)
+    command: tuple[str | Path, ...] = (COFFRE,)
+    """What `running` starts: the command, perhaps by way of another one."""
 
     def run(self, *arguments: str | Path) -> Finished:
         """Run a command on this node."""
@@ -202,7 +204,7 @@ class Node:
         log = self.folder.with_name(self.folder.name + ".log")
         with log.open("ab") as stream:
             process = subprocess.Popen(
-                [COFFRE, "-C", self.folder, "run", "--json"],
+                [*self.command, "-C", self.folder, "run", "--json"],
                 env=_environment(self.env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

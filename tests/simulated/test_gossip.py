@@ -29,9 +29,9 @@ def test_a_revocation_passes_a_chain_of_forty_nodes_within_a_minute() -> None:
 
 
 async def test_two_days_apart_heal_without_a_storm(autojump_clock: MockClock) -> None:
-    nodes, changes = 40, 30
+    nodes, changes = 20, 30
     async with trio.open_nursery() as nursery:
-        country = Country(nodes, 6, 7, nursery)
+        country = Country(nodes, 4, 7, nursery)
         country.connect()
         await trio.sleep(60)
         half = frozenset(range(nodes // 2))
