@@ -59,7 +59,7 @@ def heal_seconds(institutions: int, mailboxes: int, changes: int) -> float:
             for number, institution in enumerate(federation(institutions, mailboxes)):
                 keyring, operations = feed_operations(institution, source.world)
                 # What comes of the day: the last ones of each feed, the whole day's number in all.
-                of_day = min(left, len(operations) - 2, -(-changes * 8 // institutions))
+                of_day = max(0, min(left, len(operations) - 2, -(-changes * 4 // institutions)))
                 left -= of_day
                 cut = len(operations) - of_day
                 feed, rows = feed_row(keyring, operations[:cut])

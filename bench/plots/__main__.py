@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.__main__ import machine_line
+from bench.bench_gossip import country
 from bench.bench_vault import submit_seconds
 
-__all__ = ["cost_per_letter"]
+__all__ = ["cost_per_letter", "gossip"]
 
 _FOLDER = Path(__file__).parent
 
@@ -28,5 +29,27 @@ def cost_per_letter() -> None:
         print(f"{stored:>9,} stored: {value * 1000:.2f} ms")
 
 
+def gossip() -> None:
+    """How a change and a revocation reach 3,000 simulated nodes."""
+    from matplotlib.figure import Figure
+
+    spreads = country()
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name, spread in (("changed mailbox", spreads.change), ("revocation", spreads.revocation)):
+        share = [100 * (number + 1) / spreads.nodes for number in range(spreads.nodes)]
+        label = f"{name}: {spread.rounds} rounds, {spread.bytes / spreads.nodes:,.0f} bytes a node"
+        axes.step(spread.reached_s, share, where="post", label=label)
+    axes.set(xlabel="seconds after the change", ylabel="% of nodes that have it", ylim=(0, 101), xlim=(0, None))
+    links = f"{spreads.nodes:,} simulated nodes, {spreads.links:,} links, 5 to 80 ms one way (bench/gossip.py)"
+    axes.set_title(links, fontsize=8)
+    axes.legend(fontsize=8)
+    axes.grid(visible=True, alpha=0.3)
+    figure.savefig(_FOLDER / "gossip_3000.svg", metadata={"Date": None})
+    for name, spread in (("change", spreads.change), ("revocation", spreads.revocation)):
+        print(f"{name}: {spread.rounds} rounds, {spread.reached_s[-1]:.2f} s, {spread.bytes:,} bytes")
+
+
 if __name__ == "__main__":
     cost_per_letter()
+    gossip()
