@@ -15,7 +15,7 @@ from node.vault.database import Database, Transaction
 from node.vault.feed_store import held_size, load_feed, store_feed
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
-from node.vault.signals import FEED
+from node.vault.signals import FEED, TRUST
 from protocol.crypto import sha256
 from protocol.feed import FeedState, Operation
 from protocol.ids import NodeId
@@ -60,7 +60,24 @@ class FeedReplica:
         self, node: NodeId, epoch: int, operations: Sequence[Operation], state: FeedState, head: bytes
     ) -> None:
         """See FeedStore."""
-        await self._database.write(_commit_feed, _Commit(node, epoch, operations, state, head))
+        await self._database.write(self._store, _Commit(node, epoch, operations, state, head))
+
+    def _store(self, tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
+        results: list[Exception | None] = []
+        index = IndexBatch(tx.connection)
+        trusted = self._following.trusted(tx.connection)
+        for item in items:
+            held = held_size(tx.connection, item.node, item.epoch, lock=True)
+            if held + len(item.operations) == item.state.size:
+                operations = list(item.operations)
+                store_feed(tx.connection, item.node, item.epoch, operations, item.state, item.head, index)
+                tx.wake(FEED)
+                if item.node in trusted:
+                    tx.wake(TRUST)
+            # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
+            results.append(None)
+        index.write()
+        return results
 
     async def find(self, node: NodeId) -> Followed | None:
         """See Store."""
@@ -127,18 +144,3 @@ class FeedReplica:
     async def set_cursor(self, peer: NodeId, cursor: Cursor) -> None:
         """See Store."""
         await self._database.write(self._peers.set_cursor, PeerCursor(peer, cursor))
-
-
-def _commit_feed(tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
-    results: list[Exception | None] = []
-    index = IndexBatch(tx.connection)
-    for item in items:
-        held = held_size(tx.connection, item.node, item.epoch, lock=True)
-        if held + len(item.operations) == item.state.size:
-            operations = list(item.operations)
-            store_feed(tx.connection, item.node, item.epoch, operations, item.state, item.head, index)
-            tx.wake(FEED)
-        # Otherwise another link brought the same operations meanwhile; the next head is compared with those.
-        results.append(None)
-    index.write()
-    return results

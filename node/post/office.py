@@ -40,7 +40,7 @@ from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
-from node.vault.feed_store import EPOCH, load_feed
+from node.vault.feed_store import feed_head
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.peers import (
@@ -126,7 +126,9 @@ class PostOffice:
         await self._load_peers()
         hellos = await parts.database.read(
             lambda connection: {
-                peer.node_id: replace(self._hello(connection, peer), heads=()) for peer in self._peers.values()
+                peer.node_id: replace(self._hello(connection, peer), heads=())
+                for peer in self._peers.values()
+                if peer.endpoints
             }
         )
         shown = await heads_at_peers(parts.network, self._peers.values(), lambda peer: hellos[peer.node_id])
@@ -331,11 +333,13 @@ class PostOffice:
 
     def _hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         parts = self._parts
-        _, feed_head = load_feed(connection, parts.node_id, EPOCH)
-        heads = (parts.own_log_head(connection), feed_head)  # in this order: what is told later is compared with them
+        heads = (
+            parts.own_log_head(connection),
+            feed_head(connection, parts.node_id),
+        )  # in this order: what is told later is compared with them
         held_log = parts.peers.log_head(connection, peer.node_id)
         seen = [held_log] if held_log is not None else []
-        _, held_feed = load_feed(connection, peer.node_id, EPOCH)
+        held_feed = feed_head(connection, peer.node_id)
         return Hello(
             node=parts.node_id,
             statement_number=parts.directory.own_chain().current.number,

@@ -15,7 +15,7 @@ from node.vault.database import Database, Transaction
 from node.vault.directory import unpack_chain
 from node.vault.feed_store import EPOCH, arrive, held_size, load_feed
 from node.vault.peers import ADMINISTRATOR, PeerFork, PeerRows
-from node.vault.signals import FEED
+from node.vault.signals import FEED, TRUST
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.errors import RemoteProtocolError
 from protocol.feed import decode_operation
@@ -72,6 +72,10 @@ class Following:
         found = self.find(connection, node)
         return None if found is None else found.chain
 
+    def trusted(self, connection: sa.Connection) -> frozenset[NodeId]:
+        """The maintainers whose word counts."""
+        return self._maintainers.trusted(connection)
+
     def missing(self, connection: sa.Connection) -> list[Followed]:
         """Those of which nothing is held yet."""
         feeds = schema.feeds
@@ -123,6 +127,7 @@ class Following:
             tx.connection.execute(table.update().where(*where).values(note=item.note))
             arrive(tx.connection, node, EPOCH)
             tx.wake(FEED)
+            tx.wake(TRUST)
         return [None] * len(items)
 
 

@@ -16,7 +16,7 @@ from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH, load_feed
 from node.vault.peers import MAINTAINERS, Peer, PeerEnd, PeerRows, VouchedPeer
-from node.vault.signals import FEED, PEERS
+from node.vault.signals import PEERS, TRUST
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed_file import FeedFile, decode_feed_file
 from protocol.ids import NodeId
@@ -31,7 +31,7 @@ _logger = structlog.get_logger(__name__)
 
 
 class TrustKeeper:
-    """Judges anew whenever a feed or a decision of an administrator changes, and writes down what follows."""
+    """Judges anew whenever a maintainer's feed or a decision of an administrator changes, and writes what follows."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class TrustKeeper:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            ticket, peers = self._database.signals.ticket(FEED), self._database.signals.ticket(PEERS)
+            ticket, peers = self._database.signals.ticket(TRUST), self._database.signals.ticket(PEERS)
             await self.settle()
             with trio.move_on_after(_LOOK_EVERY_S):
                 async with trio.open_nursery() as nursery:

@@ -14,7 +14,7 @@ from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import pack_chain, unpack_chain
 from node.vault.feed_store import EPOCH, load_feed, store_feed
-from node.vault.signals import FEED, PEERS
+from node.vault.signals import FEED, PEERS, TRUST
 from protocol.codec import encode
 from protocol.details import Details
 from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
@@ -87,6 +87,12 @@ class MaintainerRows:
             word = "no maintainer is" if not found else "several maintainers are"
             raise NotFoundError(f"{word} {text!r}", hint="see: coffre trust")
         return found[0]
+
+    def trusted(self, connection: sa.Connection) -> frozenset[NodeId]:
+        """Those whose word counts."""
+        table = schema.maintainers
+        nodes = connection.execute(sa.select(table.c.node_id).where(table.c.status == TRUSTED)).scalars()
+        return frozenset(map(NodeId, nodes))
 
     def chain(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
         """The statements of a trusted maintainer."""
@@ -171,6 +177,7 @@ def _carry_one(tx: Transaction, feed: FeedFile) -> bool:
     tx.connection.execute(table.update().where(table.c.node_id == node_id).values(statements=pack_chain(feed.chain)))
     store_feed(tx.connection, node_id, feed.epoch, list(feed.operations[held.size :]), feed.state, feed.head)
     tx.wake(FEED)
+    tx.wake(TRUST)
     return True
 
 

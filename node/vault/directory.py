@@ -17,7 +17,7 @@ from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
 from node.vault.search.directory_search import DirectorySearch
-from node.vault.signals import FEED
+from node.vault.signals import FEED, TRUST
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.codec import check_binary, decode, encode
@@ -101,6 +101,7 @@ class Directory:
     def publish_institution(self, tx: Transaction, entry: InstitutionEntry) -> None:
         """Publish, or publish anew, what the institution says of itself."""
         self._publish(tx, [(OperationKind.INSTITUTION, INSTITUTION_SUBJECT, entry.encode())])
+        tx.wake(TRUST)
 
     def publish_mailboxes(self, tx: Transaction, entries: Sequence[MailboxEntry]) -> None:
         """Publish entries of several mailboxes, each once, under one head: the feed is read and signed once."""

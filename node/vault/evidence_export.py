@@ -11,7 +11,7 @@ from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.feed_store import EPOCH, load_feed
+from node.vault.feed_store import EPOCH, feed_head
 from node.vault.outbox_rows import OutboxRows
 from node.vault.reading import prefix_range
 from node.vault.sealing import RowKeys
@@ -105,7 +105,7 @@ class _Gatherer:
     ) -> Iterable[EntryEvidence]:
         table = schema.feed_operations
         for node in sorted({node for node, _ in chosen}):
-            _, head = load_feed(connection, node, EPOCH)
+            head = feed_head(connection, node)
             rows = connection.execute(
                 sa.select(table.c.operation)
                 .where(table.c.node_id == node, table.c.epoch == EPOCH)

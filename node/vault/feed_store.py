@@ -18,7 +18,16 @@ from protocol.feed import FeedState, Operation, OperationKind, decode_operation,
 from protocol.ids import MailboxId, NodeId
 from protocol.merkle import CompactRange
 
-__all__ = ["EPOCH", "arrive", "erased_subjects", "held_size", "load_feed", "mailbox_of_operation", "store_feed"]
+__all__ = [
+    "EPOCH",
+    "arrive",
+    "erased_subjects",
+    "feed_head",
+    "held_size",
+    "load_feed",
+    "mailbox_of_operation",
+    "store_feed",
+]
 
 EPOCH: Final = 1
 _SUBJECTS_AT_ONCE: Final = 500
@@ -51,6 +60,13 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
 def erased_subjects(state: bytes) -> frozenset[bytes]:
     """The subjects that a feed erased, from its row's state."""
     return frozenset(state[at : at + 16] for at in range(8, len(state), 16))
+
+
+def feed_head(connection: sa.Connection, node: NodeId) -> bytes:
+    """The head of a feed; empty if it was never stored."""
+    feeds = schema.feeds
+    query = sa.select(feeds.c.note).where(feeds.c.node_id == node, feeds.c.epoch == EPOCH)
+    return connection.execute(query).scalar_one_or_none() or b""
 
 
 def held_size(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool = False) -> int:

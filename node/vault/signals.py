@@ -20,6 +20,7 @@ __all__ = [
     "PEERS",
     "RETURNS",
     "TOPICS",
+    "TRUST",
     "WITHDRAWALS",
     "Signals",
     "Topic",
@@ -33,7 +34,9 @@ PEERS: Final = "peers"
 LOG: Final = "log"
 WITHDRAWALS: Final = "withdrawals"
 EXPIRIES: Final = "expiries"
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES})
+TRUST: Final = "trust"
+"""A trusted maintainer's feed, or what the own institution says of itself: who is accepted may be others."""
+TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST})
 
 Topic = tuple[str, bytes]
 """What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""
