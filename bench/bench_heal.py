@@ -171,7 +171,7 @@ async def _accept_at(node: Node, other: Node, endpoints: tuple[str, ...]) -> Non
 
 @benchmark("dir_heal_day_s", "s")
 def heal() -> float:
-    """A node that was away takes a day's 3,945 changes of 1,000 feeds from its peer from the first to the last, SQLite."""
+    """A node that was away takes a day's 3,945 changes of 1,000 feeds from its peer, first to last, SQLite."""
     return heal_seconds(_INSTITUTIONS, _MAILBOXES, _CHANGES)
 
 
