@@ -99,6 +99,7 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.PEER_LAPSED: frozenset({"peer", "code"}),
     EventKind.PEER_STOPPED: frozenset({"peer", "code"}),
     EventKind.PEER_EPOCH: frozenset({"peer", "code"}),
+    EventKind.FORK_CLEARED: frozenset({"peer", "code"}),
     EventKind.AUDITOR_ADMITTED: frozenset({"code"}),
     EventKind.AUDITOR_REMOVED: frozenset({"code"}),
     EventKind.EPOCH_OPENED: frozenset({"code"}),

@@ -17,6 +17,7 @@ from protocol.messages_directory import (
     Statements,
     StatementsGet,
 )
+from protocol.messages_fork import Fork
 from protocol.messages_link import Cursor, Goodbye, Hello, KeepAlive
 from protocol.messages_mail import (
     RESULT_STATUSES,
@@ -58,6 +59,7 @@ __all__ = [
     "EventOk",
     "FeedGet",
     "FeedOps",
+    "Fork",
     "Gone",
     "Goodbye",
     "HashesData",
@@ -105,7 +107,7 @@ REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
 )
 """Each request with what may answer it."""
 
-PUSHES: Final = frozenset[type[Message]]({Result, Heads})
+PUSHES: Final = frozenset[type[Message]]({Result, Heads, Fork})
 """What is told on stream 0 and wants no answer. A result, where the payload was pulled first."""
 
 MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
@@ -136,6 +138,7 @@ MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
             LogProof,
             NewsGet,
             News,
+            Fork,
         )
     }
 )

@@ -15,6 +15,7 @@ __all__ = [
     "Note",
     "NoteSignature",
     "decode_base64",
+    "keep_signature",
     "key_id",
     "parse_note",
     "sign_note",
@@ -118,3 +119,13 @@ def parse_note(raw: bytes) -> Note:
             raise malformed
         signatures.append(NoteSignature(name, blob[:4], blob[4:]))
     return Note(body + "\n", tuple(signatures))
+
+
+def keep_signature(raw: bytes, name: str) -> bytes:
+    """The note with its first signature line of this name alone. LocalProtocolError if it has none."""
+    note = parse_note(raw)
+    for line in note.signatures:
+        if line.name == name:
+            encoded = base64.b64encode(line.key_id + line.signature).decode()
+            return f"{note.text}\n\u2014 {name} {encoded}\n".encode()
+    raise LocalProtocolError(f"the note has no signature by {name[:80]}")

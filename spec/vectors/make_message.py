@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from protocol.codec import Value, encode
+from protocol.fork_proof import ForkProof
 from protocol.ids import EnvelopeId, MailboxId, NodeId, PayloadId
 from protocol.letter import LetterClass
 from protocol.message import MapMessage, Message
@@ -15,6 +16,7 @@ from protocol.messages import (
     EventOk,
     FeedGet,
     FeedOps,
+    Fork,
     Gone,
     Goodbye,
     HashesData,
@@ -68,6 +70,7 @@ RANGE = RangeGet(PAYLOAD, MAX_CHUNKS - 16, 16)
 STATEMENTS = Statements((b"first", b"second"), True)
 OPERATIONS = FeedOps((b"first", b"second"), NOTE, False)
 FEED_GET = FeedGet(NODE, 1, 0)
+FORK = Fork(ForkProof(first=NOTE, second=b"another note", prefix=bytes_of("prefix"), hashes=(bytes_of("left"),)))
 PROOF = LogProof(NOTE, (bytes_of("left"), bytes_of("right")))
 
 
@@ -150,6 +153,8 @@ def _good_cases() -> list[dict[str, Any]]:
         _good("news", "one head, and more to follow", News((NOTE,), Cursor(bytes(16), 8), more=True)),
         _good("log_proof_get", "from a head of seven leaves", LogProofGet(1, 7)),
         _good("log_proof", "two hashes", PROOF),
+        _good("fork", "two heads of one size", Fork(ForkProof(first=NOTE, second=b"another note"))),
+        _good("fork_prefix", "two sizes: the root at the smaller one, and its proof", FORK),
     ]
 
 
@@ -251,6 +256,10 @@ def _bad_directory_cases() -> list[dict[str, Any]]:
         _changed(
             "news_without_cursor", "nowhere to go on from", News((), Cursor(bytes(16), 8), more=True), cursor=None
         ),
+        _changed("fork_one_head", "second is missing", FORK, second=None),
+        _changed("fork_short_prefix", "31 bytes", FORK, prefix=bytes(31)),
+        _changed("fork_no_hashes", "absent where there are none", FORK, hashes=[]),
+        _changed("fork_55", "more hashes than any tree needs", FORK, hashes=[bytes(32)] * 55),
         _changed("log_proof_get_0", "nothing is proved from an empty log", LogProofGet(1, 7), old=0),
         _changed("log_proof_short_hash", "31 bytes", PROOF, hashes=[bytes(31)]),
         _changed("log_proof_55", "more hashes than any tree needs", PROOF, hashes=[bytes(32)] * 55),

@@ -26,6 +26,7 @@ from protocol.evidence_file import parse_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.feed import FeedLeaf, decode_operation
 from protocol.feed_file import decode_feed_file
+from protocol.fork_file import parse_fork_file
 from protocol.ids import NodeId
 from protocol.invite import decode_invite
 from protocol.letter import decode_signed_letter
@@ -195,6 +196,7 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("boxed_evidence", lambda data: open_boxed(data, reply_key=Secret(bytes(32))), _seeds("evidence"))
     yield Decoder("boxed_envelope_id", boxed_envelope_id, _seeds("evidence"))
     yield Decoder("evidence_file", _whole_evidence_file, _seeds("evidence_file"))
+    yield Decoder("fork_file", lambda data: parse_fork_file(data).verify(), _seeds("fork"))
     yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
     yield Decoder("operation", decode_operation, _seeds("feed"))
     yield Decoder("institution_entry", InstitutionEntry.decode, _seeds("entry"))

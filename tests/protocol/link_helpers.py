@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from protocol.crypto import hash_labelled
+from protocol.fork_proof import ForkProof
 from protocol.ids import EnvelopeId, MailboxId, NodeId, PayloadId
 from protocol.labels import Label
 from protocol.letter import LetterClass
@@ -20,6 +21,7 @@ from protocol.messages import (
     EventOk,
     FeedGet,
     FeedOps,
+    Fork,
     Gone,
     Goodbye,
     HashesData,
@@ -172,6 +174,13 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     LogProofGet: st.builds(LogProofGet, _epochs, st.integers(1, 2**53)),
     NewsGet: st.builds(NewsGet, st.none() | _cursors),
     News: st.builds(News, _notes, _cursors, st.booleans()),
+    Fork: st.builds(
+        lambda first, second, prefix, hashes: Fork(ForkProof(first=first, second=second, prefix=prefix, hashes=hashes)),
+        st.binary(min_size=1, max_size=300),
+        st.binary(min_size=1, max_size=300),
+        st.none() | _ids,
+        st.lists(_ids, max_size=54).map(tuple),
+    ),
     LogProof: st.builds(LogProof, st.binary(min_size=1, max_size=300), st.lists(_ids, max_size=54).map(tuple)),
 }
 
@@ -200,4 +209,5 @@ SAMPLES: dict[type[Message], Message] = {
     NewsGet: NewsGet(Cursor(bytes(16), 7)),
     News: News((b"a head",), Cursor(bytes(16), 8), more=False),
     LogProof: LogProof(b"a head", (bytes(32),)),
+    Fork: Fork(ForkProof(first=b"a head", second=b"another")),
 }

@@ -12,7 +12,18 @@ from protocol.frames import encode_frame
 from protocol.letter import LetterClass
 from protocol.link import KEEP_ALIVE_MS, HalfState, Link, PeerGoodbye, PeerHello, Push, Reply, Request, Role
 from protocol.link_states import FrameKind, may_receive, may_send
-from protocol.messages import MESSAGE_TYPES, REPLIES, Goodbye, Heads, Hello, KeepAlive, Message, Result, StatusQuery
+from protocol.messages import (
+    MESSAGE_TYPES,
+    REPLIES,
+    Fork,
+    Goodbye,
+    Heads,
+    Hello,
+    KeepAlive,
+    Message,
+    Result,
+    StatusQuery,
+)
 from tests.protocol.link_helpers import ENVELOPE_ID, SAMPLES, hello
 
 S, T, D = HalfState.SILENT, HalfState.SPEAKING, HalfState.DONE
@@ -238,7 +249,7 @@ def test_windows_are_shut_while_the_link_is_not_open(state: State) -> None:
 def test_every_message_on_every_sort_of_stream(role: Role, message: Message) -> None:
     kind = type(message)
     fits = {
-        "zero": kind in (Heads, Goodbye, KeepAlive),
+        "zero": kind in (Heads, Fork, Goodbye, KeepAlive),
         "peers": kind in REPLIES,
         "ours": kind is Result,
         "never_opened": False,
