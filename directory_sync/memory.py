@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
 from directory_sync.answers import feed_part, statements_part
 from directory_sync.replica import EPOCH, Arrival, Followed, Newest, Ticket
+from protocol.checkpoint import Checkpoint
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import hash_labelled
 from protocol.errors import RemoteProtocolError
 from protocol.feed import FeedState, Operation
+from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
 from protocol.labels import Label
-from protocol.merkle import CompactRange, leaf_hash
+from protocol.merkle import leaf_hash
 from protocol.message import Message
 from protocol.messages import Cursor, FeedGet, FeedOps, Gone, Statements, StatementsGet
 from protocol.statement import StatementChain
@@ -49,8 +51,8 @@ class MemoryStore:
         self._cursors: dict[NodeId, Cursor] = {}
         self._newest = 0
         self._changed = anyio.Event()
-        self.alarms: dict[NodeId, tuple[bytes, bytes, str]] = {}
-        """Nodes that showed two histories: the head held, the other one, the code."""
+        self.alarms: dict[bytes, tuple[ForkProof, str]] = {}
+        """By their ids, proofs that a node showed two histories, with the code."""
 
     def follow(self, chain: StatementChain, *, is_maintainer: bool = False) -> None:
         """Follow this node's feed from now on."""
@@ -115,6 +117,9 @@ class MemoryStore:
     def _arrive(self, held: _Feed, head: bytes) -> None:
         self._newest += 1
         held.note, held.arrival = head, self._newest
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -126,22 +131,47 @@ class MemoryStore:
         """See Store."""
         return [followed for node, followed in self._followed.items() if node not in self._feeds]
 
-    async def root_at(self, node: NodeId, size: int) -> bytes:
+    async def find_or_own(self, node: NodeId) -> Followed | None:
         """See Store."""
-        tree = CompactRange()
-        for operation in self._feeds[node].operations[:size]:
-            tree.append(leaf_hash(operation.leaf.encode()))
-        return tree.root()
+        return self._followed.get(node)
+
+    async def held_note(self, node: NodeId) -> bytes:
+        """See Store."""
+        return self.head(node)
+
+    async def leaf_hashes(self, node: NodeId) -> Sequence[bytes]:
+        """See Store."""
+        return [leaf_hash(operation.leaf.encode()) for operation in self._feeds[node].operations]
 
     async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
         """See Store."""
-        self._followed[chain.node_id] = Followed(chain, followed.is_maintainer, followed.is_frozen)
+        self._followed[chain.node_id] = replace(followed, chain=chain)
 
-    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
+    async def keep_alarm(self, chain: StatementChain, proof: ForkProof, code: str) -> bool:
         """See Store."""
-        node = followed.node_id
-        self.alarms.setdefault(node, (self._feeds[node].note, note, code))
-        self._followed[node] = Followed(followed.chain, followed.is_maintainer, is_frozen=True)
+        is_new = proof.id not in self.alarms
+        self.alarms.setdefault(proof.id, (proof, code))
+        followed = self._followed.get(chain.node_id)
+        if followed is not None:
+            self._followed[chain.node_id] = replace(followed, chain=chain, is_frozen=True)
+        self._wake()
+        return is_new
+
+    async def open_forks(self) -> Sequence[ForkProof]:
+        """See Store."""
+        return [proof for proof, _ in self.alarms.values()]
+
+    def alarmed(self) -> Ticket:
+        """See Store."""
+        return self._changed
+
+    async def is_settled(self, _head: Checkpoint) -> bool:
+        """See Store. Nobody decides here: a program that looks on ends with what it saw."""
+        return False
+
+    async def chosen(self, _node: NodeId) -> Checkpoint | None:
+        """See Store."""
+        return None
 
     async def refresh(self, followed: Followed, note: bytes) -> None:
         """See Store."""

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 import anyio
 
 from directory_sync.follow import FeedStore
+from protocol.checkpoint import Checkpoint
+from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
 from protocol.message import Message
 from protocol.messages import Cursor
@@ -38,11 +40,15 @@ EPOCH: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A node whose feed is followed. is_frozen: it showed two histories, so nothing more of it is taken."""
+    """A node whose feed is followed. is_frozen: it showed two histories, so nothing more of it is taken.
+
+    was_alarmed: it did so once, whatever people decided then.
+    """
 
     chain: StatementChain
     is_maintainer: bool
     is_frozen: bool
+    was_alarmed: bool = False
 
     @property
     def node_id(self) -> NodeId:
@@ -115,16 +121,43 @@ class Store(FeedStore, Protocol):
         """Those that are followed and of which nothing is held yet."""
         ...
 
-    async def root_at(self, node: NodeId, size: int) -> bytes:
-        """The root of the first `size` operations held of a feed."""
+    async def held_note(self, node: NodeId) -> bytes:
+        """The head under which the operations held of a feed stand; empty for none."""
+        ...
+
+    async def leaf_hashes(self, node: NodeId) -> Sequence[bytes]:
+        """The leaf hashes of all operations held of a feed, in order."""
         ...
 
     async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
         """Keep newer statements of a followed node."""
         ...
 
-    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
-        """Keep the proof that a followed node showed two histories: the head held and this one."""
+    async def find_or_own(self, node: NodeId) -> Followed | None:
+        """As `find`; of this node itself its own statements."""
+        ...
+
+    async def keep_alarm(self, chain: StatementChain, proof: ForkProof, code: str) -> bool:
+        """Keep the proof that a node showed two histories, and freeze its feed; False for what is known.
+
+        code: feed_fork or log_fork.
+        """
+        ...
+
+    async def open_forks(self) -> Sequence[ForkProof]:
+        """Proofs that nobody decided about yet: they are handed on."""
+        ...
+
+    def alarmed(self) -> Ticket:
+        """Happens when there may be another open proof."""
+        ...
+
+    async def is_settled(self, head: Checkpoint) -> bool:
+        """Whether people decided already against this very head."""
+        ...
+
+    async def chosen(self, node: NodeId) -> Checkpoint | None:
+        """The head that people chose: a feed that is fetched anew must agree with it. None if none was chosen."""
         ...
 
     async def refresh(self, followed: Followed, note: bytes) -> None:

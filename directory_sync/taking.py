@@ -6,18 +6,25 @@ Spec: spec/directory.md, 4 and 8.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import anyio
 
+from directory_sync.compare import fetch_leaf_hashes
 from directory_sync.follow import FeedBatch, FollowResult, follow
 from directory_sync.replica import EPOCH, FeedLocks, Followed, Limits, Link, Say, Store, say_nothing
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
+from protocol.fork_proof import ForkProof, prove_fork
 from protocol.ids import NodeId
+from protocol.merkle import root_of
 from protocol.messages import FeedGet, FeedOps, Statements, StatementsGet
 from protocol.statement import StatementChain
 
 __all__ = ["FeedTaker", "verifier_of"]
+
+# What following says of operations that do not go on from what is held.
+_NOT_GOING_ON: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.MALFORMED, Reason.TOO_LARGE})
 
 
 def verifier_of(chain: StatementChain) -> CheckpointVerifier:
@@ -63,12 +70,8 @@ class FeedTaker:
             if kind != "feed" or epoch != EPOCH or node == self._own:
                 return
             followed = await self._store.find(node)
-            if followed is not None and not followed.is_frozen:
+            if followed is not None:
                 await self.follow(followed, note)
-
-    async def is_followed(self, node: NodeId) -> bool:
-        """Whether anything of this node's feed is kept here."""
-        return await self._store.find(node) is not None
 
     async def bring_up(self, node: NodeId, note: bytes, verifier: CheckpointVerifier) -> FollowResult:
         """Bring a feed up to a head that the peer showed. Errors as `directory_sync.follow.follow`."""
@@ -94,26 +97,49 @@ class FeedTaker:
             raise RemoteProtocolError(Reason.MISMATCH, "the peer does not serve a feed that it showed")
         return FeedBatch(reply.operations, reply.head, reply.more)
 
-    async def follow(self, followed: Followed, note: bytes) -> None:
-        """Bring a feed up to this head. A contradiction is kept as an alarm; what is merely old is passed over."""
+    async def follow(self, followed: Followed, note: bytes) -> bool:
+        """Bring a feed up to this head; False if the head is older than what is held.
+
+        A contradiction is kept as an alarm; of a frozen feed nothing is taken. RemoteProtocolError for what is the
+        peer's fault: a head that its owner did not sign, operations that are not those of the head.
+        """
         node = followed.node_id
         async with self._locks.of(node):
+            if followed.is_frozen or (followed.was_alarmed and await self._store.is_settled(peek_checkpoint(note))):
+                return True
             try:
                 await self._follow(followed, note)
             except RemoteProtocolError as error:
                 if error.reason is Reason.UNKNOWN_KEY:
                     await self._follow_with_newer_keys(followed, note)
                 elif error.reason is Reason.ROLLBACK:
-                    await self._compare_with_older(followed, note)
-                elif error.reason in (Reason.FORK, Reason.BAD_PROOF):
-                    await self._alarm(followed, note, error)
-                elif error.reason is Reason.TOO_LARGE:
-                    # Its owner signed it: the peer that passes it on is not to blame, and its other feeds go on.
-                    self._say("feed beyond its quota", node, str(error))
+                    return await self._contradicts(followed, note)
+                elif error.reason is Reason.FORK:
+                    await self._alarm(followed, prove_fork(await self._store.held_note(node), note))
+                elif error.reason in _NOT_GOING_ON:
+                    await self._judge(followed, note, error)
                 else:
                     raise
+        return True
+
+    async def _judge(self, followed: Followed, note: bytes, error: RemoteProtocolError) -> None:
+        """Operations that do not lead from what is held to the head: the owner's second history, or the peer's lie."""
+        head = self._verifiers(followed.chain).open(note)
+        held = await self._store.held_note(followed.node_id)
+        if held and peek_checkpoint(held).size < head.size:
+            hashes = await fetch_leaf_hashes(head, self)
+            known = peek_checkpoint(held)
+            if root_of(hashes[: known.size]) != known.root:
+                await self._alarm(followed, prove_fork(held, note, hashes))
+                return
+        if error.reason is not Reason.TOO_LARGE:
+            raise error
+        # Its owner signed it: the peer that passes it on is not to blame, and its other feeds go on.
+        self._say("feed beyond its quota", followed.node_id, str(error))
 
     async def _follow(self, followed: Followed, note: bytes) -> None:
+        if followed.was_alarmed and not await self._is_the_chosen_one(followed, note):
+            return
         result = await self.bring_up(followed.node_id, note, self._verifiers(followed.chain))
         if followed.node_id == self._link.peer:
             self.peers_own_taken()
@@ -122,7 +148,7 @@ class FeedTaker:
 
     async def _follow_with_newer_keys(self, followed: Followed, note: bytes) -> None:
         """The head is signed by a key that we do not know: the peer may know the newer statement."""
-        chain = await self._newer(followed.chain)
+        chain = await self.newer_statements(followed.chain)
         if chain == followed.chain:
             self._say("head of a feed by an unknown key", followed.node_id, "")
             return
@@ -135,7 +161,20 @@ class FeedTaker:
                 if error.reason is not Reason.UNKNOWN_KEY:
                     raise
 
-    async def _newer(self, chain: StatementChain) -> StatementChain:
+    async def _is_the_chosen_one(self, followed: Followed, note: bytes) -> bool:
+        """After an alarm people may have chosen another history than the one held, which is fetched anew."""
+        node = followed.node_id
+        chosen = await self._store.chosen(node)
+        if chosen is None or await self._store.held_note(node):
+            return True
+        head = self._verifiers(followed.chain).open(note)
+        if head.size < chosen.size:
+            return False
+        hashes = await fetch_leaf_hashes(head, self)
+        return root_of(hashes[: chosen.size]) == chosen.root
+
+    async def newer_statements(self, chain: StatementChain) -> StatementChain:
+        """A node's statements with those that the peer knows beyond them."""
         first, more = 0, True
         while more:
             reply = await self._link.ask(StatementsGet(chain.node_id, first))
@@ -146,16 +185,19 @@ class FeedTaker:
             first, more = first + len(reply.statements), reply.more
         return chain
 
-    async def _compare_with_older(self, followed: Followed, note: bytes) -> None:
-        """A head of fewer operations than we hold is old, or of another history: our own journal tells."""
+    async def _contradicts(self, followed: Followed, note: bytes) -> bool:
+        """A head of fewer operations than we hold is old (False), or of another history (an alarm, True)."""
         head = self._verifiers(followed.chain).open(note)
-        root = await self._store.root_at(followed.node_id, head.size)
-        if root != head.root:
-            await self._alarm(followed, note, RemoteProtocolError(Reason.FORK, f"another root at size {head.size}"))
+        hashes = await self._store.leaf_hashes(followed.node_id)
+        if root_of(hashes[: head.size]) == head.root:
+            return False
+        held = await self._store.held_note(followed.node_id)
+        await self._alarm(followed, prove_fork(held, note, hashes))
+        return True
 
-    async def _alarm(self, followed: Followed, note: bytes, error: RemoteProtocolError) -> None:
-        await self._store.keep_alarm(followed, note, f"feed_{error.reason.value}")
-        self._say("two histories", followed.node_id, error.reason.value)
+    async def _alarm(self, followed: Followed, proof: ForkProof) -> None:
+        if await self._store.keep_alarm(followed.chain, proof, "feed_fork"):
+            self._say("two histories", followed.node_id, proof.id.hex()[:12])
 
     async def ask_missing(self) -> None:
         """Fetch from this peer the feeds that the store follows and holds nothing of: newly accepted nodes."""

@@ -27,6 +27,7 @@ from collections.abc import Callable
 import anyio
 import anyio.abc
 
+from directory_sync.forks import ForkNews
 from directory_sync.memory import MemoryStore
 from directory_sync.news import FeedNews
 from directory_sync.replica import FeedLocks, Limits
@@ -35,7 +36,7 @@ from directory_sync.taking import FeedTaker
 from protocol.ids import NodeId
 from protocol.link_states import Role
 from protocol.message import Message
-from protocol.messages import Heads, Hello, NewsGet
+from protocol.messages import Fork, Heads, Hello, NewsGet
 
 __all__ = ["follow_peer"]
 
@@ -64,7 +65,9 @@ async def follow_peer(
         return await news.answer(message) if isinstance(message, NewsGet) else store.answer(message)
 
     async def pushed(message: Message) -> None:
-        if isinstance(message, Heads):
+        if isinstance(message, Fork):
+            await forks.take(message.proof)
+        elif isinstance(message, Heads):
             await take(message.heads)
             if message.cursor is not None:
                 news.hinted()
@@ -84,11 +87,13 @@ async def follow_peer(
         async with anyio.create_task_group() as group:
             group.start_soon(news.hint)
             group.start_soon(news.fetch)
+            group.start_soon(forks.push)
             while not until():
                 await store.changed().wait()
             group.cancel_scope.cancel()
 
     link = StreamLink(stream, peer=peer, role=role, hello=hello, answer=answer, pushed=pushed)
     feeds = FeedTaker(link, store, locks=FeedLocks(), own=node, limits=limits)
+    forks = ForkNews(link, store, feeds, own=node)
     news = FeedNews(link, store, feeds, own=node, told=told, limits=limits, jitter=jitter)
     await link.run(opened)

@@ -39,6 +39,7 @@ from node.post.serve import Server
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
 from node.supervision import keep_running
+from node.trust.alarm_rows import AlarmRows
 from node.trust.followed import Following
 from node.trust.keeper import TrustKeeper
 from node.trust.maintainer_rows import MaintainerRows
@@ -144,11 +145,13 @@ class Node:
             access=access,
         )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
+        self.alarm_rows = AlarmRows(lambda: keyring.chain)
         self.trust = TrustKeeper(
             database=self.database,
             directory=self.directory,
             peers=self.peers,
             maintainers=MaintainerRows(self.node_id),
+            alarms=self.alarm_rows,
             threshold=settings.trust.threshold,
         )
         composer = Composer(
@@ -238,7 +241,7 @@ class Node:
 
     def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
         limits = self.settings.limits
-        following = Following(self.peers, self.trust.maintainers, self.settings.directory.regions)
+        following = Following(self.peers, self.trust.maintainers, self.alarm_rows, self.settings.directory.regions)
         checker = Checker(
             node_id=self.node_id,
             seal_secrets=self.keyring.seal_secrets,

@@ -252,7 +252,7 @@ class FeedState:
         """Apply operations in order. Use a copy: after an error the state is half changed.
 
         max_entries, max_bytes: quota of the live set. RemoteProtocolError: mismatch (version not rising, change
-        after erase, wrong or missing snapshot, entry withheld), too_large.
+        after erase, a second institution, wrong or missing snapshot, entry withheld), too_large.
         """
         for operation in operations:
             leaf = operation.leaf
@@ -288,9 +288,15 @@ class FeedState:
         else:
             if known is not None and known.operation.leaf.kind != leaf.kind:
                 raise RemoteProtocolError(Reason.MISMATCH, "a subject that changes its kind")
+            if leaf.kind == OperationKind.INSTITUTION and known is None and self._has_institution:
+                raise RemoteProtocolError(Reason.MISMATCH, "a second institution in one feed")
             self._forget(leaf.subject)
             self.live[leaf.subject] = LiveEntry(self.size, operation, _check_entry(operation))
             self._live_bytes += len(operation.entry or b"")
+
+    @property
+    def _has_institution(self) -> bool:
+        return any(item.operation.leaf.kind == OperationKind.INSTITUTION for item in self.live.values())
 
     def _forget(self, subject: bytes) -> None:
         known = self.live.pop(subject, None)

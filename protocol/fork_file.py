@@ -107,7 +107,8 @@ def parse_fork_file(raw: bytes) -> ForkFile:
     cursor = checked_text(raw, name=_NAME, max_bytes=MAX_FORK_FILE_BYTES)
     node = take_node(cursor)
     first, second = _take_head(cursor), _take_head(cursor)
-    prefix, hashes = None, []
+    prefix: bytes | None = None
+    hashes: list[bytes] = []
     if cursor.next_is("prefix"):
         prefix = cursor.take_binary("prefix", HASH_BYTES, HASH_BYTES)
         while cursor.next_is("hash") and len(hashes) < MAX_FORK_HASHES:

@@ -1,4 +1,4 @@
-"""Text files that prove themselves: a header with a version, lines, a checksum over all of it. Spec: spec/evidence.md, 9.
+"""Text files that prove themselves: a header with a version, lines, a checksum. Spec: spec/evidence.md, 9.
 
 What `evidence_file.py` and `fork_file.py` share: every line is known, and there is one way to write given content.
 """

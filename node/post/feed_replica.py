@@ -9,15 +9,18 @@ import sqlalchemy as sa
 import structlog
 
 from directory_sync.replica import Arrival, Followed, Limits, Newest, Ticket
+from node.trust.alarm_rows import NewAlarm
 from node.trust.followed import Following, HeadRefresh
 from node.vault import schema
 from node.vault.database import Database, Transaction
-from node.vault.feed_store import held_size, load_feed, store_feed
+from node.vault.feed_store import EPOCH, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
-from node.vault.signals import FEED, TRUST
+from node.vault.signals import FEED, PEERS, TRUST
+from protocol.checkpoint import Checkpoint
 from protocol.crypto import sha256
 from protocol.feed import FeedState, Operation
+from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
 from protocol.messages import Cursor
 from protocol.statement import StatementChain
@@ -87,17 +90,41 @@ class FeedReplica:
         """See Store."""
         return await self._database.read(self._following.missing)
 
-    async def root_at(self, node: NodeId, size: int) -> bytes:
+    async def find_or_own(self, node: NodeId) -> Followed | None:
         """See Store."""
-        return await self._database.read(self._following.root_at, node, size)
+        return await self._database.read(self._following.find_or_own, node)
+
+    async def held_note(self, node: NodeId) -> bytes:
+        """See Store."""
+        return await self._database.read(feed_head, node)
+
+    async def leaf_hashes(self, node: NodeId) -> Sequence[bytes]:
+        """See Store."""
+        return await self._database.read(leaf_hashes_of, node, EPOCH)
 
     async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
         """See Store."""
         await self._following.keep_chain(self._database, followed, chain)
 
-    async def keep_alarm(self, followed: Followed, note: bytes, code: str) -> None:
+    async def keep_alarm(self, chain: StatementChain, proof: ForkProof, code: str) -> bool:
+        """See Store; code may also be that of a head which contradicts another one without proving it to others."""
+        return await self._database.write(self._following.alarms.raise_alarms, NewAlarm(chain, proof, code))
+
+    async def open_forks(self) -> Sequence[ForkProof]:
         """See Store."""
-        await self._following.alarm(self._database, followed, note, code)
+        return await self._database.read(self._following.alarms.proofs)
+
+    def alarmed(self) -> Ticket:
+        """See Store."""
+        return self._database.signals.ticket(PEERS)
+
+    async def is_settled(self, head: Checkpoint) -> bool:
+        """See Store."""
+        return await self._database.read(self._following.alarms.is_settled, head)
+
+    async def chosen(self, node: NodeId) -> Checkpoint | None:
+        """See Store."""
+        return await self._database.read(self._following.alarms.chosen, node)
 
     async def refresh(self, followed: Followed, note: bytes) -> None:
         """See Store."""

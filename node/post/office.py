@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from directory_sync.forks import ForkNews
 from directory_sync.news import FeedNews
 from directory_sync.replica import FeedLocks
 from directory_sync.taking import FeedTaker
@@ -22,6 +23,7 @@ from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
 from node.post.forward import Forwarder, SenderSide
+from node.post.heads_shown import HeadsShown
 from node.post.inflight import CRASHES_TO_SET_ASIDE, InFlight
 from node.post.intake import Intake, result_frames
 from node.post.network import Connection, LinkError, Network, first_of
@@ -333,10 +335,8 @@ class PostOffice:
 
     def _hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         parts = self._parts
-        heads = (
-            parts.own_log_head(connection),
-            feed_head(connection, parts.node_id),
-        )  # in this order: what is told later is compared with them
+        # In this order: what is told later is compared with them.
+        heads = (parts.own_log_head(connection), feed_head(connection, parts.node_id))
         held_log = parts.peers.log_head(connection, peer.node_id)
         seen = [held_log] if held_log is not None else []
         held_feed = feed_head(connection, peer.node_id)
@@ -371,13 +371,20 @@ class PostOffice:
             verifiers=parts.verifiers.of,
             say=log_feed_event,
         )
+        news = FeedNews(
+            link,
+            self._replica,
+            feeds,
+            own=parts.node_id,
+            told=hello.heads[-1],
+            limits=FEED_LIMITS,
+            jitter=parts.database.world.jitter,
+        )
         return Session(
             link,
             peer,
             database=parts.database,
-            directory=parts.directory,
             peers=parts.peers,
-            verifiers=parts.verifiers,
             sender=parts.sender,
             server=parts.server,
             withdrawals=parts.withdrawals,
@@ -394,17 +401,28 @@ class PostOffice:
                 log_head=parts.own_log_head,
                 told=hello.heads,
             ),
-            news=FeedNews(
+            news=news,
+            feeds=feeds,
+            forks=ForkNews(
                 link,
                 self._replica,
                 feeds,
                 own=parts.node_id,
-                told=hello.heads[-1],
-                limits=FEED_LIMITS,
-                jitter=parts.database.world.jitter,
+                verifiers=parts.verifiers.of,
+                say=log_feed_event,
             ),
-            feeds=feeds,
-            offer_again=OfferAgain(parts.peers, parts.outbox),
+            heads=HeadsShown(
+                link,
+                database=parts.database,
+                directory=parts.directory,
+                peers=parts.peers,
+                verifiers=parts.verifiers,
+                sender=parts.sender,
+                replica=self._replica,
+                news=news,
+                feeds=feeds,
+                offer_again=OfferAgain(parts.peers, parts.outbox),
+            ),
         )
 
     # -- mail between own mailboxes: the same checks, deposit and evidence, without a link

@@ -9,18 +9,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from directory_sync.replica import Followed
-from node.trust.maintainer_rows import TRUSTED, MaintainerFork, MaintainerRows
+from node.trust.alarm_rows import AlarmRows
+from node.trust.maintainer_rows import TRUSTED, MaintainerRows
 from node.vault import schema
 from node.vault.database import Database, Transaction
 from node.vault.directory import unpack_chain
-from node.vault.feed_store import EPOCH, arrive, held_size, load_feed
-from node.vault.peers import ADMINISTRATOR, PeerFork, PeerRows
+from node.vault.feed_store import EPOCH, arrive, held_size
+from node.vault.peers import ADMINISTRATOR, PeerRows
 from node.vault.signals import FEED, TRUST
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.errors import RemoteProtocolError
-from protocol.feed import decode_operation
 from protocol.ids import NodeId
-from protocol.merkle import CompactRange, leaf_hash
 from protocol.statement import StatementChain
 
 __all__ = ["Following", "HeadRefresh"]
@@ -37,11 +36,14 @@ class HeadRefresh:
 class Following:
     """Accepted institutions and trusted maintainers are followed; nobody else's operations are stored."""
 
-    def __init__(self, peers: PeerRows, maintainers: MaintainerRows, regions: frozenset[str] | None) -> None:
+    def __init__(
+        self, peers: PeerRows, maintainers: MaintainerRows, alarms: AlarmRows, regions: frozenset[str] | None
+    ) -> None:
         """regions: folded; None for all. What is held already is followed on, or letters would go to keys of old."""
         self._peers = peers
         self._maintainers = maintainers
         self._regions = regions
+        self.alarms = alarms
 
     def find(self, connection: sa.Connection, node: NodeId) -> Followed | None:
         """How a node's feed is followed; None if it is not."""
@@ -52,7 +54,7 @@ class Following:
             )
         ).one_or_none()
         if row is not None:
-            return Followed(unpack_chain(row.statements), is_maintainer=True, is_frozen=row.alarm is not None)
+            return self._followed(connection, node, row, is_maintainer=True)
         peer = connection.execute(
             sa.select(peers.c.statements, peers.c.alarm, peers.c.basis, peers.c.region, peers.c.wanted).where(
                 peers.c.node_id == node, peers.c.status == "accepted"
@@ -60,12 +62,27 @@ class Following:
         ).one_or_none()
         if peer is None or not (self._is_chosen(peer) or held_size(connection, node, EPOCH)):
             return None
-        return Followed(unpack_chain(peer.statements), is_maintainer=False, is_frozen=peer.alarm is not None)
+        return self._followed(connection, node, peer, is_maintainer=False)
+
+    def _followed(self, connection: sa.Connection, node: NodeId, row: Any, *, is_maintainer: bool) -> Followed:
+        return Followed(
+            unpack_chain(row.statements),
+            is_maintainer=is_maintainer,
+            is_frozen=row.alarm is not None,
+            was_alarmed=self.alarms.has_any(connection, node),
+        )
 
     def _is_chosen(self, row: Any) -> bool:
         if self._regions is None or row.basis == ADMINISTRATOR or row.wanted or not row.region:
             return True
         return row.region in self._regions
+
+    def find_or_own(self, connection: sa.Connection, node: NodeId) -> Followed | None:
+        """As `find`; of this node itself its own statements."""
+        chain = self.alarms.own_chain(node)
+        if chain is not None:
+            return Followed(chain, is_maintainer=False, is_frozen=False)
+        return self.find(connection, node)
 
     def chain(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
         """The statements of a followed node, to hand on."""
@@ -87,33 +104,11 @@ class Following:
         found = [self.find(connection, NodeId(node)) for node in nodes]
         return [followed for followed in found if followed is not None]
 
-    def root_at(self, connection: sa.Connection, node: NodeId, size: int) -> bytes:
-        """The root of the first `size` operations held of a feed."""
-        journal = schema.feed_operations
-        rows = connection.execute(
-            sa.select(journal.c.operation)
-            .where(journal.c.node_id == node, journal.c.epoch == EPOCH, journal.c.position < size)
-            .order_by(journal.c.position)
-        ).scalars()
-        tree = CompactRange()
-        for raw in rows:
-            tree.append(leaf_hash(decode_operation(raw).leaf.encode()))
-        return tree.root()
-
     # -- writing
 
     async def keep_chain(self, database: Database, followed: Followed, chain: StatementChain) -> None:
         """Store newer statements of a followed node."""
         await database.write((self._maintainers if followed.is_maintainer else self._peers).set_chain, chain)
-
-    async def alarm(self, database: Database, followed: Followed, note: bytes, code: str) -> None:
-        """Keep the proof that a followed node showed two histories."""
-        node = followed.node_id
-        _, held = await database.read(load_feed, node, EPOCH)
-        if followed.is_maintainer:
-            await database.write(self._maintainers.set_fork, MaintainerFork(node, held, note, code))
-        else:
-            await database.write(self._peers.set_fork, PeerFork(node, held, note, code))
 
     def refresh(self, tx: Transaction, items: Sequence[HeadRefresh]) -> Sequence[None]:
         """Keep the later date of a maintainer's head."""

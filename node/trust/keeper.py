@@ -11,16 +11,18 @@ import trio
 
 from directory_sync.trust import Finding, Holder, MaintainerView, Verdict, judge
 from node.errors import StateError
-from node.trust.maintainer_rows import MaintainerFork, MaintainerRows
+from node.trust.alarm_rows import AlarmRows, NewAlarm
+from node.trust.maintainer_rows import MaintainerRows
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.feed_store import EPOCH, load_feed
+from node.vault.feed_store import EPOCH, leaf_hashes_of, load_feed
 from node.vault.peers import MAINTAINERS, Peer, PeerEnd, PeerRows, VouchedPeer
 from node.vault.signals import PEERS, TRUST
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed_file import FeedFile, decode_feed_file
+from protocol.fork_proof import prove_fork
 from protocol.ids import NodeId
-from protocol.merkle import CompactRange, leaf_hash
+from protocol.merkle import leaf_hash, root_of
 
 __all__ = ["TrustKeeper"]
 
@@ -40,12 +42,14 @@ class TrustKeeper:
         directory: Directory,
         peers: PeerRows,
         maintainers: MaintainerRows,
+        alarms: AlarmRows,
         threshold: int,
     ) -> None:
         self._database = database
         self._directory = directory
         self._peers = peers
         self.maintainers = maintainers
+        self._alarms = alarms
         self.threshold = threshold
 
     async def run(self) -> None:
@@ -128,16 +132,18 @@ class TrustKeeper:
 
     async def _check_goes_on(self, feed: FeedFile) -> None:
         node = feed.chain.node_id
-        held, note = await self._database.read(load_feed, node, EPOCH)
-        tree = CompactRange()
-        for operation in feed.operations[: held.size]:
-            tree.append(leaf_hash(operation.leaf.encode()))
-        shorter = feed.state.size < held.size
-        if not shorter and tree.root() == held.tree.root():
+        _, note = await self._database.read(load_feed, node, EPOCH)
+        if not note:
             return
-        if shorter:
-            raise StateError(f"the file's feed of {node.text[:12]}… is older than the one held")
-        await self._database.write(self.maintainers.set_fork, MaintainerFork(node, note, feed.head, "feed_fork"))
+        held = await self._database.read(leaf_hashes_of, node, EPOCH)
+        brought = [leaf_hash(operation.leaf.encode()) for operation in feed.operations]
+        common = min(len(held), len(brought))
+        if root_of(held[:common]) == root_of(brought[:common]):
+            if len(brought) < len(held):
+                raise StateError(f"the file's feed of {node.text[:12]}… is older than the one held")
+            return
+        proof = prove_fork(note, feed.head, max(held, brought, key=len))
+        await self._database.write(self._alarms.raise_alarms, NewAlarm(feed.chain, proof, "feed_fork"))
         raise RemoteProtocolError(Reason.FORK, f"maintainer {node.text[:12]}… showed two histories; the proof is kept")
 
 

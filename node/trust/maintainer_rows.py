@@ -15,7 +15,6 @@ from node.vault.database import Transaction
 from node.vault.directory import pack_chain, unpack_chain
 from node.vault.feed_store import EPOCH, load_feed, store_feed
 from node.vault.signals import FEED, PEERS, TRUST
-from protocol.codec import encode
 from protocol.details import Details
 from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
 from protocol.feed import OperationKind, decode_operation
@@ -24,7 +23,7 @@ from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain, node_digits
 
-__all__ = ["TRUSTED", "Maintainer", "MaintainerFork", "MaintainerRows"]
+__all__ = ["TRUSTED", "Maintainer", "MaintainerRows"]
 
 TRUSTED: Final = "trusted"
 _DISTRUSTED: Final = "distrusted"
@@ -32,7 +31,7 @@ _DISTRUSTED: Final = "distrusted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintainer:
-    """One maintainer. entry: what it says of itself; status: trusted or distrusted; alarm: it showed two histories."""
+    """One maintainer. entry: what it says of itself; status: trusted or distrusted; alarm: one is open."""
 
     chain: StatementChain
     entry: MaintainerEntry
@@ -50,16 +49,6 @@ class Maintainer:
     def digits(self) -> str:
         """The 30 digits to compare by telephone."""
         return node_digits(self.node_id)
-
-
-@dataclass(frozen=True, slots=True)
-class MaintainerFork:
-    """Two heads of a maintainer's feed that cannot both be true."""
-
-    node_id: NodeId
-    first: bytes
-    second: bytes
-    code: str
 
 
 class MaintainerRows:
@@ -150,21 +139,6 @@ class MaintainerRows:
                 table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
             )
             tx.wake(PEERS)
-        return [None] * len(items)
-
-    def set_fork(self, tx: Transaction, items: Sequence[MaintainerFork]) -> Sequence[None]:
-        """Keep the proof that a maintainer showed two histories, once, and put it on record."""
-        table = schema.maintainers
-        for item in items:
-            kept = tx.connection.execute(
-                table.update()
-                .where(table.c.node_id == item.node_id, table.c.alarm.is_(None))
-                .values(alarm=encode([item.first, item.second]))
-            )
-            if kept.rowcount:
-                details = Details(node=self._node_id, peer=item.node_id, code=item.code)
-                tx.log.append(EventKind.FORK_SEEN, details)
-                tx.wake(PEERS)
         return [None] * len(items)
 
 

@@ -16,14 +16,16 @@ from node.vault.search.index import IndexBatch
 from protocol.entry import MailboxEntry
 from protocol.feed import FeedState, Operation, OperationKind, decode_operation, stored_operation
 from protocol.ids import MailboxId, NodeId
-from protocol.merkle import CompactRange
+from protocol.merkle import CompactRange, leaf_hash
 
 __all__ = [
     "EPOCH",
     "arrive",
+    "drop_feed",
     "erased_subjects",
     "feed_head",
     "held_size",
+    "leaf_hashes_of",
     "load_feed",
     "mailbox_of_operation",
     "store_feed",
@@ -176,3 +178,26 @@ def arrive(connection: sa.Connection, node: NodeId, epoch: int) -> None:
     feeds = schema.feeds
     newest = sa.select(sa.func.max(feeds.c.arrival)).scalar_subquery()
     connection.execute(feeds.update().where(feeds.c.node_id == node, feeds.c.epoch == epoch).values(arrival=newest + 1))
+
+
+def leaf_hashes_of(connection: sa.Connection, node: NodeId, epoch: int) -> list[bytes]:
+    """The leaf hashes of the operations held of a feed, in order."""
+    journal = schema.feed_operations
+    rows = connection.execute(
+        sa.select(journal.c.operation)
+        .where(journal.c.node_id == node, journal.c.epoch == epoch)
+        .order_by(journal.c.position)
+    ).scalars()
+    return [leaf_hash(decode_operation(raw).leaf.encode()) for raw in rows]
+
+
+def drop_feed(connection: sa.Connection, node: NodeId, epoch: int) -> None:
+    """Forget a feed, to take it anew from its beginning, inside a transaction."""
+    entries = schema.feed_entries
+    subjects = connection.execute(sa.select(entries.c.subject).where(entries.c.node_id == node)).scalars().all()
+    for table in (schema.feed_operations, schema.feeds):
+        connection.execute(table.delete().where(table.c.node_id == node, table.c.epoch == epoch))
+    connection.execute(entries.delete().where(entries.c.node_id == node))
+    index = IndexBatch(connection)
+    index.update(node, {MailboxId(subject): None for subject in subjects}, institution_changed=True)
+    index.write()

@@ -20,7 +20,6 @@ from node.vault.directory import pack_chain, unpack_chain
 from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
 from node.vault.usable import remember_accepted
-from protocol.codec import encode
 from protocol.details import Details
 from protocol.entry import Endorsed
 from protocol.ids import NodeId
@@ -35,7 +34,6 @@ __all__ = [
     "Peer",
     "PeerCursor",
     "PeerEnd",
-    "PeerFork",
     "PeerHead",
     "PeerHealth",
     "PeerRows",
@@ -52,8 +50,8 @@ BACKOFF_CAP_URGENT_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """One peer. status: accepted; removed (by an administrator), lapsed or stopped (by maintainers). alarm: two heads
-    that cannot both be true, if it ever showed such. basis: who accepted it, `administrator` or `maintainers`;
+    """One peer. status: accepted; removed (by an administrator), lapsed or stopped (by maintainers). alarm: the
+    id of the alarm that freezes it, if one is open. basis: who accepted it, `administrator` or `maintainers`;
     vouched_until_ms: until when these do, 0 if they do not.
     """
 
@@ -103,16 +101,6 @@ class PeerHead:
 
     node_id: NodeId
     note: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PeerFork:
-    """Two heads of a peer that cannot both be true."""
-
-    node_id: NodeId
-    first: bytes
-    second: bytes
-    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,20 +299,6 @@ class PeerRows:
         table = schema.peers
         for item in items:
             tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(log_head=item.note))
-        return [None] * len(items)
-
-    def set_fork(self, tx: Transaction, items: Sequence[PeerFork]) -> Sequence[None]:
-        """Keep the proof that a peer showed two histories, once, and put it on record."""
-        table = schema.peers
-        for item in items:
-            kept = tx.connection.execute(
-                table.update()
-                .where(table.c.node_id == item.node_id, table.c.alarm.is_(None))
-                .values(alarm=encode([item.first, item.second]))
-            )
-            if kept.rowcount:
-                details = Details(node=self._keys.node_id, peer=item.node_id, code=item.code)
-                tx.log.append(EventKind.FORK_SEEN, details)
         return [None] * len(items)
 
 

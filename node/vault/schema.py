@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 __all__ = [
     "DERIVED",
+    "alarms",
     "alerts",
     "auditors",
     "deliveries",
@@ -307,6 +308,21 @@ maintainers = Table(
     Column("statements", LargeBinary, nullable=False),
     Column("alarm", LargeBinary, nullable=True),
     _time("trusted_at_ms"),
+)
+
+# Proofs that a node showed two histories, and what an administrator decided. While one is open, `alarm` of the peer or
+# maintainer bears its id. No name in it: a reason is what the administrator wrote for the log.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("node_id", LargeBinary(32), nullable=False, index=True),
+    Column("code", String(32), nullable=False),
+    _time("seen_at_ms"),
+    Column("file", LargeBinary, nullable=False),
+    _time("cleared_at_ms"),
+    Column("follow", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 # Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.

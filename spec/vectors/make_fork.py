@@ -84,20 +84,73 @@ def _good_cases() -> list[dict[str, Any]]:
     log = (forker.head(_LEAVES[:7], kind="log", epoch=3), forker.head(_OTHERS[:7], kind="log", epoch=3))
     power = (forker.head(_OTHERS[:8]), _root(_LEAVES[:8]), _consistency(8, _LEAVES))
     return [
-        _case("equal_sizes", "two roots at size 7", forker.file(forker.head(_LEAVES[:7]), forker.head(_OTHERS[:7])),
-              "ok", kind="feed", epoch=1, sizes=[7, 7], fork=True, doubts=known),
-        _case("log", "of a log, in its third epoch", forker.file(*log),
-              "ok", kind="log", epoch=3, sizes=[7, 7], fork=True, doubts=known),
-        _case("two_sizes", "the tree of 11 does not begin with the one of 6", forker.file(
-            four, eleven, _root(_LEAVES[:6]), proof),
-              "ok", kind="feed", epoch=1, sizes=[6, 11], fork=True, doubts=known),
-        _case("power_of_two", "the prefix is a node of the larger tree", forker.file(power[0], eleven, *power[1:]),
-              "ok", kind="feed", epoch=1, sizes=[8, 11], fork=True, doubts=known),
-        _case("rollback", "two sizes and nothing that shows a fork", forker.file(four, eleven),
-              "ok", kind="feed", epoch=1, sizes=[6, 11], fork=False, doubts=known),
-        _case("lost_key", "both signed by a key that a recovery replaced", lost.file(before, other),
-              "ok", kind="feed", epoch=1, sizes=[7, 7], fork=True, doubts=["lost_key", *known]),
-    ]  # fmt: skip
+        _case(
+            "equal_sizes",
+            "two roots at size 7",
+            forker.file(forker.head(_LEAVES[:7]), forker.head(_OTHERS[:7])),
+            "ok",
+            kind="feed",
+            epoch=1,
+            sizes=[7, 7],
+            fork=True,
+            doubts=known,
+        ),
+        _case(
+            "log",
+            "of a log, in its third epoch",
+            forker.file(*log),
+            "ok",
+            kind="log",
+            epoch=3,
+            sizes=[7, 7],
+            fork=True,
+            doubts=known,
+        ),
+        _case(
+            "two_sizes",
+            "the tree of 11 does not begin with the one of 6",
+            forker.file(four, eleven, _root(_LEAVES[:6]), proof),
+            "ok",
+            kind="feed",
+            epoch=1,
+            sizes=[6, 11],
+            fork=True,
+            doubts=known,
+        ),
+        _case(
+            "power_of_two",
+            "the prefix is a node of the larger tree",
+            forker.file(power[0], eleven, *power[1:]),
+            "ok",
+            kind="feed",
+            epoch=1,
+            sizes=[8, 11],
+            fork=True,
+            doubts=known,
+        ),
+        _case(
+            "rollback",
+            "two sizes and nothing that shows a fork",
+            forker.file(four, eleven),
+            "ok",
+            kind="feed",
+            epoch=1,
+            sizes=[6, 11],
+            fork=False,
+            doubts=known,
+        ),
+        _case(
+            "lost_key",
+            "both signed by a key that a recovery replaced",
+            lost.file(before, other),
+            "ok",
+            kind="feed",
+            epoch=1,
+            sizes=[7, 7],
+            fork=True,
+            doubts=["lost_key", *known],
+        ),
+    ]
 
 
 def _unread_cases() -> list[dict[str, Any]]:
@@ -110,26 +163,46 @@ def _unread_cases() -> list[dict[str, Any]]:
     stray = lines[-1][:-2] + chr(ord(lines[-1][-2]) + 1) + "="
     return [
         _case("empty", "no bytes", "", "malformed"),
-        _case("other_version", "a version that is not known", _sealed(["coffre-fork@v2", *lines[1:]]), "unknown_version"),
+        _case("other_version", "another version", _sealed(["coffre-fork@v2", *lines[1:]]), "unknown_version"),
         _case("changed_byte", "checksum as before", good.replace("head", "heaD", 1), "mismatch"),
         _case("cut", "the checksum line is missing", "\n".join(lines) + "\n", "malformed"),
         _case("after_the_end", "an empty line after the checksum", good + "\n", "malformed"),
         _case("one_head", "nothing to compare", _sealed(lines[:3] + lines[3 : 3 + 7]), "malformed"),
         _case("unknown_signature", "a note may have it, this file may not", forker.file(small, cosigned), "malformed"),
         _case("larger_first", "the smaller head comes first", forker.file(large, small), "malformed"),
-        _case("other_tree", "a head of the feed and one of the log", forker.file(small, forker.head(_LEAVES, kind="log")),
-              "mismatch"),
+        _case(
+            "other_tree",
+            "a head of the feed and one of the log",
+            forker.file(small, forker.head(_LEAVES, kind="log")),
+            "mismatch",
+        ),
         _case("other_epoch", "two epochs are two trees", forker.file(small, forker.head(_LEAVES, epoch=2)), "mismatch"),
-        _case("needless_prefix", "equal sizes prove themselves",
-              forker.file(forker.head(_LEAVES[:7]), forker.head(_OTHERS[:7]), prefix), "malformed"),
-        _case("no_prefix", "hashes that prove nothing", _sealed([line for line in lines if line[:6] != "prefix"]),
-              "malformed"),
-        _case("unknown_line", "a line of no known sort", forker.file(small, large, prefix, proof, "comment"), "malformed"),
-        _case("many_hashes", "one more than any tree needs", forker.file(small, large, prefix, [bytes(32)] * 55),
-              "malformed"),
+        _case(
+            "needless_prefix",
+            "equal sizes prove themselves",
+            forker.file(forker.head(_LEAVES[:7]), forker.head(_OTHERS[:7]), prefix),
+            "malformed",
+        ),
+        _case(
+            "no_prefix",
+            "hashes that prove nothing",
+            _sealed([line for line in lines if line[:6] != "prefix"]),
+            "malformed",
+        ),
+        _case(
+            "unknown_line", "a line of no known sort", forker.file(small, large, prefix, proof, "comment"), "malformed"
+        ),
+        _case(
+            "many_hashes",
+            "one more than any tree needs",
+            forker.file(small, large, prefix, [bytes(32)] * 55),
+            "malformed",
+        ),
         _case("short_prefix", "31 bytes", forker.file(small, large, prefix[:31], proof), "malformed"),
-        _case("stray_bits", "base64 with unused bits that are not zero", _sealed([*lines[:-1], stray]), "not_canonical"),
-    ]  # fmt: skip
+        _case(
+            "stray_bits", "base64 with unused bits that are not zero", _sealed([*lines[:-1], stray]), "not_canonical"
+        ),
+    ]
 
 
 def _false_cases() -> list[dict[str, Any]]:
@@ -145,22 +218,45 @@ def _false_cases() -> list[dict[str, Any]]:
     signature = large.rstrip("\n")[-20:]
     broken = large.replace(signature, "A" * 8 + signature[8:])
     return [
-        _case("goes_on", "the larger tree does begin with the smaller one", forker.file(true_small, large, prefix, proof),
-              "mismatch"),
+        _case(
+            "goes_on",
+            "the larger tree does begin with the smaller one",
+            forker.file(true_small, large, prefix, proof),
+            "mismatch",
+        ),
         _case("same_head", "one head twice", forker.file(large, large), "mismatch"),
-        _case("false_prefix", "a prefix that the proof does not lead to", forker.file(
-            true_small, large, bytes_of("prefix"), proof), "bad_proof"),
+        _case(
+            "false_prefix",
+            "a prefix that the proof does not lead to",
+            forker.file(true_small, large, bytes_of("prefix"), proof),
+            "bad_proof",
+        ),
         _case("hash_missing", "one hash too few", forker.file(small, large, prefix, proof[:-1]), "bad_proof"),
         _case("hash_added", "one hash too many", forker.file(small, large, prefix, [*proof, bytes(32)]), "bad_proof"),
-        _case("other_node", "statements of another node than named",
-              _sealed(forker.file(small, large, prefix, proof).replace(
-                  f"node {forker_id}", f"node {stranger.node.node_id.text}").split("\n")[:-2]), "mismatch"),
-        _case("heads_of_another_node", "statements that do not fit the heads", stranger.file(small, large, prefix, proof),
-              "mismatch"),
-        _case("unknown_key", "one head by a key that the node never stated", forker.file(large, by_stranger),
-              "unknown_key"),
+        _case(
+            "other_node",
+            "statements of another node than named",
+            _sealed(
+                forker.file(small, large, prefix, proof)
+                .replace(f"node {forker_id}", f"node {stranger.node.node_id.text}")
+                .split("\n")[:-2]
+            ),
+            "mismatch",
+        ),
+        _case(
+            "heads_of_another_node",
+            "statements that do not fit the heads",
+            stranger.file(small, large, prefix, proof),
+            "mismatch",
+        ),
+        _case(
+            "unknown_key",
+            "one head by a key that the node never stated",
+            forker.file(large, by_stranger),
+            "unknown_key",
+        ),
         _case("bad_signature", "a changed signature", forker.file(small, broken, prefix, proof), "bad_signature"),
-    ]  # fmt: skip
+    ]
 
 
 def cases() -> list[dict[str, Any]]:

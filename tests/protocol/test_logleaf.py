@@ -59,6 +59,7 @@ NUMBERS = {
     "peer_lapsed": 406,
     "peer_stopped": 407,
     "peer_epoch": 408,
+    "fork_cleared": 409,
     "auditor_admitted": 420,
     "auditor_removed": 421,
     "epoch_opened": 500,
