@@ -1,4 +1,4 @@
-"""A feed's head that does not fit: its owner's second history, or its carrier's lie. Spec: spec/directory.md, 11.
+"""A feed's head that does not fit: its owner's second history, or its carrier's lie. Spec: spec/directory.md, 12.
 
 Operations are not signed one by one, so whoever passes a feed on can alter them. Only operations that lead to the
 signed root speak for the owner.

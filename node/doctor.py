@@ -164,7 +164,9 @@ async def _peers(node: Node) -> Check:
     peers = await node.database.read(node.peers.accepted)
     alarms = [peer.institution for peer in peers if peer.alarm is not None]
     if alarms:
-        return Check(name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)}")
+        return Check(
+            name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)} (coffre directory alarms)"
+        )
     failing = [peer.institution for peer in peers if peer.failures]
     message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
     return Check(name="peers", ok=True, warning=bool(failing), message=message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from node.cli import alarms
 from node.cli.common import JsonOption, emit, opened_node, run_command, say, table
 from node.errors import ConfigError
 
@@ -158,4 +159,5 @@ def _reindex(tx: Transaction, items: Sequence[None]) -> Sequence[int]:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    alarms.add_to(directory_app)
     app.add_typer(directory_app, name="directory")

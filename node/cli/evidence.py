@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from node.cli.alarms import fork_words, shown_fork
 from node.cli.common import JsonOption, emit, fail, moment, opened_node, run_command, say, short_id, table
 from node.errors import ConfigError
 
@@ -125,16 +126,20 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify an evidence file with nothing but the file. Status 1 if anything in it does not hold."""
+    """Verify an evidence file, or the proof of an alarm, with nothing but the file. Status 1 if it does not hold."""
     from protocol.errors import RemoteProtocolError
     from protocol.evidence_file import parse_evidence_file
     from protocol.evidence_report import verify_evidence_file
+    from protocol.fork_file import is_fork_file
 
     try:
         with file.open("rb") as stream:
             data = stream.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         fail(ConfigError(f"{file} cannot be read: {error.strerror}"), as_json=as_json)
+    if is_fork_file(data):
+        _verify_fork(file, data, node, as_json=as_json)
+        return
     try:
         parsed = parse_evidence_file(data)
     except RemoteProtocolError as error:
@@ -149,6 +154,30 @@ def verify(
         _print(shown)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def _verify_fork(file: Path, data: bytes, nodes: list[str] | None, *, as_json: bool) -> None:
+    from protocol.errors import RemoteProtocolError
+    from protocol.ids import NodeId
+
+    try:
+        shown = shown_fork(data)
+    except RemoteProtocolError as error:
+        message = f"{file} proves nothing: {error.detail or error.reason.value}"
+        fail(ConfigError(message, hint="it was altered, cut, or never was a proof"), as_json=as_json)
+    if nodes is not None:
+        signer = NodeId.from_text(shown["node"])
+        if signer not in _expected(nodes, [signer], as_json=as_json):
+            fail(ConfigError(f"{file} is about another node: {shown['fingerprint']}"), as_json=as_json)
+        shown["doubts"].remove("node_unconfirmed")
+    if as_json:
+        emit(shown)
+        return
+    say(fork_words(shown))
+    say(f"signed by     {shown['node']}")
+    say(f"fingerprint   {shown['fingerprint']}")
+    if shown["doubts"]:
+        say(f"open          {_words(shown['doubts'])}")
 
 
 def _expected(texts: list[str], present: list[Any], *, as_json: bool) -> list[Any]:

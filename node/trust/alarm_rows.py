@@ -1,4 +1,4 @@
-"""Alarms: proofs that a node showed two histories, kept, and what is frozen by them. Spec: spec/directory.md, 11."""
+"""Alarms: proofs that a node showed two histories, kept, and what is frozen by them. Spec: spec/directory.md, 12."""
 
 from __future__ import annotations
 
