@@ -123,13 +123,18 @@ class AlarmRows:
         return [parse_fork_file(row.file).proof for row in rows]
 
     def is_settled(self, connection: sa.Connection, head: Checkpoint) -> bool:
-        """Whether an administrator decided already about this very head."""
+        """Whether an administrator decided already against this very head."""
         table, (_, node, _) = schema.alarms, parse_origin(head.origin)
-        files = connection.execute(
-            sa.select(table.c.file).where(table.c.node_id == node, table.c.cleared_at_ms > 0)
-        ).scalars()
-        pairs = [parse_fork_file(raw).proof for raw in files]
-        return any(head.text in (peek_checkpoint(pair.first).text, peek_checkpoint(pair.second).text) for pair in pairs)
+        rows = connection.execute(
+            sa.select(table.c.file, table.c.follow).where(table.c.node_id == node, table.c.cleared_at_ms > 0)
+        )
+        for row in rows:
+            pair = parse_fork_file(row.file).proof
+            for name, note in (("first", pair.first), ("second", pair.second)):
+                # The head that was chosen is followed like any other.
+                if name != row.follow and peek_checkpoint(note).text == head.text:
+                    return True
+        return False
 
     def chosen(self, connection: sa.Connection, node: NodeId) -> Checkpoint | None:
         """The head with which a feed that is fetched anew must agree; None if none was chosen last."""
