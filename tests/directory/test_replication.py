@@ -222,7 +222,8 @@ def test_two_histories_are_kept_as_proof_and_freeze_the_feed(backend: str) -> No
         forged = sign_checkpoint(Checkpoint(feed_origin(owner.node, 1), 3, bytes(32)), log_key(1))
         relay.store.put(owner.node, [], owner.state, forged)
         await exchange(store, READER, relay.store, relay.node)
-        assert store.alarms[owner.node][2] == "feed_fork"
+        ((proof, code),) = store.alarms.values()
+        assert (proof.node_id, code) == (owner.node, "feed_fork")
         owner.publish(1)
         await exchange(store, READER, owner.store, owner.node)
         assert store.size(owner.node) == 3
