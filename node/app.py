@@ -38,6 +38,9 @@ from node.post.results import ResultWriter, Verifiers
 from node.post.serve import Server
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
+from node.relay.book import RelayBook
+from node.relay.clients import RelayClients
+from node.relay.custody import Custody
 from node.supervision import keep_running
 from node.trust.alarm_rows import AlarmRows
 from node.trust.followed import Following
@@ -154,6 +157,14 @@ class Node:
             alarms=self.alarm_rows,
             threshold=settings.trust.threshold,
         )
+        self.relay_clients = RelayClients(self.keys, self.directory, self.payloads)
+        self.custody = Custody(
+            keys=self.keys,
+            clients=self.relay_clients,
+            payloads=self.payloads,
+            disk=self.disk,
+            old_evidence=self._old_evidence,
+        )
         composer = Composer(
             node_id=self.node_id,
             identity=keyring.identity,
@@ -259,6 +270,7 @@ class Node:
             old_evidence=self._old_evidence,
         )
         verifiers = Verifiers()
+        book = RelayBook(self.database, self.directory, self.peers, self.node_id)
         writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
         return PostParts(
             node_id=self.node_id,
@@ -276,6 +288,7 @@ class Node:
                 checker=checker,
                 depositor=depositor,
                 puller=PayloadPuller(self.database, self.payloads, self.claims),
+                custody=self.custody,
                 peer_unfinished_bytes=limits.peer_unfinished_bytes,
             ),
             sender=SenderSide(
@@ -291,6 +304,8 @@ class Node:
                 following=following,
                 outbox=self.outbox,
                 payloads=self.payloads,
+                custody=self.custody,
+                book=book,
             ),
             withdrawals=self.withdrawals,
             network=network,
@@ -299,6 +314,8 @@ class Node:
             history=self.history,
             claims=self.claims,
             following=following,
+            book=book,
+            custody=self.custody,
         )
 
     async def run(
@@ -327,6 +344,7 @@ class Node:
                 dedup=self.dedup,
                 alerts=self.alerts,
                 sharing=self.sharing_rows,
+                custody=self.custody,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)

@@ -33,6 +33,7 @@ from protocol.messages import (
     KeepAlive,
     Offer,
     RangeGet,
+    Relayed,
     Result,
 )
 
@@ -159,7 +160,7 @@ class Link:
         if FrameKind.PUSH not in self._may_send or type(message) not in PUSHES:
             raise LocalProtocolError(f"{type(message).__name__} is not to be pushed now")
         data = self._send(message, 0)
-        if isinstance(message, Result):
+        if isinstance(message, Result | Relayed):
             try:
                 self._theirs.push_result(message)
             except RemoteProtocolError as error:
@@ -248,7 +249,7 @@ class Link:
                 return None
             case FrameKind.PUSH:
                 message = message_type.decode(frame.body)
-                if isinstance(message, Result):
+                if isinstance(message, Result | Relayed):
                     self._ours.push_result(message)
                 return Push(message)
             case FrameKind.REQUEST:

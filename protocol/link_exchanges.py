@@ -23,6 +23,7 @@ from protocol.messages import (
     Offer,
     RangeData,
     RangeGet,
+    Relayed,
     Result,
     StatusQuery,
     Wanted,
@@ -126,6 +127,9 @@ class Exchanges:
         """
         exchange = self._open[stream]
         match reply:
+            case Relayed():
+                self._check_envelope(exchange, reply.envelope_id)
+                final = True
             case Wanted(envelope_id):
                 self._check_envelope(exchange, envelope_id)
                 # An envelope may be offered twice, and is then promised twice.
@@ -146,13 +150,16 @@ class Exchanges:
             self._close(stream)
         return final
 
-    def push_result(self, result: Result) -> None:
-        """Count results that a Wanted promised. RemoteProtocolError: wrong_state (not promised), overload."""
+    def push_result(self, result: Result | Relayed) -> None:
+        """Count results, or custody, that a Wanted promised. RemoteProtocolError: wrong_state, overload."""
         promises = self._promised.get(result.envelope_id)
         if promises is None:
             raise RemoteProtocolError(Reason.WRONG_STATE, f"no result of {result.envelope_id.text} is awaited")
-        promises[0] = self._less(promises[0], len(result.results))
-        if not result.more:
+        more = False
+        if isinstance(result, Result):
+            promises[0] = self._less(promises[0], len(result.results))
+            more = result.more
+        if not more:
             del promises[0]
             if not promises:
                 del self._promised[result.envelope_id]

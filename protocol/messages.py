@@ -44,9 +44,11 @@ from protocol.messages_payload import (
     hashes_pieces,
     range_pieces,
 )
+from protocol.messages_relay import MAX_PASSED_BYTES, Pass, PassOk, Relayed
 
 __all__ = [
     "CIPHERTEXT_CHUNK_BYTES",
+    "MAX_PASSED_BYTES",
     "MAX_RANGE_CHUNKS",
     "MESSAGE_TYPES",
     "OPTIONAL_TYPES",
@@ -74,8 +76,11 @@ __all__ = [
     "News",
     "NewsGet",
     "Offer",
+    "Pass",
+    "PassOk",
     "RangeData",
     "RangeGet",
+    "Relayed",
     "Result",
     "Statements",
     "StatementsGet",
@@ -93,12 +98,13 @@ OPTIONAL_TYPES: Final = 128
 
 REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
     {
-        Offer: (Result, Wanted),
+        Offer: (Result, Wanted, Relayed),
         StatusQuery: (Result,),
         HashesGet: (HashesData, Gone),
         RangeGet: (RangeData, Gone),
         Withdraw: (Result,),
         Event: (EventOk,),
+        Pass: (PassOk,),
         StatementsGet: (Statements, Gone),
         FeedGet: (FeedOps, Gone),
         LogProofGet: (LogProof, Gone),
@@ -107,8 +113,8 @@ REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
 )
 """Each request with what may answer it."""
 
-PUSHES: Final = frozenset[type[Message]]({Result, Heads, Fork})
-"""What is told on stream 0 and wants no answer. A result, where the payload was pulled first."""
+PUSHES: Final = frozenset[type[Message]]({Result, Relayed, Heads, Fork})
+"""What is told on stream 0 and wants no answer. A result or custody, where the payload was pulled first."""
 
 MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
     {
@@ -129,6 +135,9 @@ MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
             Withdraw,
             Event,
             EventOk,
+            Relayed,
+            Pass,
+            PassOk,
             StatementsGet,
             Statements,
             FeedGet,

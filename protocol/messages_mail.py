@@ -172,15 +172,21 @@ class Result(MapMessage):
         return cls(envelope_id, results, code, after_ms, more)
 
 
-def split_results(envelope_id: EnvelopeId, results: Iterable[MailboxResult]) -> list[Result]:
-    """The frames, one or several, that carry these results: `more` in all but the last."""
+def split_results(
+    envelope_id: EnvelopeId, results: Iterable[MailboxResult], *, room: int = MAX_BODY_BYTES
+) -> list[Result]:
+    """The frames, one or several, that carry these results: `more` in all but the last.
+
+    room: bytes of a body; less than a frame's where the results are passed on in another message.
+    """
     frames: list[list[MailboxResult]] = [[]]
-    room = MAX_BODY_BYTES - _RESULT_ROOM
+    whole = room - _RESULT_ROOM
+    room = whole
     for item in results:
         length = len(item.evidence) + _MAILBOX_ROOM
         if length > room:
             frames.append([])
-            room = MAX_BODY_BYTES - _RESULT_ROOM
+            room = whole
         frames[-1].append(item)
         room -= length
     last = len(frames) - 1

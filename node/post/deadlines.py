@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import Database, Transaction
@@ -55,6 +56,7 @@ class Deadlines:
         dedup: Dedup,
         alerts: AlertQueue,
         sharing: SharingRows,
+        custody: Custody,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -65,6 +67,7 @@ class Deadlines:
         self._dedup = dedup
         self._alerts = alerts
         self._sharing = sharing
+        self._custody = custody
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -177,6 +180,7 @@ class Deadlines:
         await database.write(self._dedup.prune, now_ms)
         await database.write(self._returns.prune, now_ms)
         await database.write(self._alerts.prune, now_ms)
+        await database.write(self._custody.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

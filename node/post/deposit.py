@@ -17,7 +17,7 @@ from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion
 from node.vault.database import AfterCommit, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
-from node.vault.directory import Directory
+from node.vault.directory import Directory, named_relays
 from node.vault.disk import DiskWatch
 from node.vault.outcomes import MailboxOutcome, Outcome, RefusalCode
 from node.vault.payload_rows import KeptPayload, PayloadRows
@@ -94,6 +94,13 @@ class _LookUp:
         self._directory = directory
         self._chains: dict[NodeId, StatementChain | None] = {}
         self._mailboxes: dict[MailboxId, MailboxEntry | None] = {}
+        self._relays: tuple[NodeId, ...] | None = None
+
+    def is_own_relay(self, node: NodeId) -> bool:
+        """Whether this node named it as its relay: then it brings envelopes of others."""
+        if self._relays is None:
+            self._relays = named_relays(self.connection, self._directory, self._directory.node_id)
+        return node in self._relays
 
     def chain(self, node: NodeId) -> StatementChain | None:
         """See Directory.trusted_chain."""
@@ -122,7 +129,7 @@ class Checker:
         limits: LimitSettings,
         disk: DiskWatch,
     ) -> None:
-        self._node_id = node_id
+        self.node_id = node_id
         self._seal_secrets = seal_secrets
         self._directory = directory
         self._dedup = dedup
@@ -137,11 +144,16 @@ class Checker:
         return [self._one(look_up, item, item.envelope.envelope_id in seen, now_ms) for item in offers]
 
     def _one(self, look_up: _LookUp, offer: OfferedEnvelope, seen: bool, now_ms: int) -> Checked:
-        if offer.envelope.head.destination != self._node_id:
+        if offer.envelope.head.destination != self.node_id:
             return Refusal(Reason.NOT_FOR_US.value)
         if not seen:
             return self._fresh(look_up, offer, now_ms)
-        known, missing = self._dedup.outcomes(look_up.connection, offer.envelope.envelope_id, offer.peer)
+        known, missing = self._dedup.outcomes(
+            look_up.connection,
+            offer.envelope.envelope_id,
+            offer.peer,
+            by_relay=look_up.is_own_relay(offer.peer),
+        )
         if known and not missing:
             return known
         checked = self._fresh(look_up, offer, now_ms)
@@ -162,9 +174,9 @@ class Checker:
         except RemoteProtocolError as error:
             return Refusal(error.reason.value)
         slip = signed.slip
-        if slip.sender_node != peer:
+        if slip.sender_node != peer and not look_up.is_own_relay(peer):
             return Refusal(Reason.NOT_FOR_US.value)
-        chain = look_up.chain(peer)
+        chain = look_up.chain(slip.sender_node)
         if chain is None:
             return Refusal(RefusalCode.UNKNOWN_SENDER)
         if slip.statement_number >= len(chain.statements):

@@ -25,10 +25,12 @@ from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
 from protocol.checkpoint import Checkpoint
 from protocol.crypto import SigningSecret
-from protocol.errors import RemoteProtocolError
-from protocol.evidence import boxed_envelope_id
+from protocol.details import Details
+from protocol.errors import Reason, RemoteProtocolError
+from protocol.evidence import boxed_envelope_id, decode_evidence, verify_evidence
 from protocol.ids import EnvelopeId, NodeId
 from protocol.letter import LetterClass
+from protocol.logleaf import EventKind
 from protocol.message import Message
 from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, StatusQuery, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
@@ -130,6 +132,18 @@ class SenderSide:
         await done.wait()
         if errors:
             raise errors[0]
+
+    async def take_custody(self, item: OutboxItem, relay: NodeId, raw: bytes) -> None:
+        """Verify a relay's evidence of custody and write it down; it ends nothing. RemoteProtocolError if not true."""
+        chain = await self.database.read(self._directory.known_chain, relay)
+        if chain is None:
+            return
+        evidence = decode_evidence(raw)
+        expected = Details(node=relay, envelope=item.envelope_id)
+        verified = verify_evidence(evidence, self._verifiers.of(chain), expected=expected)
+        if verified.kind is not EventKind.RELAYED:
+            raise RemoteProtocolError(Reason.MISMATCH, "custody shown by evidence of another kind")
+        await self.database.write(self._writer.write, Finding(item, item.mailboxes[0], evidence, verified))
 
     async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
         """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""

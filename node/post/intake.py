@@ -18,13 +18,15 @@ from node.post.deposit import Checked, CheckedOffer, Checker, Depositor, Offered
 from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller
+from node.relay.custody import Custody, CustodyOffer
 from node.supervision import keep_running
 from node.vault.database import Database
 from node.vault.outcomes import MailboxOutcome, RefusalCode
 from protocol.envelope import Envelope, decode_envelope
 from protocol.errors import Reason, RemoteProtocolError
+from protocol.frames import MAX_BODY_BYTES
 from protocol.ids import EnvelopeId, NodeId
-from protocol.messages import MailboxResult, Offer, Result, Wanted, split_results
+from protocol.messages import MailboxResult, Offer, Relayed, Result, Wanted, split_results
 
 __all__ = ["Intake", "result_frames"]
 
@@ -45,8 +47,13 @@ class _Waiting:
     offer: Offer
 
 
-def result_frames(envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome]) -> list[Result]:
-    """The outcomes of one envelope as frames, as many as they need."""
+_Verdict = Checked | CustodyOffer | Relayed
+
+
+def result_frames(
+    envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome], *, room: int = MAX_BODY_BYTES
+) -> list[Result]:
+    """The outcomes of one envelope as frames, as many as they need. room: see split_results."""
     return split_results(
         envelope_id,
         (
@@ -59,6 +66,7 @@ def result_frames(envelope_id: EnvelopeId, outcomes: Sequence[MailboxOutcome]) -
             )
             for outcome in outcomes
         ),
+        room=room,
     )
 
 
@@ -72,12 +80,14 @@ class Intake:
         checker: Checker,
         depositor: Depositor,
         puller: PayloadPuller,
+        custody: Custody,
         peer_unfinished_bytes: int,
     ) -> None:
         self._database = database
         self._checker = checker
         self._depositor = depositor
         self._puller = puller
+        self._custody = custody
         self._peer_unfinished_bytes = peer_unfinished_bytes
         self._unfinished: dict[NodeId, int] = {}
         self._waiting: list[_Waiting] = []
@@ -112,9 +122,11 @@ class Intake:
 
     def _check_batch(
         self, connection: sa.Connection, batch: Sequence[_Waiting]
-    ) -> tuple[list[tuple[_Waiting, Envelope, Checked]], list[tuple[_Waiting, RemoteProtocolError]]]:
+    ) -> tuple[list[tuple[_Waiting, Envelope, _Verdict]], list[tuple[_Waiting, RemoteProtocolError]]]:
         """Each envelope with what is to become of it; and what is no envelope, with the reason."""
         items, offered = [], []
+        foreign: list[tuple[_Waiting, Envelope, _Verdict]] = []
+        now_ms = self._database.world.now_ms()
         broken: list[tuple[_Waiting, RemoteProtocolError]] = []
         for item in batch:
             try:
@@ -124,14 +136,19 @@ class Intake:
             except RemoteProtocolError as error:
                 broken.append((item, error))
                 continue
+            offer = OfferedEnvelope(envelope, item.offer.inline, item.link.peer)
+            if envelope.head.destination != self._checker.node_id:
+                foreign.append((item, envelope, self._custody.check(connection, offer, now_ms)))
+                continue
             items.append(item)
-            offered.append(OfferedEnvelope(envelope, item.offer.inline, item.link.peer))
-        checked = self._checker.check(connection, offered, self._database.world.now_ms())
+            offered.append(offer)
+        checked = self._checker.check(connection, offered, now_ms)
         envelopes = [offer.envelope for offer in offered]
-        return list(zip(items, envelopes, checked, strict=True)), broken
+        return [*zip(items, envelopes, checked, strict=True), *foreign], broken
 
-    async def _handle(self, batch: Sequence[tuple[_Waiting, Envelope, Checked]], pulls: trio.Nursery) -> None:
+    async def _handle(self, batch: Sequence[tuple[_Waiting, Envelope, _Verdict]], pulls: trio.Nursery) -> None:
         ready: list[tuple[_Waiting, CheckedOffer]] = []
+        to_keep: list[tuple[_Waiting, CustodyOffer]] = []
         for item, envelope, result in batch:
             match result:
                 case Refusal(code, retry_after_ms):
@@ -142,15 +159,25 @@ class Intake:
                     self._want(item, result, pulls)
                 case CheckedOffer():
                     ready.append((item, result))
+                case Relayed():
+                    item.link.reply(item.stream, result)
+                case CustodyOffer() if not result.payload_here:
+                    self._want(item, result, pulls)
+                case CustodyOffer():
+                    to_keep.append((item, result))
                 case _:
-                    for frame in result_frames(envelope.envelope_id, result):
-                        item.link.reply(item.stream, frame)
+                    for part in result_frames(envelope.envelope_id, result):
+                        item.link.reply(item.stream, part)
         results = await self._database.write_many(self._depositor.deposit, [offer for _, offer in ready])
         for (item, offer), outcomes in zip(ready, results, strict=True):
             for frame in self._frames(offer, outcomes):
                 item.link.reply(item.stream, frame)
+        kept = await self._keep([offer for _, offer in to_keep])
+        for (item, custody), answer in zip(to_keep, kept, strict=True):
+            for frame in self._frames(custody, answer):
+                item.link.reply(item.stream, frame)
 
-    def _want(self, item: _Waiting, offer: CheckedOffer, pulls: trio.Nursery) -> None:
+    def _want(self, item: _Waiting, offer: CheckedOffer | CustodyOffer, pulls: trio.Nursery) -> None:
         """Ask for the payload, unless this peer has announced more than it may leave unfinished; one it always may."""
         peer, size = item.link.peer, offer.envelope.head.descriptor.ciphertext_length
         unfinished = self._unfinished.get(peer, 0)
@@ -162,15 +189,23 @@ class Intake:
         pulls.start_soon(self._pull, item, offer)
 
     @staticmethod
-    def _frames(offer: CheckedOffer, outcomes: tuple[MailboxOutcome, ...] | Exception) -> Iterator[Result]:
+    def _frames(
+        offer: CheckedOffer | CustodyOffer, outcomes: tuple[MailboxOutcome, ...] | Refusal | Relayed | Exception
+    ) -> Iterator[Result | Relayed]:
         envelope_id = offer.envelope.envelope_id
+        if isinstance(outcomes, Relayed):
+            yield outcomes
+            return
+        if isinstance(outcomes, Refusal):
+            yield Result(envelope_id, code=outcomes.code, after_ms=outcomes.retry_after_ms)
+            return
         if isinstance(outcomes, Exception):
             _logger.error("deposit failed", envelope=envelope_id.text[:12], error=type(outcomes).__name__)
             yield Result(envelope_id, code=RefusalCode.BUSY, after_ms=_RETRY_PAYLOAD_MS)
         else:
             yield from result_frames(envelope_id, outcomes)
 
-    async def _pull(self, item: _Waiting, offer: CheckedOffer) -> None:
+    async def _pull(self, item: _Waiting, offer: CheckedOffer | CustodyOffer) -> None:
         """Fetch the payload, deposit, tell on the link if it still lives; a repeated offer learns it anyway.
 
         The offer is answered when its turn comes: until then it counts in the peer's window, so that no more of them
@@ -198,9 +233,19 @@ class Intake:
             self._unfinished[link.peer] -= size
         if not done:
             return
-        outcomes = await self.deposit(replace(offer, inline=inline or offer.inline, payload_here=True))
+        whole = replace(offer, inline=inline or offer.inline, payload_here=True)
+        outcomes: tuple[MailboxOutcome, ...] | Refusal | Relayed | Exception
+        if isinstance(whole, CustodyOffer):
+            (outcomes,) = await self._keep([whole])
+        else:
+            outcomes = await self.deposit(whole)
         for frame in self._frames(offer, outcomes):
             link.push_quietly(frame)
+
+    async def _keep(self, offers: Sequence[CustodyOffer]) -> Sequence[Refusal | Relayed | Exception]:
+        """Take envelopes for clients into custody."""
+        kept: Sequence[Refusal | Relayed | Exception] = await self._database.write_many(self._custody.keep, offers)
+        return kept
 
     async def deposit(self, offer: CheckedOffer) -> tuple[MailboxOutcome, ...] | Exception:
         """Deposit one checked offer whose payload is here."""

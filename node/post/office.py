@@ -35,6 +35,10 @@ from node.post.serve import Server
 from node.post.session import Session
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
+from node.relay.book import RelayBook
+from node.relay.custody import Custody
+from node.relay.keeping import RelayKeeper
+from node.relay.sending import RelaySender
 from node.supervision import guarded, keep_running
 from node.trust.followed import Following
 from node.vault import schema
@@ -102,6 +106,8 @@ class PostParts:
     history: LogHistory
     claims: Claims
     following: Following
+    book: RelayBook
+    custody: Custody
 
 
 class PostOffice:
@@ -116,6 +122,7 @@ class PostOffice:
         self._replica = FeedReplica(parts.database, parts.following, parts.peers, parts.node_id)
         self._peers: dict[NodeId, Peer] = {}
         self._stopping = False
+        parts.book.linked = self.linked
         self.listening_on = ""
 
     def linked(self) -> dict[NodeId, int]:
@@ -145,7 +152,7 @@ class PostOffice:
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
             nursery.start_soon(keep_running, self._keep_links, nursery)
-            for work in (parts.intake.run, parts.sender.run):
+            for work in (parts.intake.run, parts.sender.run, parts.book.run):
                 nursery.start_soon(keep_running, work)
             nursery.start_soon(parts.claims.hold, self._serve_own_mail, "own mail")
             task_status.started(self.listening_on)
@@ -323,6 +330,8 @@ class PostOffice:
             await self._ended(peer, link, LinkError(error.reason.value, f"link broken: {error}"))
         finally:
             self._links[peer.node_id].discard(link)
+            # Whoever now cannot be reached may be reached by a relay.
+            parts.database.signals.set([(PEERS, b"")])
 
     async def _ended(self, peer: Peer, link: PeerLink, error: LinkError) -> None:
         _logger.info("link ended", peer=peer.node_id.text[:12], code=error.code)
@@ -422,6 +431,27 @@ class PostOffice:
                 news=news,
                 feeds=feeds,
                 offer_again=OfferAgain(parts.peers, parts.outbox),
+            ),
+            relay_sender=RelaySender(
+                link,
+                book=parts.book,
+                sender=parts.sender,
+                directory=parts.directory,
+                outbox=parts.outbox,
+                payloads=parts.payloads,
+                returns=parts.returns,
+                identity=parts.identity,
+                in_flight=parts.in_flight,
+            ),
+            relay_keeper=RelayKeeper(
+                link,
+                node_id=parts.node_id,
+                book=parts.book,
+                custody=parts.custody,
+                sender=parts.sender,
+                payloads=parts.payloads,
+                withdrawals=parts.withdrawals,
+                dedup=parts.dedup,
             ),
         )
 

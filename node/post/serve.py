@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from directory_sync.answers import feed_part, statements_part
 from node.audit.tiles import StoredTileReader
 from node.post.peer_link import PeerLink
+from node.relay.book import RelayBook
+from node.relay.custody import Custody
 from node.trust.followed import Following
 from node.vault import schema
 from node.vault.database import Database
@@ -53,18 +55,25 @@ class Server:
         following: Following,
         outbox: OutboxRows,
         payloads: PayloadRows,
+        custody: Custody,
+        book: RelayBook,
     ) -> None:
         self._database = database
         self._directory = directory
         self._following = following
         self._outbox = outbox
         self._payloads = payloads
+        self._custody = custody
+        self._book = book
 
     # -- payloads
 
     def _payload(self, connection: sa.Connection, peer: NodeId, payload_id: PayloadId) -> StoredPayload | None:
         name = self._payloads.name(payload_id)
-        if not self._outbox.offers_payload(connection, peer, name):
+        # To its destination, to a relay of its destination, or by its relay.
+        nodes = (peer, *self._book.clients_of(peer))
+        is_offered = any(self._outbox.offers_payload(connection, node, name) for node in nodes)
+        if not (is_offered or self._custody.offers_payload(connection, peer, name)):
             return None
         return self._payloads.find(connection, name)
 

@@ -22,6 +22,8 @@ from node.post.peer_link import PeerLink
 from node.post.serve import Server
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals
+from node.relay.keeping import RelayKeeper
+from node.relay.sending import RelaySender
 from node.vault.claims import Claims
 from node.vault.database import Database
 from node.vault.dedup import Dedup
@@ -39,7 +41,9 @@ from protocol.messages import (
     Hello,
     LogProofGet,
     NewsGet,
+    Pass,
     RangeGet,
+    Relayed,
     Result,
     Statements,
     StatementsGet,
@@ -77,6 +81,8 @@ class Session:
         feeds: FeedTaker,
         forks: ForkNews,
         heads: HeadsShown,
+        relay_sender: RelaySender,
+        relay_keeper: RelayKeeper,
     ) -> None:
         self._link = link
         self._peer = peer
@@ -94,6 +100,8 @@ class Session:
         self._feeds = feeds
         self._forks = forks
         self._heads = heads
+        self._relay_sender = relay_sender
+        self._relay_keeper = relay_keeper
 
     # -- opening
 
@@ -129,7 +137,12 @@ class Session:
 
     async def _forward(self) -> None:
         """Of several processes of this node, each with a link to this peer, one forwards."""
-        await self._claims.hold(self._forwarder.run, "forward", self._link.peer)
+        await self._claims.hold(self._forward_all, "forward", self._link.peer)
+
+    async def _forward_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for work in (self._forwarder.run, self._relay_sender.run, self._relay_keeper.run):
+                nursery.start_soon(work)
 
     async def _update_statements(self, hello: Hello) -> None:
         chain, first = await self._heads.chain(), 0
@@ -165,6 +178,8 @@ class Session:
                 case Event():
                     await self._sender.take_event(link.peer, message)
                     link.reply(stream, EventOk())
+                case Pass():
+                    await self._relay_keeper.take(stream, message)
                 case StatementsGet():
                     await self._server.statements(link, stream, message)
                 case FeedGet():
@@ -183,7 +198,10 @@ class Session:
         try:
             match message:
                 case Result():
-                    await self._forwarder.pushed(message)
+                    if not (await self._relay_sender.pushed(message) or await self._relay_keeper.pushed(message)):
+                        await self._forwarder.pushed(message)
+                case Relayed():
+                    await self._relay_sender.pushed(message)
                 case Fork(proof):
                     await self._forks.take(proof)
                 case Heads(heads, cursor):

@@ -117,9 +117,12 @@ class Dedup:
         return frozenset(names[row] for row in rows)
 
     def outcomes(
-        self, connection: sa.Connection, envelope_id: EnvelopeId, peer: NodeId
+        self, connection: sa.Connection, envelope_id: EnvelopeId, peer: NodeId, *, by_relay: bool = False
     ) -> tuple[tuple[MailboxOutcome, ...], tuple[MailboxId, ...]]:
-        """The final results of an envelope of this peer, and its mailboxes that have none; empty if it is not known."""
+        """The final results of an envelope of this peer, and its mailboxes that have none; empty if it is not known.
+
+        by_relay: the peer is a relay of this node, which brings envelopes of others.
+        """
         table = schema.seen_envelopes
         row = connection.execute(
             sa.select(table.c.id, table.c.sealed).where(table.c.id == self._keys.blind("envelope", envelope_id))
@@ -130,7 +133,7 @@ class Dedup:
         sender, letter = NodeId(fields.fixed("from", 32)), LetterId(fields.fixed("lid", 16))
         reply_key = Secret(fields.fixed("rk", 32))
         mailboxes = [MailboxId(check_binary(item, "mb", 16, 16)) for item in fields.items("mbs", high=40)]
-        if sender != peer:
+        if sender != peer and not by_relay:
             return (), ()
         keys = {mailbox: self.key(sender, letter, mailbox) for mailbox in mailboxes}
         seen = self.find(connection, keys.values())

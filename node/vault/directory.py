@@ -33,7 +33,7 @@ from protocol.feed import (
 from protocol.ids import MailboxId, NodeId
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 
-__all__ = ["Directory", "FoundMailbox", "pack_chain", "unpack_chain"]
+__all__ = ["Directory", "FoundMailbox", "named_relays", "pack_chain", "unpack_chain"]
 
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
@@ -259,3 +259,11 @@ class Directory:
             sa.select(schema.peers.c.statements).where(schema.peers.c.node_id == node)
         ).scalar_one_or_none()
         return None if packed is None else unpack_chain(packed)
+
+
+def named_relays(connection: sa.Connection, directory: Directory, node: NodeId) -> tuple[NodeId, ...]:
+    """The relays that an institution names in its entry; none where its feed has not arrived."""
+    try:
+        return directory.institution(connection, node).relays
+    except StoreError:
+        return ()

@@ -16,6 +16,7 @@ from protocol.codec import FieldReader, check_binary
 from protocol.crypto import Secret
 from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
 from protocol.letter import LetterClass
+from protocol.logleaf import EventKind
 
 __all__ = ["DeliveryRow", "OutboxItem", "OutboxRows"]
 
@@ -196,7 +197,7 @@ class OutboxRows:
         ended = sa.exists().where(
             deliveries.c.outbox == table.c.id,
             deliveries.c.state.in_((int(DeliveryState.EXPIRED), int(DeliveryState.REFUSED))),
-            ~sa.exists().where(evidence.c.delivery == deliveries.c.id),
+            ~sa.exists().where(evidence.c.delivery == deliveries.c.id, evidence.c.kind != int(EventKind.RELAYED)),
         )
         query = sa.select(table).where(
             table.c.state == OutboxState.ENDED,

@@ -39,6 +39,7 @@ class RefusalCode:
     WITHDRAWN = "withdrawn"
     PAYLOAD_MISMATCH = "payload_mismatch"
     UNKNOWN_SENDER = "unknown_sender"
+    RELAY_FULL = "relay_full"
     BUSY = "busy"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -43,6 +44,9 @@ __all__ = [
     "payloads",
     "peer_evidence",
     "peers",
+    "relay_clients",
+    "relay_envelopes",
+    "relay_messages",
     "returns",
     "search_documents",
     "search_groups",
@@ -208,6 +212,42 @@ returns = Table(
     _id(primary_key=True),
     _id("destination", index=True),
     Column("expires_at_ms", BigInteger, nullable=False),
+    _sealed(),
+)
+
+# As a relay: who may have its letters kept here, and how much.
+relay_clients = Table(
+    "relay_clients",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("quota_bytes", BigInteger, nullable=False),
+    Column("quota_letters", Integer, nullable=False),
+    _time("max_age_ms"),
+    _time("admitted_at_ms"),
+)
+# As a relay: envelopes in custody; those that no longer wait stay, without payload, to answer repeated offers.
+relay_envelopes = Table(
+    "relay_envelopes",
+    metadata,
+    _id(primary_key=True),
+    _id("client"),
+    _id("envelope", unique=True),
+    Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True, index=True),
+    Column("letter_class", SmallInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    _time("expires_at_ms", index=True),
+    _sealed(),
+    Index("ix_relay_envelopes_client", "client", "waits", "letter_class", "id"),
+)
+# As a relay: results, returns and withdrawals on their way; `client` is on whose quota they lie.
+relay_messages = Table(
+    "relay_messages",
+    metadata,
+    _id(primary_key=True),
+    _id("target", index=True),
+    _id("client", index=True),
+    _time("expires_at_ms", index=True),
     _sealed(),
 )
 

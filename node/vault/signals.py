@@ -18,6 +18,7 @@ __all__ = [
     "LOG",
     "OUTBOX",
     "PEERS",
+    "RELAY",
     "RETURNS",
     "TOPICS",
     "TRUST",
@@ -36,7 +37,8 @@ WITHDRAWALS: Final = "withdrawals"
 EXPIRIES: Final = "expiries"
 TRUST: Final = "trust"
 """A trusted maintainer's feed, or what the own institution says of itself: who is accepted may be others."""
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST})
+RELAY: Final = "relay"
+TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY})
 
 Topic = tuple[str, bytes]
 """What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""

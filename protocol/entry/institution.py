@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from protocol.codec import Value, decode_map
+from protocol.codec import Value, check_binary, decode_map
 from protocol.entry.fields import (
     MAX_ENTRY_BYTES,
     EntryStatus,
@@ -19,10 +19,13 @@ from protocol.entry.fields import (
     optional_line,
     required,
 )
+from protocol.ids import NodeId
 
-__all__ = ["KIND", "KIND_BYTES", "InstitutionEntry"]
+__all__ = ["KIND", "KIND_BYTES", "MAX_RELAYS", "InstitutionEntry"]
 
 KIND_BYTES: Final = 32
+MAX_RELAYS: Final = 4
+"""An institution that needs one, and a few in reserve."""
 KIND: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -32,6 +35,7 @@ class InstitutionEntry:
 
     names: 1 to 8, the usual one first. kind: a word such as hospital, clinic, laboratory, pharmacy, practice.
     domains: 1 to 16, the part after @ of its mailboxes. endpoints: up to 8 of host:port; none if it only dials out.
+    relays: up to 4 nodes that keep its letters for it; their endpoints stand in their own entries.
     statement: number of the newest statement at the time of writing. extra: fields of later versions, kept.
     """
 
@@ -40,6 +44,7 @@ class InstitutionEntry:
     domains: tuple[str, ...]
     statement: int
     endpoints: tuple[str, ...] = ()
+    relays: tuple[NodeId, ...] = ()
     region: str = ""
     town: str = ""
     status: EntryStatus = EntryStatus.OPEN
@@ -53,6 +58,7 @@ class InstitutionEntry:
             "kind": self.kind,
             "domains": list(self.domains),
             "at": list(self.endpoints),
+            "relays": [bytes(relay) for relay in self.relays],
             "ks": self.statement,
             "region": self.region,
             "town": self.town,
@@ -73,6 +79,7 @@ class InstitutionEntry:
             kind=required(fields, "kind", _check_kind),
             domains=optional_items(fields, "domains", 16, check_domain, low=1),
             endpoints=optional_items(fields, "at", 8, check_endpoint),
+            relays=optional_items(fields, "relays", MAX_RELAYS, _check_relay),
             statement=fields.integer("ks", high=2**32 - 1),
             region=optional_line(fields, "region"),
             town=optional_line(fields, "town"),
@@ -83,3 +90,7 @@ class InstitutionEntry:
 
 def _check_kind(value: Value, name: str) -> str:
     return check_pattern(value, name, KIND, KIND_BYTES)
+
+
+def _check_relay(value: Value, name: str) -> NodeId:
+    return NodeId(check_binary(value, name, NodeId.LENGTH, NodeId.LENGTH))

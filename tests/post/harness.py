@@ -51,6 +51,8 @@ class Hub:
     networks: dict[bytes, MemoryNetwork] = field(default_factory=dict)
     streams: list[trio.StapledStream[Any, Any]] = field(default_factory=list)
     is_down: bool = False
+    parted: set[frozenset[bytes]] = field(default_factory=set)
+    """Pairs of certificates between which there is no line."""
     bytes_sent: int = 0
     cut_after_bytes: int | None = None
 
@@ -116,6 +118,8 @@ class MemoryNetwork:
         if self._hub.is_down or endpoint not in self._hub.listeners:
             raise LinkError("unreachable", f"{endpoint} does not answer")
         certificate, handler, nursery = self._hub.listeners[endpoint]
+        if frozenset((certificate, self.certificate)) in self._hub.parted:
+            raise LinkError("unreachable", f"{endpoint} does not answer")
         if certificate not in self.pins or self.certificate not in self._hub.networks[certificate].pins:
             raise LinkError("handshake", f"TLS handshake with {endpoint} failed")
         ours, theirs = trio.testing.memory_stream_pair()
