@@ -98,7 +98,7 @@ OPTIONAL_TYPES: Final = 128
 
 REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
     {
-        Offer: (Result, Wanted, Relayed),
+        Offer: (Result, Relayed, Wanted),
         StatusQuery: (Result,),
         HashesGet: (HashesData, Gone),
         RangeGet: (RangeData, Gone),

@@ -22,6 +22,7 @@ from node.cli import (
     mailboxes,
     maintainer,
     operation,
+    relay,
     trust,
 )
 from node.cli.common import State

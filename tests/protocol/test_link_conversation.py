@@ -142,7 +142,7 @@ class Conversation(RuleBasedStateMachine):
         if end.link.can_request_control():
             self._ask(end, SAMPLES[kind], LetterClass.NORMAL)
 
-    @rule(which=st.integers(0, 1), at=st.integers(0, 20), choice=st.integers(0, 1))
+    @rule(which=st.integers(0, 1), at=st.integers(0, 20), choice=st.integers(0, 2))
     def answer(self, which: int, at: int, choice: int) -> None:
         end = self.ends[which]
         if not end.asked:
