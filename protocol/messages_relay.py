@@ -104,8 +104,9 @@ class PassOk(MapMessage):
 
     @classmethod
     def read(cls, fields: FieldReader) -> Self:
-        """See MapMessage."""
-        return cls(
-            read_code(fields) if "code" in fields else "",
-            fields.integer("after", low=1, high=_MAX_AFTER_MS) if "after" in fields else 0,
-        )
+        """See MapMessage. RemoteProtocolError(malformed) also for a time without the reason to wait."""
+        code = read_code(fields) if "code" in fields else ""
+        after_ms = fields.integer("after", low=1, high=_MAX_AFTER_MS) if "after" in fields else 0
+        if after_ms and not code:
+            raise RemoteProtocolError(Reason.MALFORMED, "after without code")
+        return cls(code, after_ms)

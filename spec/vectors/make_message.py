@@ -30,8 +30,11 @@ from protocol.messages import (
     News,
     NewsGet,
     Offer,
+    Pass,
+    PassOk,
     RangeData,
     RangeGet,
+    Relayed,
     Result,
     Statements,
     StatementsGet,
@@ -71,6 +74,8 @@ STATEMENTS = Statements((b"first", b"second"), True)
 OPERATIONS = FeedOps((b"first", b"second"), NOTE, False)
 FEED_GET = FeedGet(NODE, 1, 0)
 FORK = Fork(ForkProof(first=NOTE, second=b"another note", prefix=bytes_of("prefix"), hashes=(bytes_of("left"),)))
+RELAYED = Relayed(ENVELOPE, bytes_of("evidence", 60))
+PASS = Pass.of(StatusQuery(ENVELOPE), source=NODE, target=NodeId(bytes_of("another node")))
 PROOF = LogProof(NOTE, (bytes_of("left"), bytes_of("right")))
 
 
@@ -153,6 +158,11 @@ def _good_cases() -> list[dict[str, Any]]:
         _good("news", "one head, and more to follow", News((NOTE,), Cursor(bytes(16), 8), more=True)),
         _good("log_proof_get", "from a head of seven leaves", LogProofGet(1, 7)),
         _good("log_proof", "two hashes", PROOF),
+        _good("relayed", "custody of one envelope", RELAYED),
+        _good("pass", "a question after one envelope", PASS),
+        _good("pass_ok", "stored", PassOk()),
+        _good("pass_refused", "not by way of this relay", PassOk("not_for_us")),
+        _good("pass_full", "not now", PassOk("relay_full", after_ms=900_000)),
         _good("fork", "two heads of one size", Fork(ForkProof(first=NOTE, second=b"another note"))),
         _good("fork_prefix", "two sizes: the root at the smaller one, and its proof", FORK),
     ]
@@ -196,6 +206,22 @@ def _bad_link_cases() -> list[dict[str, Any]]:
         _raw("goodbye_double_field", "code twice", Goodbye, "82a4636f6465a178a4636f6465a178", "not_canonical"),
         _raw("goodbye_cut", "the last byte is missing", Goodbye, "81a4636f6465a36279"),
         _raw("goodbye_byte_after", "a byte after the end", Goodbye, "81a4636f6465a362796500"),
+    ]
+
+
+def _bad_relay_cases() -> list[dict[str, Any]]:
+    return [
+        _changed("relayed_no_evidence", "custody is told with evidence alone", RELAYED, evidence=b""),
+        _changed("relayed_short_id", "31 bytes", RELAYED, env=bytes(31)),
+        _changed("pass_offer", "an offer is kept in custody, and is not passed on", PASS, type=Offer.TYPE),
+        _changed("pass_in_pass", "no message takes two relays", PASS, type=Pass.TYPE),
+        _changed("pass_empty", "no byte", PASS, body=b""),
+        _changed("pass_large", "60,001 bytes", PASS, body=bytes(60_001)),
+        _changed("pass_no_target", "to is missing", PASS, to=None),
+        _changed("pass_short_source", "31 bytes", PASS, **{"from": bytes(31)}),
+        _changed("pass_ok_after_0", "absent where it is 0", PassOk("relay_full", after_ms=1), after=0),
+        _raw("pass_ok_after_alone", "when to try again, and no reason", PassOk, "81a5616674657207"),
+        _changed("pass_ok_empty_code", "absent where there is none", PassOk("relay_full"), code=""),
     ]
 
 
@@ -268,7 +294,7 @@ def _bad_directory_cases() -> list[dict[str, Any]]:
 
 def cases() -> list[dict[str, Any]]:
     """All cases of this topic."""
-    return _good_cases() + _bad_link_cases() + _bad_mail_cases() + _bad_directory_cases()
+    return _good_cases() + _bad_link_cases() + _bad_mail_cases() + _bad_relay_cases() + _bad_directory_cases()
 
 
 if __name__ == "__main__":

@@ -36,8 +36,11 @@ from protocol.messages import (
     News,
     NewsGet,
     Offer,
+    Pass,
+    PassOk,
     RangeData,
     RangeGet,
+    Relayed,
     Result,
     Statements,
     StatementsGet,
@@ -181,6 +184,15 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         st.none() | _ids,
         st.lists(_ids, max_size=54).map(tuple),
     ),
+    Relayed: st.builds(Relayed, _envelope_ids, st.binary(min_size=1, max_size=300)),
+    Pass: st.builds(
+        Pass,
+        source=_ids.map(NodeId),
+        target=_ids.map(NodeId),
+        kind=st.sampled_from([message.TYPE for message in (Result, StatusQuery, Withdraw, Event)]),
+        body=st.binary(min_size=1, max_size=300),
+    ),
+    PassOk: st.just(PassOk()) | st.builds(PassOk, _codes, st.integers(0, 2**40)),
     LogProof: st.builds(LogProof, st.binary(min_size=1, max_size=300), st.lists(_ids, max_size=54).map(tuple)),
 }
 
@@ -210,4 +222,7 @@ SAMPLES: dict[type[Message], Message] = {
     News: News((b"a head",), Cursor(bytes(16), 8), more=False),
     LogProof: LogProof(b"a head", (bytes(32),)),
     Fork: Fork(ForkProof(first=b"a head", second=b"another")),
+    Relayed: Relayed(ENVELOPE_ID, b"evidence"),
+    Pass: Pass.of(StatusQuery(ENVELOPE_ID), source=NodeId(bytes([9]) * 32), target=NodeId(bytes(32))),
+    PassOk: PassOk(),
 }

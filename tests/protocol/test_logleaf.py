@@ -60,6 +60,8 @@ NUMBERS = {
     "peer_stopped": 407,
     "peer_epoch": 408,
     "fork_cleared": 409,
+    "relay_admitted": 410,
+    "relay_removed": 411,
     "auditor_admitted": 420,
     "auditor_removed": 421,
     "epoch_opened": 500,
