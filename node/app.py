@@ -270,7 +270,7 @@ class Node:
             old_evidence=self._old_evidence,
         )
         verifiers = Verifiers()
-        book = RelayBook(self.database, self.directory, self.peers, self.node_id)
+        book = RelayBook(self.database, self.peers, self.node_id)
         writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
         return PostParts(
             node_id=self.node_id,

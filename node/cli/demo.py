@@ -1,4 +1,4 @@
-"""`demo`: three institutions on this machine."""
+"""`demo`: institutions on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo(
         typer.Option(metavar="DIR", help="Where to put it (default: a temporary folder, removed at the end)."),
     ] = None,
 ) -> None:
-    """Three institutions on loopback exchange real letters with documents; then they stay up to be played with."""
+    """Four institutions on loopback exchange real letters with documents; then they stay up to be played with."""
 
     async def body() -> None:
         import logging
@@ -58,7 +58,7 @@ async def _stay(place: Path, password: str) -> None:
     secret = place / "password"
     secret.write_text(password + "\n", encoding="ascii")
     say("")
-    say("The three nodes stay up. In another terminal, for example:")
+    say("The four nodes stay up. In another terminal, for example:")
     pw = f"--password-file {secret}"
     say(f"  coffre -C {place}/clinic inbox dr.modele {pw}")
     letter = "--from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai"

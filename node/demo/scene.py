@@ -1,4 +1,4 @@
-"""The demo's story: three institutions meet, write, open, answer, withdraw; every claim is checked.
+"""The demo's story: institutions meet, write, open, answer, withdraw; every claim is checked.
 
 Spec: spec/delivery.md.
 """
@@ -23,6 +23,7 @@ from node.demo.region import vouch_for_all
 from node.errors import CoffreError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
+from node.relay.clients import DAY_MS, Admission
 from node.setup import init_node, prepare
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
@@ -35,6 +36,7 @@ from protocol.entry import MailboxKind
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.letter import LetterClass
+from protocol.logleaf import EventKind
 
 __all__ = ["Institution", "Scene"]
 
@@ -51,6 +53,7 @@ _CAST: Final = (
     ),
     ("clinic", "Clinique du Pont", "pont.example", True, (("dr.modele", "Dr Basile Modèle"),)),
     ("practice", "Cabinet des Lilas", "lilas.example", False, (("dr.exemple", "Dr Clara Exemple"),)),
+    ("doctor", "Cabinet du Verger", "verger.example", False, (("dr.fable", "Dr David Fable"),)),
 )
 
 
@@ -74,7 +77,7 @@ class Scene:
 
     @asynccontextmanager
     async def playing(self) -> AsyncIterator[None]:
-        """Set up three institutions, run them, and stop them at the end."""
+        """Set up the institutions, run them, and stop them at the end."""
         async with AsyncExitStack() as stack:
             nursery = await stack.enter_async_context(trio.open_nursery())
             smtp_port: int = await nursery.start(self.sink.run)
@@ -136,6 +139,11 @@ class Scene:
         digits = await vouch_for_all(self.folder / "region", kinds)
         self._tell(f"{REGION:24} {'maintainer':20} fingerprint {digits}")
         self._tell(f"{REGION} vouches for {len(kinds)} institutions, which trust it")
+        relay, client = self.institutions["hospital"], self.institutions["doctor"]
+        quota = Admission(node=client.node.node_id, quota_bytes=10**9, quota_letters=1000, max_age_ms=14 * DAY_MS)
+        await relay.node.database.write(relay.node.relay_clients.admit, quota)
+        await client.node.database.write(client.node.relay_clients.use, relay.node.node_id)
+        self._tell(f"{client.name} can be reached through its relay alone: {relay.name}")
 
     # -- the story
 
@@ -180,10 +188,23 @@ class Scene:
         await self._reach(clinic, modele, third, DeliveryState.WITHDRAWN)
         await self._reach(hospital, fictive, first, DeliveryState.OPENED)
         await self._reach(practice, exemple, second, DeliveryState.OPENED)
+        await self._by_relay(practice, exemple, pdf)
         for node, letter in ((hospital, first), (practice, second), (clinic, third)):
             await self._prove(node, letter)
         await _eventually(lambda: _true(len(self.sink.mails) >= 5), "alerts did not arrive")
         self._tell(f"{len(self.sink.mails)} alerts by e-mail, none with content: « {self.sink.mails[0][1]} »")
+
+    async def _by_relay(self, practice: Node, sender: OpenMailbox, pdf: Path) -> None:
+        """Two practices behind their routers: neither can dial the other."""
+        doctor = self.institutions["doctor"].node
+        reader = await _open(doctor, "dr.fable@verger.example")
+        letter = await self._send(practice, sender, (reader.address,), "Avis pour M. Camille FICTIF", (pdf,))
+        await self._opened(doctor, reader, letter, (pdf,))
+        await self._reach(practice, sender, letter, DeliveryState.OPENED)
+        timeline = await self._timeline(practice, sender, letter)
+        if not any(event.kind is EventKind.RELAYED for event in timeline.events):
+            raise StateError("the letter did not go by way of the relay")
+        self._tell(f"it waited, sealed, at {self.institutions['hospital'].name}")
 
     async def _directories_are_there(self) -> bool:
         for institution in self.institutions.values():
@@ -281,7 +302,7 @@ class Scene:
 
 
 def _kind(key: str) -> str:
-    return "practice" if key == "practice" else "hospital"
+    return "practice" if key in ("practice", "doctor") else "hospital"
 
 
 async def _run(node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]) -> None:

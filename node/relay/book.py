@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import trio
 
 from node.vault.database import Database
-from node.vault.directory import Directory, named_relays
+from node.vault.directory import all_named_relays
 from node.vault.peers import PeerRows
 from node.vault.signals import FEED, PEERS
 from protocol.ids import NodeId
@@ -39,9 +39,8 @@ class RelayBook:
     linked: the nodes to which this process has a link.
     """
 
-    def __init__(self, database: Database, directory: Directory, peers: PeerRows, node_id: NodeId) -> None:
+    def __init__(self, database: Database, peers: PeerRows, node_id: NodeId) -> None:
         self._database = database
-        self._directory = directory
         self._peers = peers
         self._node_id = node_id
         self._named: dict[NodeId, tuple[NodeId, ...]] = {}
@@ -61,9 +60,8 @@ class RelayBook:
             await trio.sleep(_LOOK_EVERY_S)
 
     def _read(self, connection: sa.Connection) -> dict[NodeId, tuple[NodeId, ...]]:
-        nodes = [self._node_id, *(peer.node_id for peer in self._peers.accepted(connection))]
-        found = {node: named_relays(connection, self._directory, node) for node in nodes}
-        return {node: relays for node, relays in found.items() if relays}
+        accepted = {self._node_id, *self._peers.accepted_ids(connection)}
+        return {node: relays for node, relays in all_named_relays(connection).items() if node in accepted}
 
     def relays_of(self, node: NodeId) -> tuple[NodeId, ...]:
         """The relays that a node names."""

@@ -33,7 +33,7 @@ from protocol.feed import (
 from protocol.ids import MailboxId, NodeId
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
 
-__all__ = ["Directory", "FoundMailbox", "named_relays", "pack_chain", "unpack_chain"]
+__all__ = ["Directory", "FoundMailbox", "all_named_relays", "named_relays", "pack_chain", "unpack_chain"]
 
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
@@ -234,10 +234,10 @@ class Directory:
         raw = connection.execute(
             sa.select(table.c.operation).where(table.c.node_id == node, table.c.kind == OperationKind.INSTITUTION)
         ).scalar_one_or_none()
-        entry = None if raw is None else decode_operation(raw).entry
+        entry = None if raw is None else _institution_of(raw)
         if entry is None:
             raise StoreError(f"the feed of node {node.text[:12]}… has no institution", hint="run: coffre doctor")
-        return InstitutionEntry.decode(entry)
+        return entry
 
     # -- whom we know
 
@@ -259,6 +259,22 @@ class Directory:
             sa.select(schema.peers.c.statements).where(schema.peers.c.node_id == node)
         ).scalar_one_or_none()
         return None if packed is None else unpack_chain(packed)
+
+
+@lru_cache(maxsize=4096)
+def _institution_of(operation: bytes) -> InstitutionEntry | None:
+    entry = decode_operation(operation).entry
+    return None if entry is None else InstitutionEntry.decode(entry)
+
+
+def all_named_relays(connection: sa.Connection) -> dict[NodeId, tuple[NodeId, ...]]:
+    """The relays that each institution names whose feed is held; those without any are left out."""
+    table = schema.feed_entries
+    rows = connection.execute(
+        sa.select(table.c.node_id, table.c.operation).where(table.c.kind == OperationKind.INSTITUTION)
+    )
+    found = {NodeId(row.node_id): _institution_of(row.operation) for row in rows}
+    return {node: entry.relays for node, entry in found.items() if entry is not None and entry.relays}
 
 
 def named_relays(connection: sa.Connection, directory: Directory, node: NodeId) -> tuple[NodeId, ...]:

@@ -140,6 +140,13 @@ class PeerRows:
         """The accepted ones."""
         return [peer for peer in self.all(connection) if peer.status == "accepted"]
 
+    def accepted_ids(self, connection: sa.Connection) -> list[NodeId]:
+        """The ids of the accepted ones."""
+        table = schema.peers
+        return [
+            NodeId(node) for node in connection.scalars(sa.select(table.c.node_id).where(table.c.status == "accepted"))
+        ]
+
     def find(self, connection: sa.Connection, text: str) -> Peer:
         """A peer by the beginning of its id, its domain or its institution's name. NotFoundError if not exactly one."""
         wanted = text.strip().lower()
