@@ -45,3 +45,4 @@ class Label(Enum):
     STANDING = b"coffre/v1/standing\0"
     MAINTAINER = b"coffre/v1/maintainer\0"
     DIRECTORY = b"coffre/v1/directory\0"
+    WEB_SESSION = b"coffre/v1/web-session\0"

@@ -157,7 +157,7 @@ class BackupWriter:
         yield ArchivedFile("head", head.note)
         rows = 0
         for table in schema.metadata.sorted_tables:
-            if table in schema.DERIVED:
+            if table in schema.NOT_BACKED_UP:
                 continue
             for record in _table(connection, table):
                 rows += len(record.rows)

@@ -13,6 +13,7 @@ from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory
 from node.vault.sealing import RowKeys
+from node.vault.session_rows import end_sessions
 from node.vault.sharing_rows import SharingRows
 from node.vault.way_rows import WayKind, WayRows
 from protocol.codec import Value
@@ -267,6 +268,7 @@ class MailboxRows:
             published[mailbox.id] = replace(entry, status=EntryStatus.CLOSED, moved_to=item.moved_to or None)
             if was_open:
                 self._sharing.end_all(tx, mailbox.id)
+                end_sessions(tx, self._keys, mailbox.id)
             code = "moved" if item.moved_to else None
             tx.log.append(EventKind.MAILBOX_CLOSED, Details(node=self._keys.node_id, mailbox=mailbox.id, code=code))
             results.append(None)

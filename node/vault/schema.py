@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 __all__ = [
     "DERIVED",
+    "NOT_BACKED_UP",
     "alarms",
     "alerts",
     "auditors",
@@ -55,6 +56,7 @@ __all__ = [
     "search_words",
     "seen_deliveries",
     "seen_envelopes",
+    "web_sessions",
 ]
 
 metadata = MetaData(
@@ -449,8 +451,22 @@ search_words = Table(
     Column("word", LargeBinary, nullable=False, unique=True),
 )
 
+# Log-ins to the pages: the secrets lie under a key that only the browser's cookie carries (spec/web.md, 2).
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox", index=True),
+    _time("created_at_ms"),
+    _time("seen_at_ms"),
+    _time("ends_at_ms", index=True),
+    _sealed(),
+)
+
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
-"""Made from other tables when they are missing: not part of a backup."""
+"""Made from other tables when they are missing."""
+NOT_BACKED_UP = DERIVED | {web_sessions}
+"""What a backup leaves out: nobody is logged in on a restored node."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
 alerts = Table(

@@ -13,6 +13,7 @@ from node.errors import StoreError
 from node.vault import schema, ways
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys, new_row_id
+from node.vault.session_rows import end_sessions
 from node.vault.ways import MailboxSecrets
 from protocol.codec import FieldReader, Value
 from protocol.crypto import SealSecret
@@ -125,8 +126,10 @@ class WayRows:
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id == way.row))
 
     def delete_kind(self, tx: Transaction, mailbox: MailboxId, kind: WayKind) -> None:
-        """Remove a mailbox's ways of one kind."""
+        """Remove a mailbox's ways of one kind; with the password end the log-ins to the pages that it opened."""
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == mailbox, _TABLE.c.way == kind))
+        if kind is WayKind.PASSWORD:
+            end_sessions(tx, self._keys, mailbox)
 
     # -- former secrets
 

@@ -39,7 +39,7 @@ def every_row(institution: Institution) -> dict[str, list[tuple[Any, ...]]]:
         return {
             table.name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
             for table in schema.metadata.sorted_tables
-            if table not in schema.DERIVED
+            if table not in schema.NOT_BACKED_UP
         }
 
 
