@@ -65,6 +65,7 @@ from node.vault.peers import PeerRows
 from node.vault.reading import Reading
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.session_rows import SessionRows
 from node.vault.sharing import Sharing
 from node.vault.sharing_rows import SharingRows
 from node.vault.signals import LOG
@@ -132,6 +133,7 @@ class Node:
         self.mailboxes = Mailboxes(
             self.database, self.keys, self.directory, self.sharing_rows, keyring.recovery_seal_key, world
         )
+        self.session_rows = SessionRows(self.keys)
         self.sharing = Sharing(
             database=self.database,
             keys=self.keys,
@@ -345,6 +347,8 @@ class Node:
                 alerts=self.alerts,
                 sharing=self.sharing_rows,
                 custody=self.custody,
+                sessions=self.session_rows,
+                session_idle_ms=self.settings.web.idle_minutes * 60_000,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -123,13 +124,27 @@ class SmtpSettings(_Section):
 
 
 class WebSettings(_Section):
-    """[web]: where the node serves HTTPS (`listen` HOST:PORT, empty = not at all), and what others call it."""
+    """[web]: where the node serves HTTPS (`listen` HOST:PORT, empty = not at all), and what others call it.
+
+    language: of the pages, where a browser asks for none that there is. timezone: of the times shown.
+    idle_minutes: so long a log-in lives without a request.
+    """
 
     listen: str = ""
     url: str = ""
     certificate_file: str = ""
     key_file: str = ""
     publish_log: bool = True
+    language: Literal["fr", "en"] = "fr"
+    timezone: str = "Europe/Paris"
+    idle_minutes: int = Field(default=30, ge=1, le=720)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone, as Europe/Paris is one")
+        return value
 
     @field_validator("listen")
     @classmethod

@@ -21,6 +21,7 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.session_rows import SessionRows
 from node.vault.sharing_rows import SharingRows
 from node.vault.signals import EXPIRIES
 from node.vault.states import DeliveryState, OutboxState
@@ -57,6 +58,8 @@ class Deadlines:
         alerts: AlertQueue,
         sharing: SharingRows,
         custody: Custody,
+        sessions: SessionRows,
+        session_idle_ms: int,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -68,6 +71,8 @@ class Deadlines:
         self._alerts = alerts
         self._sharing = sharing
         self._custody = custody
+        self._sessions = sessions
+        self._session_idle_ms = session_idle_ms
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -102,6 +107,8 @@ class Deadlines:
             await self._database.write_many(self._expire, due)
         if await self._database.read(self._sharing.due, now_ms):
             await self._database.write(self._sharing.end_due, now_ms)
+        if await self._database.read(self._sessions.any_past, now_ms, self._session_idle_ms):
+            await self._database.write(self._sessions.end_past, self._session_idle_ms)
 
     def _due_warnings(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox

@@ -124,16 +124,15 @@ class SessionRows:
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_(rows)))
         return [None] * len(rows)
 
-    def end_past(self, tx: Transaction, idle_ms: int) -> None:
+    def end_past(self, tx: Transaction, idles_ms: Sequence[int]) -> Sequence[None]:
         """Delete the rows of sessions that are over."""
-        over = sa.or_(_TABLE.c.ends_at_ms <= tx.now_ms, _TABLE.c.seen_at_ms <= tx.now_ms - idle_ms)
-        tx.connection.execute(_TABLE.delete().where(over))
+        for idle_ms in idles_ms:
+            tx.connection.execute(_TABLE.delete().where(_over(tx.now_ms, idle_ms)))
+        return [None] * len(idles_ms)
 
     # -- reading
 
-    def find(
-        self, connection: sa.Connection, session: SessionKeys, now_ms: int, idle_ms: int
-    ) -> StoredSession | None:
+    def find(self, connection: sa.Connection, session: SessionKeys, now_ms: int, idle_ms: int) -> StoredSession | None:
         """The session of a token; None if there is none, or it is over."""
         row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == self._id(session))).one_or_none()
         if row is None or row.ends_at_ms <= now_ms or row.seen_at_ms <= now_ms - idle_ms:
@@ -165,9 +164,20 @@ class SessionRows:
         )
 
     @staticmethod
+    def any_past(connection: sa.Connection, now_ms: int, idle_ms: int) -> bool:
+        """Whether there is anything for `end_past` to do."""
+        return (
+            connection.execute(sa.select(_TABLE.c.id).where(_over(now_ms, idle_ms)).limit(1)).one_or_none() is not None
+        )
+
+    @staticmethod
     def wants_touch(session: StoredSession, now_ms: int) -> bool:
         """Whether `touch` is due: a write for every request would cost more than the request."""
         return now_ms - session.seen_at_ms >= _SEEN_EVERY_MS
+
+
+def _over(now_ms: int, idle_ms: int) -> sa.ColumnElement[bool]:
+    return sa.or_(_TABLE.c.ends_at_ms <= now_ms, _TABLE.c.seen_at_ms <= now_ms - idle_ms)
 
 
 def _secrets_map(opened: OpenMailbox) -> dict[str, Value]:

@@ -8,7 +8,13 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from node.web.guard import Guard
+from node.web.pages.desk import Desk
+from node.web.pages.entrance import Entrance
+from node.web.pages.letters import LetterPages
 from node.web.published_log import PublishedLog
+from node.web.sessions import Sessions
+from node.web.static_files import StaticFiles
+from node.web.templating import Templates
 
 if TYPE_CHECKING:
     from node.app import Node
@@ -24,4 +30,17 @@ def build_site(node: Node) -> ASGIApp:
         chain=lambda: node.keyring.chain,
         public=node.settings.web.publish_log,
     )
-    return Guard(Starlette(routes=published.routes()))
+    web = node.settings.web
+    static = StaticFiles()
+    templates = Templates(static, institution=node.settings.institution, language=web.language, timezone=web.timezone)
+    sessions = Sessions(
+        node=node.node_id,
+        database=node.database,
+        rows=node.session_rows,
+        mailboxes=node.mailboxes,
+        domain=node.settings.domain,
+        idle_ms=web.idle_minutes * 60_000,
+    )
+    desk = Desk(node, sessions, templates)
+    routes = [*published.routes(), static.route(), *Entrance(desk).routes(), *LetterPages(desk).routes()]
+    return Guard(Starlette(routes=routes))

@@ -1,0 +1,1 @@
+"""The pages of the webmail, by topic. Spec: spec/web.md."""

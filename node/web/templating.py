@@ -1,0 +1,90 @@
+"""Pages from templates: one Jinja2 environment a language, every value escaped. Spec: spec/web.md, 3 and 4."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_datetime, format_time
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse
+
+from node.reports.rendering import LANGUAGES, language_of
+from node.web.static_files import StaticFiles
+
+__all__ = ["LANGUAGE_COOKIE", "PAGE_POLICY", "Templates"]
+
+LANGUAGE_COOKIE: Final = "coffre-lang"
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_UNITS: Final = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
+
+
+class Templates:
+    """Renders the pages. language: where the browser asks for none that there is; timezone: of all times shown."""
+
+    def __init__(self, static: StaticFiles, *, institution: str, language: str, timezone: str) -> None:
+        self._language = language
+        self._zone = ZoneInfo(timezone)
+        self._environments = {code: self._environment(code, static, institution) for code in LANGUAGES}
+
+    def language(self, request: HTTPConnection) -> str:
+        """What the person chose, what the browser asks for, or the institution's."""
+        chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+        if chosen in LANGUAGES:
+            return chosen
+        for part in request.headers.get("accept-language", "")[:200].split(","):
+            code = part.split(";")[0].strip().lower().partition("-")[0]
+            if code in LANGUAGES:
+                return code
+        return self._language
+
+    def page(self, request: HTTPConnection, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """A whole page, or a part of one, as an answer."""
+        code = self.language(request)
+        environment = self._environments[code]
+        text = environment.get_template(template).render(path=request.url.path, **values)
+        headers = {"Content-Security-Policy": PAGE_POLICY, "Content-Language": code, "Vary": "Cookie, Accept-Language"}
+        return HTMLResponse(text, status, headers)
+
+    def _environment(self, code: str, static: StaticFiles, institution: str) -> Environment:
+        language = language_of(code)
+        locale = Locale.parse({"en": "en_GB", "fr": "fr_FR"}[code])
+        made = Environment(
+            loader=PackageLoader("node.web", "templates"),
+            extensions=["jinja2.ext.i18n"],
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        made.policies["ext.i18n.trimmed"] = True
+        made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+
+        def local(time_ms: int) -> datetime:
+            return datetime.fromtimestamp(time_ms / 1000, self._zone)
+
+        def moment(time_ms: int) -> str:
+            return str(format_datetime(local(time_ms), "EEEE d MMMM y, HH:mm", locale=locale))
+
+        def short_moment(time_ms: int, now_ms: int) -> str:
+            when, now = local(time_ms), local(now_ms)
+            if when.date() == now.date():
+                return str(format_time(when, "HH:mm", locale=locale))
+            return str(format_date(when, "d MMM" if when.year == now.year else "dd/MM/y", locale=locale))
+
+        def size(count: int) -> str:
+            for unit, name in _UNITS:
+                if count >= unit:
+                    return f"{language.number(round(count / unit, 1))} {language.translations.pgettext('size', name)}"
+            return language.plural("{count} byte", "{count} bytes", count)
+
+        made.filters.update(moment=moment, short_moment=short_moment, size=size, number=language.number)
+        made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")
+        made.globals.update(static=static.url, institution=institution, language=code, languages=LANGUAGES)
+        return made
