@@ -49,7 +49,13 @@ class Templates:
         code = self.language(request)
         environment = self._environments[code]
         text = environment.get_template(template).render(path=request.url.path, **values)
-        headers = {"Content-Security-Policy": PAGE_POLICY, "Content-Language": code, "Vary": "Cookie, Accept-Language"}
+        headers = {
+            "Content-Security-Policy": PAGE_POLICY,
+            # Not `no-referrer`: forms would be sent with the origin "null".
+            "Referrer-Policy": "same-origin",
+            "Content-Language": code,
+            "Vary": "Cookie, Accept-Language",
+        }
         return HTMLResponse(text, status, headers)
 
     def _environment(self, code: str, static: StaticFiles, institution: str) -> Environment:
