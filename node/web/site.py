@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from node.web.guard import Guard
 from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
+from node.web.pages.files import FilePages
 from node.web.pages.letters import LetterPages
 from node.web.published_log import PublishedLog
 from node.web.sessions import Sessions
@@ -42,5 +43,11 @@ def build_site(node: Node) -> ASGIApp:
         idle_ms=web.idle_minutes * 60_000,
     )
     desk = Desk(node, sessions, templates)
-    routes = [*published.routes(), static.route(), *Entrance(desk).routes(), *LetterPages(desk).routes()]
+    routes = [
+        *published.routes(),
+        static.route(),
+        *Entrance(desk).routes(),
+        *LetterPages(desk).routes(),
+        *FilePages(desk).routes(),
+    ]
     return Guard(Starlette(routes=routes))
