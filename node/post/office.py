@@ -39,7 +39,7 @@ from node.relay.book import RelayBook
 from node.relay.custody import Custody
 from node.relay.keeping import RelayKeeper
 from node.relay.sending import RelaySender
-from node.supervision import guarded, keep_running
+from node.supervision import RETRY_S, guarded, keep_running
 from node.trust.followed import Following
 from node.vault import schema
 from node.vault.claims import Claims
@@ -267,8 +267,14 @@ class PostOffice:
                 await self._run_link(connection, peer, Role.DIALLER)
                 return
             await self._failed(peer, error)
+        except* StoreError:
+            # Our vault fails, not the peer: its health is as it was, and it is not dialled in a tight loop.
+            self._dialling.add(peer.node_id)
+            await trio.sleep(RETRY_S)
+            raise
         finally:
             self._dialling.discard(peer.node_id)
+            parts.database.signals.set([(PEERS, b"")])
 
     async def _failed(self, peer: Peer, error: LinkError) -> None:
         parts = self._parts
@@ -319,12 +325,17 @@ class PostOffice:
             _logger.info("linked", peer=peer.node_id.text[:12], role=role.name.lower())
             await sessions[0].opened()
 
+        vault_failed = False
         try:
             await link.run(on_open)
             # It said goodbye. We dialled, so it is for us to come back, after the usual wait.
             await self._ended(peer, link, LinkError("goodbye", "its node said goodbye"))
+        except* StoreError:
+            vault_failed = True
+            raise
         except* LinkError as lost:
-            await self._ended(peer, link, first_of(lost))
+            if not vault_failed:
+                await self._ended(peer, link, first_of(lost))
         except* RemoteProtocolError as broken:
             error = first_of(broken)
             await self._ended(peer, link, LinkError(error.reason.value, f"link broken: {error}"))
