@@ -35,7 +35,6 @@ __all__ = [
     "SectionReader",
     "decode_statements",
     "encode_statements",
-    "finish",
     "manifest_name",
     "member_name",
     "padding_after",
@@ -203,9 +202,14 @@ class SectionReader:
             yield chunk
         self._source.padding(descriptor.ciphertext_length)
 
-    def is_finished(self) -> bool:
-        """Whether all members were taken."""
-        return self._open is None and self._index == len(self.manifest.members)
+    def take(self, index: int, member: Member) -> None:
+        """Read and check a member, and hand out nothing of it."""
+        if member.kind is not MemberKind.ENVELOPE:
+            self.small(index)
+            return
+        self.envelope(index)
+        for _ in self.chunks():
+            pass
 
 
 def _small(source: _Input, manifest: Manifest, index: int) -> bytes:
@@ -240,7 +244,8 @@ class ArchiveReader:
         spec says.
         """
         if self._section is not None:
-            finish(self._section)
+            while (member := self._section.next_member()) is not None:
+                self._section.take(*member)
             self._section = None
         block = self._source.take(BLOCK_BYTES)
         if block == bytes(BLOCK_BYTES):
@@ -286,13 +291,3 @@ class ArchiveReader:
         )
         if same != here:
             raise RemoteProtocolError(Reason.MISMATCH, "sections of two bundles in one file")
-
-
-def finish(section: SectionReader) -> None:
-    """Read and check what was not taken of a section."""
-    while (found := section.next_member()) is not None:
-        index, member = found
-        if member.kind is MemberKind.ENVELOPE:
-            section.envelope(index)
-        else:
-            section.small(index)
