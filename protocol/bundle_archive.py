@@ -6,7 +6,6 @@ checked against the signed manifest before.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -59,12 +58,24 @@ Read = Callable[[int], bytes]
 
 def tar_header(name: str, size: int) -> bytes:
     """The one header that a member of this name and size has: ustar, mode 0600, no owner, no time."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o600
-    header = info.tobuf(tarfile.USTAR_FORMAT)
-    if len(header) != BLOCK_BYTES:
-        raise LocalProtocolError(f"{name} has no header of one block")
-    return header
+    raw = name.encode("ascii")
+    if len(raw) > 99 or not 0 <= size < 2**33:
+        raise LocalProtocolError(f"no header for {name} of {size} bytes")
+    block = bytearray(BLOCK_BYTES)
+    block[: len(raw)] = raw
+    for at, text in (
+        (100, b"0000600"),
+        (108, b"0000000"),
+        (116, b"0000000"),
+        (124, b"%011o" % size),
+        (136, b"00000000000"),
+        (148, b" " * 8),
+        (156, b"0"),
+        (257, b"ustar\x0000"),
+    ):
+        block[at : at + len(text)] = text
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
 
 
 def padding_after(size: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -69,7 +70,7 @@ class BundleReader:
 
         progress: called with the bytes read. What broke off is told in the report: what came before it is deposited.
         """
-        report = ReadReport()
+        report, refusal = ReadReport(), None
         try:
             stream: BinaryIO = await self._blocking(path.open, "rb")
         except OSError as error:
@@ -77,10 +78,15 @@ class BundleReader:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._parts.sender.run)
-                await self._read(ArchiveReader(_counted(stream, progress)), report)
+                try:
+                    await self._read(ArchiveReader(_counted(stream, progress)), report)
+                except BundleError as error:
+                    refusal = error
                 nursery.cancel_scope.cancel()
         finally:
             stream.close()
+        if refusal is not None:
+            raise refusal
         return report
 
     async def _read(self, archive: ArchiveReader, report: ReadReport) -> None:
@@ -129,10 +135,11 @@ class BundleReader:
                 continue
             await self._flush(batch, report)
             # Parts that follow each other are one run: a feed goes on from one to the next.
-            await ItemTaker(self._parts, manifest, self._items(section, key, index), report).take_all()
+            async with aclosing(self._items(section, key, index)) as items:
+                await ItemTaker(self._parts, manifest, items, report).take_all()
         await self._flush(batch, report)
 
-    async def _items(self, section: SectionReader, key: PartKey, index: int) -> AsyncIterator[BundleState | BundleItem]:
+    async def _items(self, section: SectionReader, key: PartKey, index: int) -> AsyncGenerator[BundleState | BundleItem, None]:
         members = section.manifest.members
         while True:
             content = key.open(index, await self._blocking(section.small, index))

@@ -197,23 +197,30 @@ class BundleWriter:
     # -- planning: what goes in, and its parts, sealed
 
     def _plan(self, connection: sa.Connection, peer: Peer, room: int, now_ms: int) -> _Section:
-        mail = self._gatherer.mail(connection, peer, now_ms)
-        section = self._begin(mail)
-        letters = self._gatherer.letters(connection, peer.node_id, now_ms)
+        section = self._begin(self._gatherer.mail(connection, peer, now_ms))
+        try:
+            self._fill(connection, section, room, now_ms)
+        except BaseException:
+            section.spool.close()
+            raise
+        return section
+
+    def _fill(self, connection: sa.Connection, section: _Section, room: int, now_ms: int) -> None:
+        mail = section.mail
+        letters = self._gatherer.letters(connection, mail.peer.node_id, now_ms)
         for content in encode_parts(chain(mail.items, mail.own_feed)):
             section.add_part(content)
         section.first_parts = len(section.members) - 1
         left = room - section.bytes()
         if left < 0:
             raise BundleError(
-                f"{-left} bytes more are needed for what is not a letter, to {peer.institution}",
+                f"{-left} bytes more are needed for what is not a letter, to {mail.peer.institution}",
                 hint="a larger --max-bytes, or fewer peers",
             )
         for letter in letters:
             left -= self._add_letter(section, letter, left)
         section.left = len(letters) - len(section.letters)
         self._add_feeds(connection, section, left)
-        return section
 
     def _begin(self, mail: GatheredMail) -> _Section:
         peer, own = mail.peer, self._own_chain()
