@@ -139,7 +139,9 @@ class BundleReader:
                 await ItemTaker(self._parts, manifest, items, report).take_all()
         await self._flush(batch, report)
 
-    async def _items(self, section: SectionReader, key: PartKey, index: int) -> AsyncGenerator[BundleState | BundleItem, None]:
+    async def _items(
+        self, section: SectionReader, key: PartKey, index: int
+    ) -> AsyncGenerator[BundleState | BundleItem, None]:
         members = section.manifest.members
         while True:
             content = key.open(index, await self._blocking(section.small, index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -189,7 +190,11 @@ def read(context: typer.Context, file: FileArgument, as_json: JsonOption = False
     """
 
     async def body() -> None:
+        from node.logging import configure_logging
+
         async with opened_node(context) as node:
+            # The report tells the rest.
+            configure_logging(node.settings.log_format, level=logging.ERROR)
             total = file.stat().st_size if file.is_file() else 0
             with progress_bar(total, "reading", hidden=as_json) as progress:
                 report = await node.bundle_reader().read(file, progress=progress)
