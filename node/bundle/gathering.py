@@ -25,6 +25,7 @@ from protocol.bundle_items import BundleItem, BundleState
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.crypto import SigningSecret, sha256
 from protocol.envelope import decode_envelope
+from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.messages import (
     Event,
@@ -141,8 +142,12 @@ class Gatherer:
         """That the own log goes on from the head that the peer showed to hold."""
         epoch = parse_origin(peek_checkpoint(self._own_log_head(connection)).origin)[2]
         for note in () if known.state is None else known.state.seen:
-            held = peek_checkpoint(note)
-            if parse_origin(held.origin) != ("log", self._own, epoch) or not held.size:
+            try:
+                held = peek_checkpoint(note)
+                is_ours = parse_origin(held.origin) == ("log", self._own, epoch)
+            except RemoteProtocolError:
+                continue  # whatever the peer wrote there, it gets its letters
+            if not (is_ours and held.size):
                 continue
             found = log_proof(connection, LogProofGet(epoch, held.size))
             if isinstance(found, LogProof):

@@ -215,13 +215,15 @@ class BundleRows:
     @staticmethod
     def _keep_state(tx: Transaction, item: ShownState) -> None:
         table = schema.bundle_peers
-        values = {"state": item.state.encode(), "state_made_at_ms": item.made_at_ms}
+        # A clock that once ran ahead must not make its later states count for nothing.
+        made_at_ms = min(item.made_at_ms, tx.now_ms)
+        values = {"state": item.state.encode(), "state_made_at_ms": made_at_ms}
         known = tx.connection.execute(
             sa.select(table.c.state_made_at_ms).where(table.c.node_id == item.node)
         ).scalar_one_or_none()
         if known is None:
             tx.connection.execute(table.insert().values(node_id=item.node, written=0, **values))
-        elif known < item.made_at_ms:
+        elif known < made_at_ms:
             tx.connection.execute(table.update().where(table.c.node_id == item.node).values(**values))
 
 

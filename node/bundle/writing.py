@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from node.bundle.gathering import GatheredMail, Gatherer, WaitingLetter
 from node.bundle.rows import BundleRows, WrittenBundle
+from node.bundle.stick_file import framed, framed_whole, give_name, refuse_to_overwrite, told, write_beside
 from node.errors import BundleError, StoreError
-from node.folder import sync_folder
 from node.vault.database import Database
 from node.vault.payload_rows import HASH_BYTES
 from node.vault.peers import Peer
@@ -35,16 +32,13 @@ from protocol.bundle import (
 from protocol.bundle_archive import (
     ARCHIVE_END,
     BLOCK_BYTES,
-    ArchiveReader,
     encode_statements,
     manifest_name,
     member_name,
     padding_after,
-    tar_header,
 )
 from protocol.bundle_items import BundleItem, BundleState, encode_parts
 from protocol.crypto import Secret, SigningSecret, sha256
-from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.statement import StatementChain
 
@@ -158,7 +152,7 @@ class BundleWriter:
         sections: list[_Section] = []
         room = (max_bytes or _NO_LIMIT) - len(ARCHIVE_END)
         try:
-            await blocking(_refuse_to_overwrite, path)
+            await blocking(refuse_to_overwrite, path)
             for peer in peers:
                 section = await self._database.read(self._plan, peer, room, now_ms)
                 sections.append(section)
@@ -173,11 +167,11 @@ class BundleWriter:
                 for result in results:
                     if isinstance(result, Exception):
                         raise result
-                size = await blocking(_give_name, temporary, path)
+                size = await blocking(give_name, temporary, path)
             finally:
                 await blocking(temporary.unlink, True)
         except OSError as error:
-            raise _told(path, error) from error
+            raise told(path, error) from error
         finally:
             for section in sections:
                 section.spool.close()
@@ -294,40 +288,20 @@ class BundleWriter:
     # -- the file
 
     def _write(self, path: Path, sections: Sequence[_Section], total: int, progress: Progress) -> Path:
-        """Write beside the name, sync, read back. Returns the temporary file."""
-        _check_room(path.parent, total)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                done = 0
-                for piece in self._pieces(sections):
-                    stream.write(piece)
-                    done += len(piece)
-                    progress(done)
-                stream.flush()
-                os.fsync(stream.fileno())
-                # So that reading back reads the stick, not what the kernel remembers of it.
-                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            with temporary.open("rb") as stream:
-                _read_back(stream, sections, lambda position: progress(done + position))
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-        return temporary
+        expected = [tuple(section.members) for section in sections]
+        return write_beside(path, self._pieces(sections), expected, total=total, progress=progress)
 
     def _pieces(self, sections: Sequence[_Section]) -> Iterator[bytes]:
         for at, section in enumerate(sections, 1):
-            yield from _whole(manifest_name(at), section.manifest)
-            yield from _whole(member_name(at, 0, MemberKind.STATEMENTS), section.statements)
+            yield from framed_whole(manifest_name(at), section.manifest)
+            yield from framed_whole(member_name(at, 0, MemberKind.STATEMENTS), section.statements)
             section.spool.seek(0)
             for index in range(1, 1 + section.first_parts):
                 yield from self._part(section, at, index)
             index = 1 + section.first_parts
             for letter in section.letters:
                 for kind, content in self._letter(letter):
-                    yield from _framed(member_name(at, index, kind), section.members[index].size, content)
+                    yield from framed(member_name(at, index, kind), section.members[index].size, content)
                     index += 1
             while index < len(section.members):
                 yield from self._part(section, at, index)
@@ -336,7 +310,7 @@ class BundleWriter:
 
     @staticmethod
     def _part(section: _Section, at: int, index: int) -> Iterator[bytes]:
-        return _whole(member_name(at, index, MemberKind.PART), section.spool.read(section.members[index].size))
+        return framed_whole(member_name(at, index, MemberKind.PART), section.spool.read(section.members[index].size))
 
     def _letter(self, letter: WaitingLetter) -> Iterator[tuple[MemberKind, Iterable[bytes]]]:
         envelope, payload = self._database.read_now(self._gatherer.envelope, letter.row)
@@ -347,63 +321,6 @@ class BundleWriter:
             yield MemberKind.HASHES, [letter.payload.hashes or b""]
         read = self._gatherer.chunk_reader(payload)
         yield MemberKind.PAYLOAD, (read(index) for index in range(letter.descriptor.chunk_count))
-
-
-def _whole(name: str, content: bytes) -> Iterator[bytes]:
-    return _framed(name, len(content), [content])
-
-
-def _framed(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
-    yield tar_header(name, size)
-    yield from content
-    yield bytes(padding_after(size))
-
-
-def _read_back(stream: BinaryIO, sections: Sequence[_Section], progress: Progress) -> None:
-    archive = ArchiveReader(stream.read)
-    found = []
-    try:
-        while (section := archive.next_section()) is not None:
-            found.append(section.manifest.members)
-            while (member := section.next_member()) is not None:
-                section.take(*member)
-                progress(archive.position)
-    except RemoteProtocolError as error:
-        raise BundleError(f"what was written does not read back ({error})", hint="try another stick") from error
-    if found != [tuple(section.members) for section in sections]:
-        raise BundleError("what was written does not read back whole", hint="try another stick")
-
-
-def _check_room(folder: Path, total: int) -> None:
-    free = os.statvfs(folder)
-    free_bytes = free.f_bavail * free.f_frsize
-    if total > free_bytes:
-        raise BundleError(
-            f"{total} bytes do not fit: {folder} has {free_bytes} free", hint=f"give --max-bytes {free_bytes * 9 // 10}"
-        )
-
-
-def _refuse_to_overwrite(path: Path) -> None:
-    if os.path.lexists(path):
-        raise BundleError(f"{path} exists; a bundle is never overwritten", hint="name a new file")
-
-
-def _give_name(temporary: Path, path: Path) -> int:
-    """Rename; the size. The name is taken first: sticks have no hard links, and a rename would replace."""
-    size = temporary.stat().st_size
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        _refuse_to_overwrite(path)
-        raise
-    temporary.replace(path)
-    sync_folder(path.parent)
-    return size
-
-
-def _told(path: Path, error: OSError) -> BundleError:
-    hint = "give --max-bytes" if error.errno in (errno.ENOSPC, errno.EFBIG) else ""
-    return BundleError(f"the bundle cannot be written to {path}: {error.strerror}", hint=hint)
 
 
 def _summary(section: _Section) -> SectionSummary:

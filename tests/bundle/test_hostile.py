@@ -12,10 +12,11 @@ from typing import Literal
 
 import pytest
 
+from node.bundle.rows import BundleRows, ShownState
 from node.bundle.verifying import verify_bundle
 from node.errors import BundleError
 from node.vault.states import DeliveryState
-from protocol.bundle import Manifest, Member, decode_manifest, sign_manifest
+from protocol.bundle import BundleId, Manifest, Member, decode_manifest, sign_manifest
 from protocol.bundle_archive import (
     ARCHIVE_END,
     ArchiveReader,
@@ -24,6 +25,7 @@ from protocol.bundle_archive import (
     padding_after,
     tar_header,
 )
+from protocol.bundle_items import BundleState
 from protocol.crypto import sha256
 from protocol.errors import RemoteProtocolError
 from tests.bundle.sticks import apart
@@ -328,3 +330,20 @@ async def test_never_overwrites_and_leaves_nothing(tmp_path: Path, autojump_cloc
             await a.node.bundle_writer().write(tmp_path / "missing" / "x.tar", [peer])
         assert [item.suffix for item in path.parent.iterdir()] == [".tar"] * len(list(path.parent.iterdir()))
         assert not (path.parent / "small.tar").exists()
+
+
+async def test_state_of_nonsense_keeps_no_letter_back(tmp_path: Path, autojump_clock: object) -> None:
+    """A member node may write what it likes into its own state."""
+    async with apart(tmp_path) as (a, b, stick):
+        await a.send("anna", "bruno@b.example")
+        now_ms = a.node.world.now_ms()
+        holds = {a.node.node_id: 2**53, b.node.node_id: 2**53}
+        state = BundleState(heads=(), seen=(b"junk", b"more junk"), read=(BundleId(bytes(16)),), holds=holds)
+        shown = ShownState(node=b.node.node_id, made_at_ms=now_ms + 10**12, state=state)
+        assert await a.node.database.write(BundleRows(a.node.keys).show, shown) == 0
+        assert (await stick.carry(a, b)).deposited == 1
+        # Its clock is taken for ours at most: what it says later counts.
+        assert (await stick.carry(b, a)).results == 1
+        known = await a.node.database.read(BundleRows(a.node.keys).peer, b.node.node_id)
+        assert known.state is not None
+        assert known.state.seen != state.seen

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.coffre_cli import Node, Secrets, introduce, make_node, one_line, run_coffre
+from tests.cli.coffre_cli import COFFRE, Finished, Node, Secrets, introduce, make_node, one_line, run_coffre
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_letters_by_stick(islands: tuple[Node, Node], tmp_path: Path) -> None:
     assert (read["results"], read["returns"], read["problems"]) == (1, 1, [])
     assert ship.timeline("dr.fictive", letter)["recipients"][0]["state"] == "opened"
     evidence = tmp_path / "evidence.txt"
-    ship.say("evidence", "export", "dr.fictive", letter, "--out", evidence, "--password-file", ship.secrets.password)
+    ship.say("evidence", "export", letter, evidence)
     assert run_coffre("evidence", "verify", evidence).status == 0
 
     damaged = bytearray(second.read_bytes())
@@ -101,6 +103,31 @@ def test_mistakes_are_one_line(islands: tuple[Node, Node], tmp_path: Path) -> No
     assert "more are needed" in ship.refused("bundle", "write", tmp_path / "x.tar", *small)
     assert not list(tmp_path.glob("*.tar"))
     assert not list(tmp_path.glob(".*"))
+
+
+_LIMITED = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, 4 << 20)); "
+
+
+def test_stick_that_fills_up(islands: tuple[Node, Node], tmp_path: Path) -> None:
+    """No file grows beyond 4 MiB, as on a full stick: nothing stands under the name, and the letter goes on waiting."""
+    ship, harbour = islands
+    harbour.say("bundle", "write", tmp_path / "0.tar", "--to", "voilier.example")
+    ship.say("bundle", "read", tmp_path / "0.tar")
+    document = tmp_path / "scanner.bin"
+    document.write_bytes(bytes(range(256)) * (32 << 10))
+    ship.send("dr.fictive", "dr.exemple@port.example", "Trop grand", "--attach", document)
+    path = tmp_path / "full.tar"
+    run = (sys.executable, "-c", _LIMITED + "os.execv(sys.argv[1], sys.argv[1:])", COFFRE, "-C", ship.folder)
+    done = subprocess.run(
+        [*run, "bundle", "write", path, "--to", "port.example"], capture_output=True, text=True, check=False
+    )
+    line = one_line(Finished(done.returncode, done.stdout, done.stderr))
+    assert "cannot be written" in line
+    assert "--max-bytes" in line
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["0.tar", "scanner.bin"]
+    fits = ship.json("bundle", "write", path, "--to", "port.example", "--max-bytes", "4000000")
+    assert fits["to"][0]["left"] >= 1
+    assert path.stat().st_size <= 4_000_000
 
 
 def test_beside_a_running_node(islands: tuple[Node, Node], tmp_path: Path) -> None:
