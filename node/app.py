@@ -21,6 +21,11 @@ from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.backup.writing import BackupSource
+from node.bundle.gathering import Gatherer
+from node.bundle.reading import BundleReader
+from node.bundle.rows import BundleRows
+from node.bundle.taking import TakingParts
+from node.bundle.writing import BundleWriter
 from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
@@ -248,30 +253,91 @@ class Node:
             world=self.world,
         )
 
-    # -- running
+    # -- taking in and sending out, over links and by bundles
 
-    def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
-        limits = self.settings.limits
-        following = Following(self.peers, self.trust.maintainers, self.alarm_rows, self.settings.directory.regions)
-        checker = Checker(
+    def _following(self) -> Following:
+        return Following(self.peers, self.trust.maintainers, self.alarm_rows, self.settings.directory.regions)
+
+    def _checker(self) -> Checker:
+        return Checker(
             node_id=self.node_id,
             seal_secrets=self.keyring.seal_secrets,
             directory=self.directory,
             dedup=self.dedup,
             payloads=self.payloads,
-            limits=limits,
+            limits=self.settings.limits,
             disk=self.disk,
         )
-        depositor = Depositor(
+
+    def _depositor(self) -> Depositor:
+        return Depositor(
             keys=self.keys,
             dedup=self.dedup,
             payloads=self.payloads,
             alerts=self.alerts,
             old_evidence=self._old_evidence,
         )
+
+    def _sender_side(self, verifiers: Verifiers) -> SenderSide:
+        return SenderSide(
+            database=self.database,
+            directory=self.directory,
+            outbox=self.outbox,
+            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts),
+            verifiers=verifiers,
+        )
+
+    def bundle_writer(self) -> BundleWriter:
+        """Writes one bundle."""
+        rows = BundleRows(self.keys)
+        return BundleWriter(
+            database=self.database,
+            gatherer=Gatherer(
+                directory=self.directory,
+                outbox=self.outbox,
+                payloads=self.payloads,
+                returns=self.returns,
+                rows=rows,
+                following=self._following(),
+                identity=self.keyring.identity,
+                own_log_head=self.own_log_head,
+            ),
+            rows=rows,
+            own_chain=lambda: self.keyring.chain,
+            identity=self.keyring.identity,
+            spool_folder=self.folder.path,
+        )
+
+    def bundle_reader(self) -> BundleReader:
+        """Reads bundles, beside a running node or without one."""
         verifiers = Verifiers()
+        return BundleReader(
+            parts=TakingParts(
+                node_id=self.node_id,
+                database=self.database,
+                directory=self.directory,
+                peers=self.peers,
+                outbox=self.outbox,
+                dedup=self.dedup,
+                rows=BundleRows(self.keys),
+                sender=self._sender_side(verifiers),
+                withdrawals=self.withdrawals,
+                following=self._following(),
+                history=self.history,
+                verifiers=verifiers,
+            ),
+            checker=self._checker(),
+            depositor=self._depositor(),
+            payloads=self.payloads,
+            seal_secrets=self.keyring.seal_secrets,
+        )
+
+    # -- running
+
+    def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
+        limits = self.settings.limits
+        following, verifiers = self._following(), Verifiers()
         book = RelayBook(self.database, self.peers, self.node_id)
-        writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
         return PostParts(
             node_id=self.node_id,
             identity=self.keyring.identity,
@@ -285,19 +351,13 @@ class Node:
             verifiers=verifiers,
             intake=Intake(
                 database=self.database,
-                checker=checker,
-                depositor=depositor,
+                checker=self._checker(),
+                depositor=self._depositor(),
                 puller=PayloadPuller(self.database, self.payloads, self.claims),
                 custody=self.custody,
                 peer_unfinished_bytes=limits.peer_unfinished_bytes,
             ),
-            sender=SenderSide(
-                database=self.database,
-                directory=self.directory,
-                outbox=self.outbox,
-                writer=writer,
-                verifiers=verifiers,
-            ),
+            sender=self._sender_side(verifiers),
             server=Server(
                 database=self.database,
                 directory=self.directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackupError",
+    "BundleError",
     "CoffreError",
     "ConfigError",
     "FolderError",
@@ -36,6 +37,12 @@ class BackupError(CoffreError):
     """A backup cannot be written, is no backup, is damaged, or cannot be restored here."""
 
     code = "backup"
+
+
+class BundleError(CoffreError):
+    """A bundle cannot be written, is none, is damaged, or is not for this node."""
+
+    code = "bundle"
 
 
 class ConfigError(CoffreError):

@@ -45,3 +45,6 @@ class Label(Enum):
     STANDING = b"coffre/v1/standing\0"
     MAINTAINER = b"coffre/v1/maintainer\0"
     DIRECTORY = b"coffre/v1/directory\0"
+    BUNDLE = b"coffre/v1/bundle\0"
+    BUNDLE_KEY = b"coffre/v1/bundle-key\0"
+    BUNDLE_PART = b"coffre/v1/bundle-part\0"

@@ -12,6 +12,7 @@ import typer
 from node.cli import (
     audit,
     backup,
+    bundle,
     demo,
     directory,
     evidence,
@@ -79,6 +80,7 @@ letters_reading.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 backup.add_to(app)
+bundle.add_to(app)
 demo.add_to(app)
 
 

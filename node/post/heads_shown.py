@@ -6,18 +6,18 @@ Spec: spec/delivery.md, 7; spec/evidence.md, 7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
 
 from directory_sync.news import FeedNews
+from directory_sync.replica import Link
 from directory_sync.taking import FeedTaker
 from node.post.feed_replica import FeedReplica
 from node.post.forward import SenderSide
 from node.post.network import LinkError
 from node.post.offer_again import OfferAgain
-from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -30,7 +30,7 @@ from protocol.merkle import verify_consistency
 from protocol.messages import LogProof, LogProofGet
 from protocol.statement import StatementChain
 
-__all__ = ["HeadsShown"]
+__all__ = ["EndableLink", "HeadsShown"]
 
 # Evidence brings newer heads all the time: they are held once a second.
 _HEADS_EVERY_S: Final = 1
@@ -40,12 +40,20 @@ _MOVES_ON_S: Final = 60
 _logger = structlog.get_logger(__name__)
 
 
+class EndableLink(Link, Protocol):
+    """A link that can be ended in good order."""
+
+    async def goodbye(self, code: str) -> None:
+        """Say goodbye, and end."""
+        ...
+
+
 class HeadsShown:
     """Of one peer over one link."""
 
     def __init__(
         self,
-        link: PeerLink,
+        link: EndableLink,
         *,
         database: Database,
         directory: Directory,

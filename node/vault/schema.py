@@ -27,6 +27,10 @@ __all__ = [
     "alarms",
     "alerts",
     "auditors",
+    "bundle_answers",
+    "bundle_peers",
+    "bundles_read",
+    "bundles_written",
     "deliveries",
     "feed_entries",
     "feed_operations",
@@ -248,6 +252,42 @@ relay_messages = Table(
     _id("target", index=True),
     _id("client", index=True),
     _time("expires_at_ms", index=True),
+    _sealed(),
+)
+
+# What is known of a peer by its bundles: how many were written for it, and the newest state that one of its own showed.
+bundle_peers = Table(
+    "bundle_peers",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("written", BigInteger, nullable=False),
+    _time("state_made_at_ms"),
+    Column("state", LargeBinary, nullable=True),
+)
+# What a bundle held that ends once its destination has read it; the primary key is its id and destination, blinded.
+bundles_written = Table(
+    "bundles_written",
+    metadata,
+    _id(primary_key=True),
+    _time("made_at_ms", index=True),
+    _sealed(),
+)
+# Bundles read to their end: their ids go back with the next bundle.
+bundles_read = Table(
+    "bundles_read",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    _id("bundle", primary_key=True),
+    _time("read_at_ms", index=True),
+)
+# What is answered to what bundles brought; `about` is the blinded question, so that a newer answer replaces an older.
+bundle_answers = Table(
+    "bundle_answers",
+    metadata,
+    _id(primary_key=True),
+    _id("about", unique=True),
+    _id("destination", index=True),
+    _time("made_at_ms", index=True),
     _sealed(),
 )
 

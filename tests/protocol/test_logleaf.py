@@ -64,6 +64,8 @@ NUMBERS = {
     "relay_removed": 411,
     "auditor_admitted": 420,
     "auditor_removed": 421,
+    "bundle_written": 440,
+    "bundle_read": 441,
     "epoch_opened": 500,
     "started": 501,
     "stopped": 502,
