@@ -134,6 +134,31 @@ def follow(
     run_command(body, as_json=as_json)
 
 
+@directory_app.command("shared-keys")
+def shared_keys(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List keys that two identities have: one of them is not who it says, or both use one copy of a key."""
+
+    async def body() -> None:
+        from node.vault.lookalike_book import shared_keys
+
+        async with opened_node(context) as node:
+            found = await node.database.read(shared_keys)
+        if as_json:
+            emit(
+                [
+                    [{"node": item.node.text, "name": item.name, "address": item.address} for item in some]
+                    for some in found
+                ]
+            )
+            return
+        for some in found:
+            say("one key: " + ", ".join(item.address or item.name for item in some))
+        if not found:
+            say("no key is shared")
+
+    run_command(body, as_json=as_json)
+
+
 @directory_app.command("reindex")
 def reindex(context: typer.Context, as_json: JsonOption = False) -> None:
     """Make the search index anew from the entries. Needed only where a message says so."""

@@ -18,6 +18,7 @@ from node.cli.common import (
     LetterArgument,
     MailboxArgument,
     PasswordFile,
+    caution_fields,
     confirm,
     emit,
     opened_mailbox,
@@ -27,9 +28,10 @@ from node.cli.common import (
     say,
     short_id,
 )
-from node.errors import ConfigError, LimitError, MovedError, StateError
+from node.errors import CautionError, ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
+    from directory_sync.lookalikes import Caution
     from node.app import Node
     from node.post.compose import AttachmentSource, Draft
     from node.post.submit import Accepted
@@ -51,6 +53,9 @@ _Deadline = Annotated[
 ]
 _Follow = Annotated[
     bool, typer.Option("--follow-moved", help="Write to the new address of a recipient who moved, without asking.")
+]
+_Similar = Annotated[
+    bool, typer.Option("--even-if-similar", help="Send without asking, also to a recipient that is like another one.")
 ]
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 _MAX_DEADLINE_HOURS: Final = 30 * 24
@@ -100,7 +105,7 @@ def _class_of(word: str) -> Any:
     return LetterClass(word)
 
 
-async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool) -> Accepted:
+async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool, similar: bool) -> Accepted:
     total = sum(source.size for source in draft.attachments)
     followed: set[str] = set()
     while True:
@@ -113,11 +118,37 @@ async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool) -> A
                 raise
             followed.add(moved.moved_to)
             draft = _instead(draft, moved)
+            await _look(node, replace(draft, to=(moved.moved_to,), cc=()), as_json=as_json, similar=similar)
 
 
-async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False) -> None:
-    """follow: write to the new address of whoever moved; on a terminal the person is asked."""
-    accepted = await _accept(node, draft, as_json=as_json, follow=follow)
+async def _look(node: Node, draft: Draft, *, as_json: bool, similar: bool) -> list[Caution]:
+    """Tell what there is to know of the recipients, and ask where that is needed. CautionError for a no."""
+    found = await node.cautions.about(draft.sender.id, (*draft.to, *draft.cc))
+    # Of closed ones the letter's own refusal tells.
+    closed = {caution.address for caution in found if caution.kind in ("closed", "moved")}
+    if not as_json:
+        for caution in found:
+            if caution.address not in closed:
+                typer.echo(f"{'warning' if caution.asks else 'note'}: {caution.text}", err=True)
+    asking = [caution for caution in found if caution.asks]
+    if asking and not similar:
+        can_ask = not as_json and sys.stdin.isatty()
+        if not (can_ask and typer.confirm("Send all the same?", default=False)):
+            raise CautionError(
+                "not sent" if can_ask else f"not sent: {asking[0].text}",
+                hint="compare the addresses; to send all the same: --even-if-similar",
+                cautions=tuple(found),
+            )
+    return found
+
+
+async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False, similar: bool = True) -> None:
+    """follow: write to the new address of whoever moved; on a terminal the person is asked.
+
+    similar: look-alikes are told of, and not asked about.
+    """
+    cautions = await _look(node, draft, as_json=as_json, similar=similar)
+    accepted = await _accept(node, draft, as_json=as_json, follow=follow, similar=similar)
     running = node.folder.is_running()
     if as_json:
         emit(
@@ -127,6 +158,7 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = Fal
                 "recipients": list(accepted.recipients),
                 "expires_at_ms": accepted.expires_at_ms,
                 "node_running": running,
+                "cautions": [caution_fields(caution) for caution in cautions],
             }
         )
         return
@@ -162,6 +194,7 @@ def send(
     letter_class: _Class = "normal",
     deadline_hours: _Deadline = None,
     follow_moved: _Follow = False,
+    even_if_similar: _Similar = False,
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -184,7 +217,7 @@ def send(
                 letter_class=wanted,
                 lifetime_ms=_lifetime_ms(deadline_hours),
             )
-            await _submit(node, draft, as_json=as_json, follow=follow_moved)
+            await _submit(node, draft, as_json=as_json, follow=follow_moved, similar=even_if_similar)
 
     run_command(body, as_json=as_json)
 

@@ -12,8 +12,8 @@ from directory_sync.replica import Followed
 from node.trust.alarm_rows import AlarmRows
 from node.trust.maintainer_rows import TRUSTED, MaintainerRows
 from node.vault import schema
+from node.vault.chains import unpack_chain
 from node.vault.database import Database, Transaction
-from node.vault.directory import unpack_chain
 from node.vault.feed_store import EPOCH, arrive, held_size
 from node.vault.peers import ADMINISTRATOR, PeerRows
 from node.vault.signals import FEED, TRUST
