@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from node.vault.database import Transaction
+    from node.vault.lookalike_book import NamedHolder
     from node.vault.search.directory_search import Match, SearchPage
 
 __all__ = ["add_to", "directory_app"]
@@ -134,6 +135,10 @@ def follow(
     run_command(body, as_json=as_json)
 
 
+def _holder(holder: NamedHolder) -> dict[str, str]:
+    return {"node": holder.node.text, "name": holder.name, "address": holder.address}
+
+
 @directory_app.command("shared-keys")
 def shared_keys(context: typer.Context, as_json: JsonOption = False) -> None:
     """List keys that two identities have: one of them is not who it says, or both use one copy of a key."""
@@ -144,12 +149,7 @@ def shared_keys(context: typer.Context, as_json: JsonOption = False) -> None:
         async with opened_node(context) as node:
             found = await node.database.read(shared_keys)
         if as_json:
-            emit(
-                [
-                    [{"node": item.node.text, "name": item.name, "address": item.address} for item in some]
-                    for some in found
-                ]
-            )
+            emit([{"holders": [_holder(item) for item in some]} for some in found])
             return
         for some in found:
             say("one key: " + ", ".join(item.address or item.name for item in some))

@@ -25,6 +25,9 @@ from protocol.statement import StatementChain
 __all__ = ["KeyHolder", "holders_of", "key_mark", "mark_all", "mark_chain", "note_shared", "shared_by"]
 
 _AT_ONCE = 500
+# A feed may give one key to all of its 100,000 mailboxes: enough of them are named, and not more are read.
+_HOLDERS = 50
+_LISTED = 10_000
 _Marks = (schema.feed_entries.c.sign_mark, schema.feed_entries.c.seal_mark)
 
 
@@ -69,34 +72,36 @@ def note_shared(connection: sa.Connection, marks: Iterable[int]) -> None:
             connection.execute(shared.insert(), new)
 
 
-def holders_of(connection: sa.Connection, keys: Sequence[bytes]) -> dict[bytes, list[KeyHolder]]:
-    """Whose these keys are, as held now; keys that nobody has are left out."""
+def holders_of(connection: sa.Connection, keys: Sequence[bytes], limit: int = _HOLDERS) -> dict[bytes, list[KeyHolder]]:
+    """Whose these keys are, as held now; keys that nobody has are left out. limit: rows read of each column."""
     by_mark = {key_mark(key): key for key in keys}
     entries, nodes = schema.feed_entries, schema.node_keys
     found: dict[bytes, list[KeyHolder]] = {}
     for column in _Marks:
         marked = sa.select(entries.c.node_id, entries.c.subject, entries.c.operation, column.label("mark"))
-        for row in connection.execute(marked.where(column.in_(list(by_mark)))):
+        for row in connection.execute(marked.where(column.in_(list(by_mark))).limit(limit)):
             entry, key = _mailbox(row.operation), by_mark[row.mark]
             if entry is not None and key in (bytes(entry.signing_key), bytes(entry.seal_key)):
                 holder = KeyHolder(NodeId(row.node_id), MailboxId(row.subject), entry.address)
                 found.setdefault(key, []).append(holder)
-    stated = sa.select(nodes.c.mark, nodes.c.node_id).where(nodes.c.mark.in_(list(by_mark)))
-    for mark, node in connection.execute(stated).tuples():
-        key, chain = by_mark[mark], _chain(connection, node)
+    stated = sa.select(nodes.c.mark, nodes.c.node_id).where(nodes.c.mark.in_(list(by_mark))).limit(limit)
+    for one in connection.execute(stated):
+        key, chain = by_mark[one.mark], _chain(connection, one.node_id)
         if chain is not None and key in stated_keys(chain):
-            found.setdefault(key, []).append(KeyHolder(NodeId(node), None, None))
+            found.setdefault(key, []).append(KeyHolder(NodeId(one.node_id), None, None))
     return found
 
 
 def shared_by(connection: sa.Connection) -> list[list[KeyHolder]]:
-    """For each key that two identities have now: who. Reads what was noted, not all that is held."""
-    marks = list(connection.scalars(sa.select(schema.shared_keys.c.mark)))
+    """For each key that two identities have now: who; some where there are very many. Reads what was noted alone."""
+    marks = list(connection.scalars(sa.select(schema.shared_keys.c.mark).limit(_LISTED)))
     keys: set[bytes] = set()
     entries, nodes = schema.feed_entries, schema.node_keys
     for start in range(0, len(marks), _AT_ONCE):
         some = marks[start : start + _AT_ONCE]
-        rows = connection.scalars(sa.select(entries.c.operation).where(sa.or_(*(c.in_(some) for c in _Marks))))
+        rows = connection.scalars(
+            sa.select(entries.c.operation).where(sa.or_(*(c.in_(some) for c in _Marks))).limit(_LISTED)
+        )
         for entry in map(_mailbox, rows):
             if entry is not None:
                 keys |= {bytes(entry.signing_key), bytes(entry.seal_key)}
@@ -107,9 +112,9 @@ def shared_by(connection: sa.Connection) -> list[list[KeyHolder]]:
     wanted = sorted(key for key in keys if key_mark(key) in noted)
     found: list[list[KeyHolder]] = []
     for start in range(0, len(wanted), _AT_ONCE):
-        for holders in holders_of(connection, wanted[start : start + _AT_ONCE]).values():
-            if len(holders) > 1 and holders not in found:
-                found.append(holders)
+        for holders in holders_of(connection, wanted[start : start + _AT_ONCE], _LISTED).values():
+            if len(holders) > 1 and holders[:_HOLDERS] not in found:
+                found.append(holders[:_HOLDERS])
     return found
 
 

@@ -47,7 +47,7 @@ def shared_keys(connection: sa.Connection) -> list[list[NamedHolder]]:
 
 def _name_of(connection: sa.Connection, node: NodeId) -> str:
     peers, maintainers = schema.peers, schema.maintainers
-    name = connection.scalar(sa.select(peers.c.institution).where(peers.c.node_id == node))
+    name: str | None = connection.scalar(sa.select(peers.c.institution).where(peers.c.node_id == node))
     if name is not None:
         return name
     known = connection.scalar(sa.select(maintainers.c.node_id).where(maintainers.c.node_id == node))
