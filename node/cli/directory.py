@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli import alarms
-from node.cli.common import JsonOption, emit, opened_node, run_command, say, table
+from node.cli.common import JsonOption, emit, full_address, opened_node, run_command, say, table
+from node.cli.institution import institution_fields
+from node.cli.mailbox_entries import entry_fields, show_entry
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,6 +113,37 @@ def search(
             )
         else:
             _show(found, query.text.strip().lower())
+
+    run_command(body, as_json=as_json)
+
+
+@directory_app.command("show")
+def show(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The whole address; also of an unlisted mailbox.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that the directory says of a mailbox."""
+
+    async def body() -> None:
+        from protocol.statement import node_digits
+
+        async with opened_node(context) as node:
+            found = await node.database.read(node.directory.find, full_address(node, address))
+            institution = await node.database.read(node.directory.institution, found.node)
+        fields = entry_fields(found.entry)
+        fields |= {
+            "institution": institution_fields(found.node, institution),
+            "fingerprint": node_digits(found.node),
+        }
+        if as_json:
+            emit(fields)
+            return
+        say(found.entry.address)
+        show_entry(fields)
+        place = ", ".join(text for text in (institution.town, institution.region) if text)
+        say(f"{'institution':14} {institution.names[0]}" + (f", {place}" if place else ""))
+        say(f"{'fingerprint':14} {fields['fingerprint']}")
 
     run_command(body, as_json=as_json)
 

@@ -20,7 +20,7 @@ def test_a_newcomer_that_looks_like_this_node(lone: Node, secrets: Secrets, tmp_
     assert told.stderr.splitlines() == [f"warning: {looks}", f"warning: {same}"]
     assert lone.json("peers")[0]["warnings"] == ["looks like pont.example"]
     assert "warning: Clinique du Pont (p0nt.example): looks like pont.example" in lone.say("peers")
-    [check] = [item for item in lone.json("doctor")["checks"] if item["name"] == "look-alikes"]
+    [check] = [item for item in lone.json("doctor") if item["id"] == "look-alikes"]
     assert (check["ok"], check["warning"]) == (True, True)
     assert "p0nt.example looks like pont.example" in check["message"]
     assert lone.json("directory", "shared-keys") == []
