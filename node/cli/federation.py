@@ -151,15 +151,17 @@ def _log_epoch(peer: Peer) -> int:
     return 0 if peer.log_head is None else parse_origin(peek_checkpoint(peer.log_head).origin)[2]
 
 
-def _warnings(connection: sa.Connection, peers: Sequence[Peer]) -> dict[NodeId, list[str]]:
-    """What is odd about accepted peers: a domain like another's, a key that another has."""
+def _warnings(connection: sa.Connection, peers: Sequence[Peer], own: str) -> dict[NodeId, list[str]]:
+    """What is odd about accepted peers: a domain like another's or `own`, a key that another has."""
     from directory_sync.spellings import alike_domains
     from node.vault.lookalike_book import shared_keys
 
     found: dict[NodeId, list[str]] = {}
     by_domain = {peer.domain: peer.node_id for peer in peers if peer.status == "accepted"}
-    for pair in alike_domains(by_domain):
+    for pair in alike_domains([*by_domain, own]):
         for domain, other in (pair, pair[::-1]):
+            if domain == own:
+                continue
             found.setdefault(by_domain[domain], []).append(f"looks like {other}")
     for holders in shared_keys(connection):
         for holder in holders:
@@ -178,7 +180,7 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     async def body() -> None:
         async with opened_node(context) as node:
             found = await node.database.read(node.peers.all)
-            warnings = await node.database.read(_warnings, found)
+            warnings = await node.database.read(_warnings, found, node.settings.domain)
         if as_json:
             emit(
                 [

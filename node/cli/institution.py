@@ -53,7 +53,7 @@ def show(
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Show an institution's entry."""
+    """Show an institution's entry; this node's own where none is named."""
 
     async def body() -> None:
         async with opened_node(context) as node:

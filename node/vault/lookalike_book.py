@@ -64,9 +64,10 @@ class Cautions:
 
     async def about(self, sender: MailboxId, addresses: Sequence[str]) -> list[Caution]:
         """The cautions about these recipients, as typed. Unknown addresses are passed over: sending tells of them."""
-        return await self._database.read(self._about, sender, addresses)
+        return await self._database.read(self.look, sender, addresses)
 
-    def _about(self, connection: sa.Connection, sender: MailboxId, addresses: Sequence[str]) -> list[Caution]:
+    def look(self, connection: sa.Connection, sender: MailboxId, addresses: Sequence[str]) -> list[Caution]:
+        """The same on a reading connection, in one snapshot with what else is read there."""
         book = _Book(connection, self._directory, self._correspondents, sender)
         now_ms = self._database.world.now_ms()
         return cautions(self._looked_at(connection, addresses), book, now_ms=now_ms)
