@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from directory_sync.acquaintance import stated_keys
 from node.vault import schema
@@ -24,6 +25,7 @@ from protocol.statement import StatementChain
 
 __all__ = ["KeyHolder", "holders_of", "key_mark", "mark_all", "mark_chain", "note_shared", "shared_by"]
 
+_logger = structlog.get_logger(__name__)
 _AT_ONCE = 500
 # A feed may give one key to all of its 100,000 mailboxes: enough of them are named, and not more are read.
 _HOLDERS = 50
@@ -57,19 +59,21 @@ def mark_chain(connection: sa.Connection, chain: StatementChain) -> None:
 def note_shared(connection: sa.Connection, marks: Iterable[int]) -> None:
     """Note those of these marks, just written, that another row has as well."""
     wanted, nodes, shared = sorted(set(marks)), schema.node_keys, schema.shared_keys
-    found: set[int] = set()
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
+        # Of those noted before there may be any number, and nothing new to say.
+        noted = set(connection.scalars(sa.select(shared.c.mark).where(shared.c.mark.in_(some))))
+        some = [mark for mark in some if mark not in noted]
+        if not some:
+            continue
         columns = (*_Marks, nodes.c.mark)
         counted = [sa.select(column.label("mark")).where(column.in_(some)) for column in columns]
         every = sa.union_all(*counted).subquery()
         twice = sa.select(every.c.mark).group_by(every.c.mark).having(sa.func.count() > 1)
-        found.update(connection.scalars(twice))
-    if found:
-        known = set(connection.scalars(sa.select(shared.c.mark).where(shared.c.mark.in_(found))))
-        new = [{"mark": mark} for mark in sorted(found - known)]
+        new = [{"mark": mark} for mark in connection.scalars(twice)]
         if new:
             connection.execute(shared.insert(), new)
+            _logger.warning("keys in two identities", keys=len(new), see="coffre directory shared-keys")
 
 
 def holders_of(connection: sa.Connection, keys: Sequence[bytes], limit: int = _HOLDERS) -> dict[bytes, list[KeyHolder]]:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.cli.coffre_cli import Node, Secrets, make_node
 
@@ -45,3 +50,25 @@ def test_a_look_alike_is_sent_to_only_when_somebody_says_so(lone: Node) -> None:
     # Whoever wrote to a mailbox knows it.
     again = lone.json(*LETTER, "dr.rnodele@pont.example", *password)
     assert again["cautions"] == []
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 1), ("", 1)])
+def test_on_a_terminal_a_person_is_asked(lone: Node, answer: str, status: int) -> None:
+    lone.add_mailbox("dr.rnodele", "--name", "Dr Jean Fictive")
+    person, terminal = pty.openpty()
+    command = [*lone.command, "-C", lone.folder, *LETTER, "dr.rnodele@pont.example"]
+    with subprocess.Popen(
+        [*command, "--password-file", lone.secrets.password],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as asking:
+        os.write(person, f"{answer}\n".encode())
+        said, told = asking.communicate(timeout=60)
+    os.close(terminal)
+    os.close(person)
+    assert asking.returncode == status, (said, told)
+    assert "Send all the same? [y/N]" in said + told
+    assert ("accepted" in said) == (status == 0)
+    assert ("coffre: not sent (compare the addresses" in told) == (status == 1)

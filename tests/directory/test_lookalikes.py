@@ -14,6 +14,7 @@ import trio
 from sqlalchemy import event
 from trio.testing import MockClock
 
+from directory_sync.acquaintance import KnownNode, propose, stated_keys
 from directory_sync.lookalikes import Caution, CautionKind
 from node.vault import schema
 from node.vault.correspondents import KEPT_MS
@@ -23,7 +24,9 @@ from node.vault.key_marks import mark_all
 from node.vault.lookalike_book import shared_keys
 from node.vault.mailboxes import EntryUpdate
 from protocol.entry import MailboxEntry, MailboxKind
+from protocol.invite import decode_invite
 from tests.post.harness import Federation, Institution, settled
+from tests.trust.region import Region
 
 _DAY_MS = 86_400_000
 
@@ -260,9 +263,6 @@ async def test_a_database_without_marks_gets_them(autojump_clock: MockClock, tmp
 
 
 async def test_a_newcomer_with_a_known_key_is_warned_of(autojump_clock: MockClock, tmp_path: Path) -> None:
-    from directory_sync.acquaintance import KnownNode, propose, stated_keys
-    from protocol.invite import decode_invite
-
     async with Federation.opened(tmp_path) as federation:
         a, b = await federation.make("tilleuls"), await federation.make("tilleu1s")
         own = KnownNode(
@@ -284,6 +284,21 @@ async def test_a_newcomer_with_a_known_key_is_warned_of(autojump_clock: MockCloc
             "it shares a key with Third: one of the two is not who it says",
             "tilleu1s.example looks like tilleuls.example, which tilleuls holds",
         )
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_maintainer_is_warned_before_it_endorses(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b, c = [await federation.make(name) for name in ("tilleuls", "tilleu1s", "pont")]
+        region = Region(tmp_path / "region", a.world)
+        region.endorse(a)
+        desk = region.desk
+        assert desk.warnings(decode_invite(a.node.invitation())) == ()
+        assert desk.warnings(decode_invite(c.node.invitation())) == ()
+        looks = "tilleu1s.example looks like tilleuls.example, which tilleuls holds"
+        assert desk.warnings(decode_invite(b.node.invitation())) == (looks,)
+        same = replace(decode_invite(c.node.invitation()), domain="tilleuls.example")
+        assert desk.warnings(same) == ("tilleuls.example is endorsed for tilleuls already",)
         await trio.lowlevel.checkpoint()
 
 
