@@ -28,10 +28,10 @@ from node.cli.common import (
     say,
     short_id,
 )
-from node.errors import CautionError, ConfigError, LimitError, MovedError, StateError
+from node.cli.looking import EvenIfSimilar, look_first
+from node.errors import ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
-    from directory_sync.lookalikes import Caution
     from node.app import Node
     from node.post.compose import AttachmentSource, Draft
     from node.post.submit import Accepted
@@ -53,9 +53,6 @@ _Deadline = Annotated[
 ]
 _Follow = Annotated[
     bool, typer.Option("--follow-moved", help="Write to the new address of a recipient who moved, without asking.")
-]
-_Similar = Annotated[
-    bool, typer.Option("--even-if-similar", help="Send without asking, also to a recipient that is like another one.")
 ]
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 _MAX_DEADLINE_HOURS: Final = 30 * 24
@@ -118,28 +115,7 @@ async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool, simi
                 raise
             followed.add(moved.moved_to)
             draft = _instead(draft, moved)
-            await _look(node, replace(draft, to=(moved.moved_to,), cc=()), as_json=as_json, similar=similar)
-
-
-async def _look(node: Node, draft: Draft, *, as_json: bool, similar: bool) -> list[Caution]:
-    """Tell what there is to know of the recipients, and ask where that is needed. CautionError for a no."""
-    found = await node.cautions.about(draft.sender.id, (*draft.to, *draft.cc))
-    # Of closed ones the letter's own refusal tells.
-    closed = {caution.address for caution in found if caution.kind in ("closed", "moved")}
-    if not as_json:
-        for caution in found:
-            if caution.address not in closed:
-                typer.echo(f"{'warning' if caution.asks else 'note'}: {caution.text}", err=True)
-    asking = [caution for caution in found if caution.asks]
-    if asking and not similar:
-        can_ask = not as_json and sys.stdin.isatty()
-        if not (can_ask and typer.confirm("Send all the same?", default=False)):
-            raise CautionError(
-                "not sent" if can_ask else f"not sent: {asking[0].text}",
-                hint="compare the addresses; to send all the same: --even-if-similar",
-                cautions=tuple(found),
-            )
-    return found
+            await look_first(node, replace(draft, to=(moved.moved_to,), cc=()), as_json=as_json, similar=similar)
 
 
 async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False, similar: bool = True) -> None:
@@ -147,7 +123,7 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = Fal
 
     similar: look-alikes are told of, and not asked about.
     """
-    cautions = await _look(node, draft, as_json=as_json, similar=similar)
+    cautions = await look_first(node, draft, as_json=as_json, similar=similar)
     accepted = await _accept(node, draft, as_json=as_json, follow=follow, similar=similar)
     running = node.folder.is_running()
     if as_json:
@@ -194,7 +170,7 @@ def send(
     letter_class: _Class = "normal",
     deadline_hours: _Deadline = None,
     follow_moved: _Follow = False,
-    even_if_similar: _Similar = False,
+    even_if_similar: EvenIfSimilar = False,
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
