@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from directory_sync.acquaintance import stated_keys
 from directory_sync.lookalikes import Caution, KnownAddress, LookedAt, cautions
 from directory_sync.spellings import name_key
-from node.errors import RecipientError
+from node.errors import RecipientError, StoreError
 from node.vault import schema
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database
@@ -78,7 +78,11 @@ class Cautions:
                 found = self._directory.find(connection, normalise_address(text))
             except (ValueError, RecipientError):
                 continue
-            institution = self._directory.institution(connection, found.node).names[0]
+            try:
+                institution = self._directory.institution(connection, found.node).names[0]
+            except StoreError:
+                # A feed may have mailboxes before its institution's entry, or after that was erased.
+                institution = _name_of(connection, found.node)
             yield LookedAt(node=found.node, entry=found.entry, institution=institution)
 
 

@@ -19,6 +19,7 @@ from directory_sync.lookalikes import Caution, CautionKind
 from node.vault import schema
 from node.vault.correspondents import KEPT_MS
 from node.vault.database import Transaction
+from node.vault.directory import INSTITUTION_SUBJECT
 from node.vault.engine import open_engines
 from node.vault.key_marks import mark_all
 from node.vault.lookalike_book import shared_keys
@@ -117,6 +118,23 @@ async def test_look_alikes_under_one_domain(autojump_clock: MockClock, tmp_path:
         for local in ("j-martin", "j.rnartin"):
             await a.node.mailboxes.close(f"{local}@tilleuls.example")
         assert await kinds(a, "j.martin@tilleuls.example") == []
+
+
+async def test_a_feed_without_an_institution_is_looked_at_all_the_same(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with three(tmp_path, database_url) as (a, clinic, _like):
+        table = schema.feed_entries
+
+        def forget(tx: Transaction, items: Sequence[bytes]) -> Sequence[None]:
+            for node in items:
+                tx.connection.execute(
+                    table.delete().where(table.c.node_id == node, table.c.subject == INSTITUTION_SUBJECT)
+                )
+            return [None] * len(items)
+
+        await a.node.database.write(forget, clinic.node.node_id)
+        assert await kinds(a, "carla@cliniquelac.example") == ["like_domain"]
 
 
 async def test_names(autojump_clock: MockClock, tmp_path: Path, database_url: str) -> None:
