@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from directory_sync.follow import FeedStore
+from directory_sync.follow import MAX_OPERATIONS, FeedStore
 from protocol.checkpoint import Checkpoint
 from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
@@ -76,7 +76,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Quota of one feed's live entries, and how many feeds are taken at once over one link.
+    """Quota of one feed's live entries and of its whole history, and how many feeds are taken at once over one link.
 
     100,000 entries: a university hospital has some 20,000 people. at_once: their operations are in memory.
     pull_every_s: a peer is asked so often, a fifth more or less, even if it never says that there is something new.
@@ -84,6 +84,7 @@ class Limits:
 
     max_entries: int = 100_000
     max_bytes: int = 400 * 1024 * 1024
+    max_operations: int = MAX_OPERATIONS
     at_once: int = 16
     pull_every_s: float = 600
 

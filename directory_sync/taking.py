@@ -85,6 +85,7 @@ class FeedTaker:
             store=self._store,
             max_entries=quota.max_entries,
             max_bytes=quota.max_bytes,
+            max_operations=quota.max_operations,
         )
         if result.added:
             self._say("feed followed", node, f"{result.added} more, {result.size} now")
@@ -126,7 +127,7 @@ class FeedTaker:
         """Operations that do not lead from what is held to the head: the owner's second history, or the peer's lie."""
         head = self._verifiers(followed.chain).open(note)
         held = await self._store.held_note(followed.node_id)
-        if held and peek_checkpoint(held).size < head.size:
+        if held and peek_checkpoint(held).size < head.size <= self._quota.max_operations:
             hashes = await fetch_leaf_hashes(head, self)
             known = peek_checkpoint(held)
             if root_of(hashes[: known.size]) != known.root:

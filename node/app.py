@@ -55,12 +55,14 @@ from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
+from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
 from node.vault.disk import DiskWatch
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.keyring import Keyring, load_keyring
+from node.vault.lookalike_book import Cautions
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
 from node.vault.outbox_rows import OutboxRows
@@ -178,6 +180,7 @@ class Node:
             payload_name=lambda payload_id: self.keys.blind("payload", payload_id),
             world=world,
         )
+        correspondents = self.correspondents = Correspondents(self.keys)
         self.submitter = Submitter(
             database=self.database,
             keys=self.keys,
@@ -188,7 +191,9 @@ class Node:
             disk=self.disk,
             limits=limits,
             access=access,
+            correspondents=correspondents,
         )
+        self.cautions = Cautions(self.database, self.directory, correspondents)
         self.withdrawals = Withdrawals(
             database=self.database,
             keys=self.keys,
@@ -405,6 +410,7 @@ class Node:
                 alerts=self.alerts,
                 sharing=self.sharing_rows,
                 custody=self.custody,
+                correspondents=self.correspondents,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)

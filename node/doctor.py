@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from directory_sync.spellings import alike_domains
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
+from node.vault.lookalike_book import shared_keys
 from node.vault.states import OutboxState, PayloadState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import RemoteProtocolError
@@ -24,6 +26,7 @@ __all__ = ["Check", "examine"]
 
 _DAY_MS: Final = 86_400_000
 _KEY_WARNING_DAYS: Final = 60
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ async def examine(node: Node) -> list[Check]:
         ("log", _log),
         ("payloads", _payloads),
         ("peers", _peers),
+        ("look-alikes", _lookalikes),
         ("outbox", _outbox),
     ]
     findings = []
@@ -170,6 +174,21 @@ async def _peers(node: Node) -> Check:
     failing = [peer.institution for peer in peers if peer.failures]
     message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
     return Check(name="peers", ok=True, warning=bool(failing), message=message)
+
+
+async def _lookalikes(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[list[str], list[tuple[str, str]]]:
+        table = schema.peers
+        domains = connection.scalars(sa.select(table.c.domain).where(table.c.status == "accepted")).all()
+        own = node.directory.institution(connection, node.node_id).domains
+        shared = [", ".join(item.address or item.name for item in some) for some in shared_keys(connection)]
+        return shared, alike_domains([*domains, *own])
+
+    shared, pairs = await node.database.read(look)
+    found = [f"one key: {who}" for who in shared] + [f"{one} looks like {other}" for one, other in pairs]
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    message = "; ".join(found[:_NAMED]) + more if found else "no shared key, no domain like another"
+    return Check(name="look-alikes", ok=not shared, warning=bool(pairs) and not shared, message=message)
 
 
 async def _outbox(node: Node) -> Check:

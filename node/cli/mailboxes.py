@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import sharing
+from node.cli import mailbox_entries, sharing
 from node.cli.common import (
     JsonOption,
     MailboxArgument,
@@ -23,6 +24,7 @@ from node.cli.common import (
     say,
     table,
 )
+from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,10 +60,12 @@ def add(
     town: Annotated[str, typer.Option(help="The town.")] = "",
     email: Annotated[str, typer.Option(help="Where alerts go by e-mail.")] = "",
     webhook: Annotated[str, typer.Option(metavar="URL", help="Where alerts go by webhook.")] = "",
-    accepts: Annotated[
-        list[str] | None,
-        typer.Option("--accept-class", metavar="CLASS", help="urgent, normal or bulk; again for more (default: all)."),
-    ] = None,
+    purpose: Purpose = None,
+    language: Languages = None,
+    identifier: Identifiers = None,
+    accept_class: AcceptClass = None,
+    accept_type: AcceptType = None,
+    unlisted: Annotated[bool, typer.Option("--unlisted", help="No search finds it; its address works anyway.")] = False,
     max_bytes: Annotated[int, typer.Option(help="The largest attachments it takes, together.")] = 2 * 1024**3,
     quota_bytes: Annotated[int | None, typer.Option(help="How much it may hold (default: [limits]).")] = None,
     password_file: PasswordFile = None,
@@ -70,26 +74,31 @@ def add(
     """Make a mailbox and publish it in the directory."""
 
     async def body() -> None:
-        from protocol.entry import LETTER_CLASSES, Accepts, MailboxKind
-
+        row = mailbox_entries.told(
+            kind=kind,
+            profession=profession,
+            specialty=specialty,
+            unit=unit,
+            town=town,
+            purpose=purpose,
+            languages=language,
+            identifiers=identifier,
+            max_bytes=max_bytes,
+            classes=accept_class,
+            types=accept_type,
+            listed=not unlisted,
+        )
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
             if not address.endswith(f"@{node.settings.domain}"):
                 raise ConfigError(f"{address} is not of this node's domain, {node.settings.domain}")
-            if kind not in tuple(MailboxKind):
-                raise ConfigError(f"no kind {kind!r}", hint=f"one of {', '.join(MailboxKind)}")
             wanted = _preferences(email, webhook)
             new = node.mailboxes.prepare(
                 address=address,
                 name=name or address.partition("@")[0],
                 quota_bytes=node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes,
-                kind=MailboxKind(kind),
-                accepts=Accepts(max_bytes, tuple(accepts or LETTER_CLASSES)),
-                profession=profession,
-                specialty=specialty,
-                unit=unit,
-                town=town,
             )
+            new = replace(new, entry=mailbox_entries.with_row(new.entry, row))
             password = ask_secret(password_file, f"password for {address}", "--password-file", twice=True)
             made = await node.mailboxes.create(new, password)
             if email or webhook:
@@ -251,5 +260,6 @@ def alerts(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    mailbox_entries.add_to(mailbox_app)
     sharing.add_to(mailbox_app)
     app.add_typer(mailbox_app, name="mailbox")

@@ -17,6 +17,7 @@ from node.cli import (
     directory,
     evidence,
     federation,
+    institution,
     letters_reading,
     letters_writing,
     lists,
@@ -70,6 +71,7 @@ def _options(
 operation.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
+institution.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 directory.add_to(app)

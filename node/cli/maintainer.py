@@ -208,6 +208,9 @@ def endorse(
         desk = _open(folder)
         invite = desk.find_request(request)
         digits = node_digits(invite.chain.node_id)
+        warnings = desk.warnings(invite)
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
         if fingerprint is not None:
             try:
                 same = parse_digits(fingerprint) == digits
@@ -227,7 +230,14 @@ def endorse(
         entry = desk.endorse(invite, _offline(folder, passphrase), kind=kind, region=place, days=days)
         _settle(desk, [entry], passphrase, to)
         if as_json:
-            emit({"id": invite.chain.node_id.text, "domain": invite.domain, "file": str(to or "")})
+            emit(
+                {
+                    "id": invite.chain.node_id.text,
+                    "domain": invite.domain,
+                    "file": str(to or ""),
+                    "warnings": list(warnings),
+                }
+            )
         elif to is not None:
             say(f"{invite.institution}: signed into {to}. Carry it, then: coffre maintainer publish DIR {to.name}")
         else:

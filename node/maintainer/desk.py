@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from directory_sync.acquaintance import alike_warnings, stated_keys
 from node.errors import ConfigError, FolderError, NotFoundError, StateError
 from node.folder import write_private
 from node.maintainer.keys import OfflineKey, OnlineKeys
@@ -169,6 +170,20 @@ class Desk:
             word = "no request is" if not found else "several requests are"
             raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer requests {self.path}")
         return found[0]
+
+    def warnings(self, invite: Invite) -> tuple[str, ...]:
+        """What is like an institution that is endorsed already, or shares a key with one, one line each."""
+        node, keys = invite.chain.node_id, stated_keys(invite.chain)
+        others = [item.endorsed for item in self.standings() if item.endorsed is not None and item.node != node]
+        shared = [other.name for other in others if keys & stated_keys(other.chain)]
+        if keys & stated_keys(self.chain):
+            shared.append("this maintainer")
+        told = tuple(f"it shares a key with {name}: one of the two is not who it says" for name in shared)
+        known = [(other.name, other.domain) for other in others if other.domain != invite.domain]
+        same = tuple(
+            f"{invite.domain} is endorsed for {other.name} already" for other in others if other.domain == invite.domain
+        )
+        return told + same + alike_warnings(invite.institution, invite.domain, known)
 
     def drop_request(self, node: NodeId) -> None:
         """Forget a request."""

@@ -80,6 +80,7 @@ class Destination:
     mailbox: MailboxId
     mailbox_seal_key: SealKey
     address: str
+    name: str
     entry_position: int
     """Index of the recipient's entry in its institution's feed: which entry the sender relied on."""
 
@@ -169,6 +170,7 @@ class Composer:
             mailbox=resolved.draft.sender.id,
             mailbox_seal_key=resolved.draft.sender.secrets.read.seal_key,
             address=resolved.draft.sender.address,
+            name="",
             entry_position=0,
         )
         envelopes = tuple(

@@ -15,6 +15,7 @@ import trio
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.outbox_rows import OutboxItem, OutboxRows
@@ -57,6 +58,7 @@ class Deadlines:
         alerts: AlertQueue,
         sharing: SharingRows,
         custody: Custody,
+        correspondents: Correspondents,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -68,6 +70,7 @@ class Deadlines:
         self._alerts = alerts
         self._sharing = sharing
         self._custody = custody
+        self._correspondents = correspondents
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -181,6 +184,7 @@ class Deadlines:
         await database.write(self._returns.prune, now_ms)
         await database.write(self._alerts.prune, now_ms)
         await database.write(self._custody.prune, now_ms)
+        await database.write(self._correspondents.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from directory_sync.trust import MaintainerView, view_maintainer
 from node.errors import NotFoundError
 from node.vault import schema
+from node.vault.chains import pack_chain, unpack_chain
 from node.vault.database import Transaction
-from node.vault.directory import pack_chain, unpack_chain
 from node.vault.feed_store import EPOCH, load_feed, store_feed
+from node.vault.key_marks import mark_chain
 from node.vault.signals import FEED, PEERS, TRUST
 from protocol.details import Details
 from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
@@ -113,6 +114,7 @@ class MaintainerRows:
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, **values))
+            mark_chain(tx.connection, feed.chain)
             tx.log.append(EventKind.MAINTAINER_TRUSTED, Details(node=self._node_id, peer=node_id))
         self.carry(tx, items)
         tx.wake(PEERS)
@@ -138,6 +140,7 @@ class MaintainerRows:
             tx.connection.execute(
                 table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
             )
+            mark_chain(tx.connection, chain)
             tx.wake(PEERS)
         return [None] * len(items)
 
@@ -149,6 +152,7 @@ def _carry_one(tx: Transaction, feed: FeedFile) -> bool:
         return False
     table = schema.maintainers
     tx.connection.execute(table.update().where(table.c.node_id == node_id).values(statements=pack_chain(feed.chain)))
+    mark_chain(tx.connection, feed.chain)
     store_feed(tx.connection, node_id, feed.epoch, list(feed.operations[held.size :]), feed.state, feed.head)
     tx.wake(FEED)
     tx.wake(TRUST)

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 
 from node.errors import RecipientError, StateError, StoreError
 from node.vault import schema
+from node.vault.chains import unpack_chain
 from node.vault.database import Transaction
 from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
 from node.vault.search.directory_search import DirectorySearch
 from node.vault.signals import FEED, TRUST
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
-from protocol.codec import check_binary, decode, encode
 from protocol.crypto import SigningSecret
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.feed import (
@@ -31,15 +31,14 @@ from protocol.feed import (
     snapshot_operation,
 )
 from protocol.ids import MailboxId, NodeId
-from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
+from protocol.statement import StatementChain
 
-__all__ = ["Directory", "FoundMailbox", "all_named_relays", "named_relays", "pack_chain", "unpack_chain"]
+__all__ = ["Directory", "FoundMailbox", "all_named_relays", "named_relays"]
 
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
 # PostgreSQL's driver would else fetch all of them before the first.
 _ENTRIES_AT_ONCE: Final = 500
-_MAX_CHAIN_BYTES: Final = MAX_CHAIN * (MAX_STATEMENT_BYTES + 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +48,6 @@ class FoundMailbox:
     node: NodeId
     entry: MailboxEntry
     position: int
-
-
-def pack_chain(chain: StatementChain) -> bytes:
-    """A chain as one column."""
-    return encode(chain.raw_list())
-
-
-@lru_cache(maxsize=4096)
-def unpack_chain(packed: bytes) -> StatementChain:
-    """The chain; verified again, since whoever edits the database must not choose whom we trust."""
-    raws = decode(packed, max_bytes=_MAX_CHAIN_BYTES)
-    return StatementChain.from_raw_list([check_binary(raw, "statement", 1, _MAX_CHAIN_BYTES) for raw in raws])
 
 
 def _mailboxes(rows: Iterable[sa.Row[Any]]) -> Iterator[MailboxEntry]:

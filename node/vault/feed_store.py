@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.vault import schema
+from node.vault.key_marks import key_mark, note_shared
 from node.vault.search.index import IndexBatch
 from protocol.entry import MailboxEntry
 from protocol.feed import FeedState, Operation, OperationKind, decode_operation, stored_operation
@@ -153,10 +154,13 @@ def _insert_entries(
                 "version": leaf.version,
                 "address": None if mailbox is None else mailbox.address,
                 "operation": raw,
+                "sign_mark": None if mailbox is None else key_mark(mailbox.signing_key),
+                "seal_mark": None if mailbox is None else key_mark(mailbox.seal_key),
             }
         )
     if rows:
         connection.execute(schema.feed_entries.insert(), rows)
+        note_shared(connection, [row[of] for row in rows for of in ("sign_mark", "seal_mark") if row[of] is not None])
     return mailboxes
 
 

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from directory_sync.words import fold
 from node.errors import NotFoundError
 from node.vault import schema
+from node.vault.chains import pack_chain, unpack_chain
 from node.vault.database import Transaction
-from node.vault.directory import pack_chain, unpack_chain
+from node.vault.key_marks import mark_chain
 from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
 from node.vault.usable import remember_accepted
@@ -183,6 +184,7 @@ class PeerRows:
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
+            mark_chain(tx.connection, invite.chain)
             remember_accepted(tx.connection, node_id)
             tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
             tx.wake(PEERS)
@@ -220,6 +222,7 @@ class PeerRows:
                 packed = pack_chain(endorsed.chain)
                 values |= {"node_id": node_id, "statements": packed, "last_contact_at_ms": 0}
                 tx.connection.execute(table.insert().values(**values))
+                mark_chain(tx.connection, endorsed.chain)
             else:
                 tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             remember_accepted(tx.connection, node_id)
@@ -284,6 +287,7 @@ class PeerRows:
             tx.connection.execute(
                 table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
             )
+            mark_chain(tx.connection, chain)
             tx.wake(PEERS)
         return [None] * len(items)
 

@@ -31,6 +31,7 @@ __all__ = [
     "bundle_peers",
     "bundles_read",
     "bundles_written",
+    "correspondents",
     "deliveries",
     "feed_entries",
     "feed_operations",
@@ -44,6 +45,7 @@ __all__ = [
     "mailboxes",
     "maintainers",
     "metadata",
+    "node_keys",
     "outbox",
     "payloads",
     "peer_evidence",
@@ -59,6 +61,7 @@ __all__ = [
     "search_words",
     "seen_deliveries",
     "seen_envelopes",
+    "shared_keys",
 ]
 
 metadata = MetaData(
@@ -436,6 +439,33 @@ feed_entries = Table(
     Column("version", BigInteger, nullable=False),
     Column("address", String(254), nullable=True, index=True),
     Column("operation", LargeBinary, nullable=False),
+    # Of a mailbox's keys (node/vault/key_marks.py).
+    Column("sign_mark", BigInteger, nullable=True, index=True),
+    Column("seal_mark", BigInteger, nullable=True, index=True),
+)
+
+# Marks of every key that peers and maintainers ever stated, and those marks that two identities have or had.
+node_keys = Table(
+    "node_keys",
+    metadata,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+    Column("node_id", LargeBinary(32), primary_key=True, index=True),
+)
+shared_keys = Table(
+    "shared_keys",
+    metadata,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+)
+
+# Whom a mailbox wrote to: id is blinded of both, mailbox of the sender, name of the sender and the recipient's name.
+correspondents = Table(
+    "correspondents",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox", index=True),
+    _id("name", index=True),
+    _time("kept_until_ms", index=True),
+    _sealed(),
 )
 
 # The search index, made of feed_entries alone (spec/directory.md, 9): whoever writes it locks the one row of its state.
