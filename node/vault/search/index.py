@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from directory_sync.words import FOLDING_VERSION
 from node.errors import StoreError
 from node.vault import schema
+from node.vault.bulk import insert_rows
 from node.vault.search.postings import MAX_NUMBER, PostingChanges
 from node.vault.search.shown import ShownInstitution, ShownMailbox
 from node.vault.search.vocabulary import update_vocabulary
@@ -237,7 +238,7 @@ class _NodeIndex:
         known = self._known(mailboxes)
         if known:
             self._write()
-        created: list[dict[str, Any]] = []
+        created: list[tuple[int, int, bytes, str]] = []
         changed: list[dict[str, Any]] = []
         removed: list[int] = []
         placed: dict[int, list[int]] = {}
@@ -266,9 +267,7 @@ class _NodeIndex:
                 number = self._number()
                 self._changes.add(shown.tokens(), [number])
                 placed.setdefault(group.number, []).append(number)
-                created.append(
-                    {"number": number, "group_number": group.number, "subject": subject, "shown": shown.encode()}
-                )
+                created.append((number, group.number, subject, shown.encode()))
         for group in self._groups.values():
             if group.number in placed:
                 self._changes.add(group.shown.tokens(group.number), placed[group.number])
@@ -299,12 +298,12 @@ class _NodeIndex:
             found.update({MailboxId(row.subject): row for row in self._connection.execute(query)})
         return found
 
-    def _store(self, created: list[dict[str, Any]], changed: list[dict[str, Any]], removed: list[int]) -> None:
+    def _store(self, created: list[tuple[int, int, bytes, str]], changed: list[dict[str, Any]], removed: list[int]) -> None:
         table = schema.search_documents
         for numbers in _pieces(removed, _SUBJECTS_AT_ONCE):
             self._connection.execute(table.delete().where(table.c.number.in_(numbers)))
         if created:
-            self._connection.execute(table.insert(), created)
+            insert_rows(self._connection, table, ("number", "group_number", "subject", "shown"), created)
         if changed:
             update = table.update().where(table.c.number == sa.bindparam("b_number"))
             self._connection.execute(update.values(shown=sa.bindparam("b_shown")), changed)
