@@ -114,6 +114,7 @@ def store_feed(
         node,
         changed | mailboxes,
         institution_changed=bool({OperationKind.INSTITUTION, OperationKind.ERASE} & kinds),
+        is_whole=first == 0,
     )
     if index is None:
         gathered.write()

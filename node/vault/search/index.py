@@ -76,11 +76,16 @@ class IndexBatch:
         self._changes = PostingChanges()
 
     def update(
-        self, node: NodeId, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool
+        self,
+        node: NodeId,
+        mailboxes: Mapping[MailboxId, MailboxEntry | None],
+        *,
+        institution_changed: bool,
+        is_whole: bool = False,
     ) -> None:
-        """As `index_entries`, for one feed."""
+        """As `index_entries`, for one feed. is_whole: nothing else of it is stored, and nothing was before."""
         index = _NodeIndex(self._connection, node, self._changes)
-        index.update(mailboxes, institution_changed=institution_changed)
+        index.update(mailboxes, institution_changed=institution_changed, is_whole=is_whole)
 
     def write(self) -> None:
         """Write what was gathered."""
@@ -132,14 +137,17 @@ class _NodeIndex:
         rows = connection.execute(sa.select(table).where(table.c.node_id == node)).all()
         self._groups = {row.domain: _Group(row.number, ShownInstitution.decode(row.shown)) for row in rows}
 
-    def update(self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool) -> None:
-        """See index_entries."""
+    def update(
+        self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool, is_whole: bool
+    ) -> None:
+        """See IndexBatch.update."""
         added: set[str] = set()
+        is_new = is_whole and not self._groups
         if institution_changed:
             added = self._update_groups()
         for some in _pieces(mailboxes.items(), _ENTRIES_AT_ONCE):
-            self._update_mailboxes(dict(some))
-        if added:
+            self._update_mailboxes(dict(some), is_new=is_new)
+        if added and not is_whole:
             for some in _pieces(self._stored(added, mailboxes), _ENTRIES_AT_ONCE):
                 self._update_mailboxes(dict(some))
         state = schema.search_state
@@ -234,8 +242,10 @@ class _NodeIndex:
                 if entry is not None:
                     yield MailboxId(row.subject), MailboxEntry.decode(entry)
 
-    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None]) -> None:
-        known = self._known(mailboxes)
+    def _update_mailboxes(
+        self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, is_new: bool = False
+    ) -> None:
+        known = {} if is_new else self._known(mailboxes)
         if known:
             self._write()
         created: list[tuple[int, int, bytes, str]] = []
