@@ -118,7 +118,7 @@ def decode_operation(raw: bytes) -> Operation:
 
     RemoteProtocolError: too_large, malformed, not_canonical, unknown_version, bad_commitment.
     """
-    parts = decode(raw, max_bytes=MAX_OPERATION_BYTES)
+    parts = _parts(raw) or decode(raw, max_bytes=MAX_OPERATION_BYTES)
     if not isinstance(parts, list) or len(parts) not in (1, 3):
         raise RemoteProtocolError(Reason.MALFORMED, "expected [leaf] or [leaf, opening, entry]")
     leaf = FeedLeaf.decode(check_binary(parts[0], "leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES))
@@ -131,6 +131,20 @@ def decode_operation(raw: bytes) -> Operation:
     if not constant_time_equal(_commit(opening, leaf.header(), entry), leaf.commitment):
         raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the leaf commits to another entry")
     return Operation(leaf, opening, entry)
+
+
+def _parts(raw: bytes) -> list[bytes] | None:
+    """The parts of [leaf, opening, entry] in its one encoding, by its layout, at a fifth of the time; None for any
+    other bytes, whose fault `decode` finds.
+    """
+    if raw[:3] != b"\x93\xc4\x36" or raw[57:59] != b"\xc4\x20":
+        return None
+    start = 91 + _ENTRY_HEADS.get(raw[91:92], 0)
+    size = len(raw) - start
+    # Of the two heads the shorter one that tells the length, and the length that is there.
+    if not 0 < size <= MAX_ENTRY_BYTES or start != (93 if size < 256 else 94):
+        return None
+    return [raw[3:57], raw[59:91], raw[start:]] if int.from_bytes(raw[92:start], "big") == size else None
 
 
 def stored_operation(raw: bytes) -> Operation:

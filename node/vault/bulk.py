@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 __all__ = ["insert_rows"]
+
+# Beyond it, one statement gets no faster, and its rows are all in memory.
+_ROWS_AT_ONCE: Final = 1_000
 
 _TYPES: Final[tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...]] = (
     (sa.LargeBinary, "bytea"),
@@ -27,13 +32,20 @@ def insert_rows(
 ) -> None:
     """Insert rows that give these columns in this order; the others get their defaults. Errors as of `execute`."""
     if connection.dialect.name == "sqlite":
-        # The driver takes an iterator, Core does not; the transaction is the same.
-        connection.connection.cursor().executemany(_statement(table, tuple(columns)), rows)
+        left = iter(rows)
+        while some := [tuple(row) for row in islice(left, _ROWS_AT_ONCE)]:
+            connection.exec_driver_sql(_statement(table, tuple(columns)), some)
         return
-    with connection.connection.cursor().copy(_copy(table, tuple(columns))) as copy:  # type: ignore[attr-defined]
-        copy.set_types([_type_of(table.c[name]) for name in columns])
-        for row in rows:
-            copy.write_row(row)
+    statement, dialect = _copy(table, tuple(columns)), connection.dialect
+    errors: Any = dialect.loaded_dbapi
+    driver: Any = connection.connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types([_type_of(table.c[name]) for name in columns])
+            for row in rows:
+                copy.write_row(row)
+    except errors.Error as error:
+        raise DBAPIError.instance(statement, None, error, errors.Error, dialect=dialect) from error
 
 
 @lru_cache(maxsize=32)
