@@ -179,5 +179,3 @@ def _prepare_interpreter() -> None:
 
     sys.setswitchinterval(0.0005)
     gc.set_threshold(20_000, 20, 20)
-
-

@@ -83,9 +83,7 @@ class Direct:
         self.asked: list[Message] = []
         self._holder = holder.store
         feeds = FeedTaker(self, holder.store, locks=FeedLocks(), own=holder.node, limits=Limits())
-        self._news = FeedNews(
-            self, holder.store, feeds, own=holder.node, told=b"", limits=Limits(), jitter=lambda: 0.5
-        )
+        self._news = FeedNews(self, holder.store, feeds, own=holder.node, told=b"", limits=Limits(), jitter=lambda: 0.5)
 
     async def ask(self, message: Message) -> Message:
         self.asked.append(message)

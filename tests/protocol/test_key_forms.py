@@ -60,7 +60,8 @@ def small_order() -> set[bytes]:
     """
     a = 486_662
     found = {0, 1, P - 1}
-    # (u^2 - 1)^2 - 4u(u^2 + Au + 1) = (u^2 - 2u + 1 + c u)(u^2 - 2u + 1 - c u) where c^2 = 4(A + 2), and likewise for -1.
+    # (u^2 - 1)^2 = 4u(u^2 + Au + 1), divided by u^2, is (u + 1/u - 2)^2 = 4(A + 2): with a root c of the right side,
+    # u + 1/u = 2 + c. Likewise with -1.
     for sign in (1, -1):
         c = root(4 * (a + 2 * sign))
         for d in () if c is None else (c, -c):

@@ -242,9 +242,7 @@ class _NodeIndex:
                 if entry is not None:
                     yield MailboxId(row.subject), MailboxEntry.decode(entry)
 
-    def _update_mailboxes(
-        self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, is_new: bool = False
-    ) -> None:
+    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, is_new: bool = False) -> None:
         known = {} if is_new else self._known(mailboxes)
         if known:
             self._write()
@@ -308,7 +306,9 @@ class _NodeIndex:
             found.update({MailboxId(row.subject): row for row in self._connection.execute(query)})
         return found
 
-    def _store(self, created: list[tuple[int, int, bytes, str]], changed: list[dict[str, Any]], removed: list[int]) -> None:
+    def _store(
+        self, created: list[tuple[int, int, bytes, str]], changed: list[dict[str, Any]], removed: list[int]
+    ) -> None:
         table = schema.search_documents
         for numbers in _pieces(removed, _SUBJECTS_AT_ONCE):
             self._connection.execute(table.delete().where(table.c.number.in_(numbers)))
