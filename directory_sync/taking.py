@@ -211,10 +211,11 @@ class FeedTaker:
 
     async def ask_missing(self) -> None:
         """Fetch from this peer the feeds that the store follows and holds nothing of: newly accepted nodes."""
-        for followed in await self._store.missing():
-            node = followed.node_id
-            if await self._store.held_note(node):
-                continue  # it came with the news meanwhile
+        # Ids alone: the statements of a country's nodes would stay in memory until the last feed is here.
+        for node in [followed.node_id for followed in await self._store.missing()]:
+            followed = await self._store.find(node)
+            if followed is None or await self._store.held_note(node):
+                continue  # not followed any more, or it came with the news meanwhile
             reply = await self._link.ask(FeedGet(node, EPOCH, 0))
             if isinstance(reply, FeedOps):
                 self._begun[node] = FeedBatch(reply.operations, reply.head, reply.more)
