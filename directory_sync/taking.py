@@ -55,6 +55,8 @@ class FeedTaker:
         self._verifiers = verifiers
         self._say = say
         self._limit = anyio.CapacityLimiter(limits.at_once)
+        # What `ask_missing` got of a feed before it knew the head.
+        self._begun: dict[NodeId, FeedBatch] = {}
         self.peers_own_taken: Callable[[], None] = lambda: None
         """Called when the peer showed a head of its own feed that goes on from what is held."""
 
@@ -76,23 +78,31 @@ class FeedTaker:
     async def bring_up(self, node: NodeId, note: bytes, verifier: CheckpointVerifier) -> FollowResult:
         """Bring a feed up to a head that the peer showed. Errors as `directory_sync.follow.follow`."""
         quota = self._quota
-        result = await follow(
-            node,
-            EPOCH,
-            note,
-            verifier=verifier,
-            source=self,
-            store=self._store,
-            max_entries=quota.max_entries,
-            max_bytes=quota.max_bytes,
-            max_operations=quota.max_operations,
-        )
+        # Of a feed whose head is held already nothing is read: several links show it, and so does `ask_missing`.
+        size = peek_checkpoint(note).size
+        if note == await self._store.held_note(node):
+            return FollowResult(0, size)
+        async with self._locks.room(size):
+            result = await follow(
+                node,
+                EPOCH,
+                note,
+                verifier=verifier,
+                source=self,
+                store=self._store,
+                max_entries=quota.max_entries,
+                max_bytes=quota.max_bytes,
+                max_operations=quota.max_operations,
+            )
         if result.added:
             self._say("feed followed", node, f"{result.added} more, {result.size} now")
         return result
 
     async def operations(self, node: NodeId, epoch: int, first: int) -> FeedBatch:
         """See FeedSource."""
+        begun = self._begun.pop(node, None)
+        if begun is not None and first == 0:
+            return begun
         reply = await self._link.ask(FeedGet(node, epoch, first))
         if not isinstance(reply, FeedOps):
             raise RemoteProtocolError(Reason.MISMATCH, "the peer does not serve a feed that it showed")
@@ -202,7 +212,15 @@ class FeedTaker:
 
     async def ask_missing(self) -> None:
         """Fetch from this peer the feeds that the store follows and holds nothing of: newly accepted nodes."""
-        for followed in await self._store.missing():
-            reply = await self._link.ask(FeedGet(followed.node_id, EPOCH, 0))
+        # Ids alone: the statements of a country's nodes would stay in memory until the last feed is here.
+        for node in [followed.node_id for followed in await self._store.missing()]:
+            followed = await self._store.find(node)
+            if followed is None or await self._store.held_note(node):
+                continue  # not followed any more, or it came with the news meanwhile
+            reply = await self._link.ask(FeedGet(node, EPOCH, 0))
             if isinstance(reply, FeedOps):
-                await self.follow(followed, reply.head)
+                self._begun[node] = FeedBatch(reply.operations, reply.head, reply.more)
+                try:
+                    await self.follow(followed, reply.head)
+                finally:
+                    self._begun.pop(node, None)
