@@ -11,22 +11,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-
 from node.app import open_node
 from node.config import LinkSettings, load_settings, split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
+from node.identity.key_change import FreshKeys, first_chain
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
 from node.world import World
-from protocol.certificate import build_certificate
 from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.entry import InstitutionEntry
 from protocol.errors import LocalProtocolError
 from protocol.invite import MAX_NAME_BYTES
 from protocol.letter import normalise_address
-from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
+from protocol.statement import StatementChain, node_digits
 from protocol.texts import is_line
 
 __all__ = [
@@ -40,8 +38,6 @@ __all__ = [
     "recovery_text",
 ]
 
-# 13 months: renewed 60 days before, with slack for a node that was off for a holiday.
-STATEMENT_LIFETIME_MS: Final = 396 * 86_400_000
 IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
 _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
 
@@ -179,32 +175,16 @@ def read_recovery_file(path: Path) -> SealSecret:
 
 def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
     """New keys of an identity, and its first statement."""
-    now_ms = world.now_ms()
-    identity, link, log, witness = (SigningSecret(world.random_bytes(32)) for _ in range(4))
-    seal, pq_seed = SealSecret(world.random_bytes(96)), world.random_bytes(32)
-    statement = Statement(
-        number=0,
-        previous=None,
-        identity_key=identity.verify_key,
-        recovery_key=recovery.verify_key,
-        link_certificates=(build_certificate(link),),
-        log_key=log.verify_key,
-        witness_key=witness.verify_key,
-        pq_key=MLDSA44PrivateKey.from_seed_bytes(pq_seed).public_key().public_bytes_raw(),
-        seal_keys=(seal.seal_key,),
-        # A peer whose clock is a little behind must not find the first letters signed too early.
-        valid_from_ms=now_ms - 86_400_000,
-        valid_until_ms=now_ms + STATEMENT_LIFETIME_MS,
-    )
-    raw = sign_statement(encode_statement(statement), own=identity)
+    keys = FreshKeys.draw(world.random_bytes)
+    raw = first_chain(keys, recovery.verify_key, now_ms=world.now_ms())
     return Keyring(
         chain=StatementChain.from_genesis(raw),
-        identity=identity,
-        link=link,
-        log=log,
-        witness=witness,
-        pq_seed=Secret(pq_seed),
-        seal=(NodeSealSecret(seal),),
+        identity=keys.identity,
+        link=keys.link,
+        log=keys.log,
+        witness=keys.witness,
+        pq_seed=keys.pq_seed,
+        seal=(NodeSealSecret(keys.seal),),
         data_key=Secret(world.random_bytes(32)),
         index_key=Secret(world.random_bytes(32)),
         recovery_seal_key=mailbox_recovery.seal_key,

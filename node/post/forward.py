@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -195,7 +195,7 @@ class Forwarder:
         outbox: OutboxRows,
         payloads: PayloadRows,
         returns: ReturnRows,
-        identity: SigningSecret,
+        identity: Callable[[], SigningSecret],
         node_id: NodeId,
         in_flight: InFlight,
     ) -> None:
@@ -349,7 +349,7 @@ class Forwarder:
             time_ms=self._database.world.now_ms(),
             reply_key=item.reply_key,
         )
-        box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
+        box = seal_withdrawal(withdrawal, identity=self._identity(), seal_key=chain.current.seal_keys[0])
         await self._ask_results(item, Withdraw(box))
 
     async def _ask_results(self, item: OutboxItem, request: Message) -> None:

@@ -79,6 +79,26 @@ class HeadsShown:
             raise LinkError("not_accepted", "the peer is no longer accepted")
         return chain
 
+    async def learn_statements(self, number: int) -> bool:
+        """Ask the peer for its statements if it names a newer one than we hold, or, with -1, in any case; whether there
+        was something new.
+
+        RemoteProtocolError: it does not give what it names (mismatch), or what it gives is not its own; its newest one
+        has ended (expired).
+        """
+        chain, now_ms = await self.chain(), self._database.world.now_ms()
+        before = chain
+        if number > chain.current.number or number < 0:
+            # From the first one on: a recovery may have replaced some that we hold. Those we know change nothing.
+            chain = await self._feeds.newer_statements(chain)
+            if number > chain.current.number:
+                raise RemoteProtocolError(Reason.MISMATCH, "the peer does not give the statements that it names")
+        if chain != before:
+            await self._database.write(self._peers.set_chain, chain)
+        if chain.current.valid_until_ms <= now_ms:
+            raise RemoteProtocolError(Reason.EXPIRED, "the peer's keys have ended, and it has not renewed them")
+        return chain != before
+
     async def take(self, heads: Sequence[bytes]) -> None:
         """Judge heads in this order. RemoteProtocolError for what no honest peer would show."""
         others: list[bytes] = []
@@ -90,10 +110,7 @@ class HeadsShown:
                 others.append(note)
                 continue
             try:
-                if kind == "log":
-                    await self._check_log_head(note, epoch)
-                elif epoch == EPOCH:
-                    await self._follow(note)
+                await self._take_own(kind, note, epoch)
             except RemoteProtocolError as error:
                 if error.reason is Reason.ROLLBACK:
                     if await self._moves_on(kind):
@@ -104,6 +121,20 @@ class HeadsShown:
             else:
                 self._note_taken(kind)
         await self._feeds.take(others)
+
+    async def _take_own(self, kind: str, note: bytes, epoch: int) -> None:
+        """A head of the peer's own log or feed. Under a key that is not known it may have renewed its keys just now."""
+        for is_last in (False, True):
+            try:
+                if kind == "log":
+                    await self._check_log_head(note, epoch)
+                elif epoch == EPOCH:
+                    await self._follow(note)
+            except RemoteProtocolError as error:
+                if error.reason is not Reason.UNKNOWN_KEY or is_last or not await self.learn_statements(-1):
+                    raise
+            else:
+                return
 
     async def keep_log_head(self) -> None:
         """Hold the newest head that evidence showed, proved to go on from the one held: a peer whose log is put back

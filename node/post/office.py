@@ -19,6 +19,7 @@ from directory_sync.replica import FeedLocks
 from directory_sync.taking import FeedTaker
 from node.audit.epochs import LogHistory
 from node.errors import StoreError
+from node.identity.own_keys import OwnKeys
 from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
@@ -60,7 +61,6 @@ from node.vault.peers import (
 from node.vault.returns import ReturnRows
 from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import CLASS_NUMBERS, OutboxState
-from protocol.crypto import SigningSecret
 from protocol.envelope import decode_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
@@ -87,7 +87,7 @@ class PostParts:
     """What the post office works with; made once by node/app.py."""
 
     node_id: NodeId
-    identity: SigningSecret
+    own_keys: OwnKeys
     database: Database
     directory: Directory
     peers: PeerRows
@@ -149,6 +149,7 @@ class PostOffice:
         await parts.database.write(self._count_crashes, parts.in_flight.left_behind)
         await self._load_peers()
         async with trio.open_nursery() as nursery:
+            await self.present()
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
             nursery.start_soon(keep_running, self._keep_links, nursery)
@@ -156,6 +157,13 @@ class PostOffice:
                 nursery.start_soon(keep_running, work)
             nursery.start_soon(parts.claims.hold, self._serve_own_mail, "own mail")
             task_status.started(self.listening_on)
+
+    async def present(self) -> None:
+        """Show peers the link certificates that are the node's own now; links that stand go on."""
+        try:
+            await self._parts.database.world.run_blocking(self._parts.network.present, self._parts.own_keys.links())
+        except OSError as error:
+            raise StoreError(f"the own certificate cannot be used: {error.strerror}") from error
 
     async def stop(self) -> None:
         """Say goodbye on every link."""
@@ -255,7 +263,7 @@ class PostOffice:
         try:
             for endpoint in peer.endpoints:
                 try:
-                    connection = await parts.network.dial(endpoint)
+                    connection = await parts.network.dial(endpoint, attempt=peer.failures)
                 except LinkError as failed:
                     error = failed
                     continue
@@ -367,7 +375,7 @@ class PostOffice:
             outbox=parts.outbox,
             payloads=parts.payloads,
             returns=parts.returns,
-            identity=parts.identity,
+            identity=parts.own_keys.identity,
             node_id=parts.node_id,
             in_flight=parts.in_flight,
         )
@@ -440,7 +448,7 @@ class PostOffice:
                 outbox=parts.outbox,
                 payloads=parts.payloads,
                 returns=parts.returns,
-                identity=parts.identity,
+                identity=parts.own_keys.identity,
                 in_flight=parts.in_flight,
             ),
             relay_keeper=RelayKeeper(

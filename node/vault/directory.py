@@ -83,17 +83,19 @@ class Directory:
         self,
         *,
         node_id: NodeId,
-        log_secret: SigningSecret,
+        log_secret: Callable[[], SigningSecret],
         chain: Callable[[], StatementChain],
         world: World,
         is_unheard: Callable[[], bool] = lambda: False,
     ) -> None:
-        """is_unheard: whether the node was restored and no peer has said yet what it holds of the own feed."""
+        """log_secret: asked at each signature, since it is renewed. is_unheard: whether the node was restored and no
+        peer has said yet what it holds of the own feed.
+        """
         self.node_id = node_id
         self._secret = log_secret
         self.own_chain = chain
         self._world = world
-        self._is_unheard = is_unheard
+        self.is_unheard = is_unheard
         self.search = DirectorySearch(node_id)
 
     # -- the own feed
@@ -108,7 +110,7 @@ class Directory:
         self._publish(tx, [(OperationKind.MAILBOX, entry.mailbox, entry.encode()) for entry in entries])
 
     def _publish(self, tx: Transaction, published: Sequence[tuple[OperationKind, bytes, bytes]]) -> None:
-        if self._is_unheard() and _has_peers(tx.connection):
+        if self.is_unheard() and _has_peers(tx.connection):
             raise StateError(
                 "this node was restored, and no peer has said yet what it holds of its directory",
                 hint="let it run until it is linked with a peer (coffre run), then try again",
@@ -127,7 +129,7 @@ class Directory:
             state.apply(added, max_entries=10_000_000, max_bytes=2**40)
             operations += added
         origin = feed_origin(self.node_id, EPOCH)
-        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret)
+        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret())
         store_feed(tx.connection, self.node_id, EPOCH, operations, state, head)
         tx.wake(FEED)
 

@@ -1,0 +1,153 @@
+"""Keeps the node's keys current: renews in time, takes up what a command changed, publishes it.
+
+Spec: spec/identity.md, 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+import trio
+
+from node.audit.log import Log
+from node.errors import CoffreError, StateError
+from node.identity.key_change import renew, renewal_due_ms, without_ended
+from node.identity.own_keys import OwnKeys
+from node.vault.database import Database, Transaction
+from node.vault.directory import Directory
+from node.vault.feed_store import feed_head
+from node.vault.keyring import Keyring
+from node.vault.signals import PEERS
+from protocol.checkpoint import CheckpointVerifier
+from protocol.details import Details
+from protocol.errors import RemoteProtocolError
+from protocol.logleaf import EventKind
+from protocol.statement import StatementChain
+
+__all__ = ["KeyKeeper"]
+
+# A command beside the node publishes what it changed, which wakes this node; the file is looked at all the same.
+_LOOK_EVERY_S: Final = 60
+# Ends and renewals are days away.
+_DUE_EVERY_S: Final = 600
+
+_logger = structlog.get_logger(__name__)
+
+
+class KeyKeeper:
+    """One for a process. renews_itself: whether the running node renews its keys when it is time."""
+
+    def __init__(
+        self, *, own: OwnKeys, database: Database, directory: Directory, log: Log, renews_itself: bool
+    ) -> None:
+        self._own = own
+        self._database = database
+        self._directory = directory
+        self._log = log
+        self._renews_itself = renews_itself
+        self._world = database.world
+
+    # -- changing
+
+    async def change(self, make: Callable[[Keyring], Keyring]) -> bool:
+        """Change the keyring, and publish what follows from it. Errors as `OwnKeys.change`."""
+        changed = await self._world.run_blocking(self._own.change, make)
+        await self.settle()
+        return changed
+
+    async def renew(self) -> StatementChain:
+        """New keys now. StateError if they were renewed lately, or nothing may be published yet."""
+        if self._directory.is_unheard():
+            raise StateError(
+                "this node was restored, and no peer has said yet whether its keys were renewed since the backup",
+                hint="let it run until it is linked with a peer (coffre run), then try again",
+            )
+        now_ms, random_bytes = self._world.now_ms(), self._world.random_bytes
+        await self.change(lambda keyring: renew(keyring, now_ms=now_ms, random_bytes=random_bytes))
+        return self._own.chain()
+
+    # -- telling
+
+    async def settle(self) -> None:
+        """Publish and put on record a change of the keyring that is not yet; nothing happens where there is none.
+
+        The keyring is written before; so after a crash between the two the next start does this.
+        """
+        if not await self._database.read(self._is_untold):
+            return
+        try:
+            await self._database.write(self._tell, None)
+        except StateError as error:
+            _logger.warning("new keys are not published yet", reason=error.message)
+
+    def _is_untold(self, connection: object) -> bool:
+        chain, node = self._own.chain(), self._own.node_id
+        head = feed_head(connection, node)  # type: ignore[arg-type]
+        if not head:
+            return False  # a node that is just being made
+        if self._directory.institution(connection, node).statement != chain.current.number:  # type: ignore[arg-type]
+            return True
+        try:
+            CheckpointVerifier(node, [chain.current.log_key]).open(head)
+        except RemoteProtocolError:
+            return True
+        return False
+
+    def _tell(self, tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+        chain, node = self._own.chain(), self._own.node_id
+        if not self._is_untold(tx.connection):
+            return [None] * len(items)
+        newest = chain.statements[-1]
+        details = Details(node=node, code=f"statement {newest.statement.number}")
+        tx.log.append(EventKind.NODE_RECOVERED if newest.by_recovery else EventKind.NODE_KEYS_RENEWED, details)
+        if newest.by_recovery:
+            # Peers believe the former log keys no longer: what stands under them must stand under the new one.
+            self._log.sign_ended_epochs(tx.connection)
+            if newest.statement.recovery_key != chain.at(newest.statement.number - 1).recovery_key:
+                tx.log.append(EventKind.IDENTITY_RECOVERY_CHANGED, details)
+        entry = self._directory.institution(tx.connection, node)
+        self._directory.publish_institution(tx, replace(entry, statement=newest.statement.number))
+        tx.wake(PEERS)
+        return [None] * len(items)
+
+    # -- the running node
+
+    async def watch(self, present: Callable[[], Awaitable[None]]) -> None:
+        """Each process, until cancelled: use at once what was changed elsewhere. present: called then, and when the
+        time of a link certificate ends.
+        """
+        shown = self._own.links()
+        while True:
+            ticket = self._database.signals.ticket(PEERS)
+            try:
+                if await self._world.run_blocking(self._own.take_up):
+                    _logger.info("new keys taken up", statement=self._own.chain().current.number)
+                    await self.settle()
+            except CoffreError as error:
+                _logger.error("the keyring cannot be taken up", reason=error.message)
+            links = self._own.links()
+            if links != shown:
+                shown = links
+                await present()
+            with trio.move_on_after(_LOOK_EVERY_S):
+                await ticket.wait()
+
+    async def run(self) -> None:
+        """One process of a node, until cancelled: renew when it is time, destroy what has ended."""
+        while True:
+            now_ms = self._world.now_ms()
+            if without_ended(self._own.keyring, now_ms=now_ms) != self._own.keyring:
+                await self._world.run_blocking(
+                    self._own.change, lambda keyring: without_ended(keyring, now_ms=self._world.now_ms())
+                )
+                _logger.info("former keys destroyed")
+            if self._renews_itself and renewal_due_ms(self._own.chain()) <= now_ms:
+                try:
+                    chain = await self.renew()
+                    _logger.info("keys renewed", statement=chain.current.number)
+                except StateError as error:
+                    _logger.warning("keys cannot be renewed now", reason=error.message)
+            await trio.sleep(_DUE_EVERY_S)
