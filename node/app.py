@@ -321,6 +321,7 @@ class Node:
                 payloads=self.payloads,
                 custody=self.custody,
                 book=book,
+                refresh_own_keys=self.key_keeper.take_up,
             ),
             withdrawals=self.withdrawals,
             network=network,
@@ -417,6 +418,8 @@ class Node:
     async def _keep_head_file(self) -> None:
         while True:
             ticket = self.database.signals.ticket(LOG)
+            # A command beside the node may have renewed the keys, and signed the head that lies there.
+            await self.key_keeper.take_up()
             await self.history.write_head_file()
             await trio.sleep(_HEAD_FILE_EVERY_S)
             await ticket.wait()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from node.app import open_node
 from node.config import LinkSettings, load_settings, split_endpoint
@@ -34,9 +34,13 @@ __all__ = [
     "init_node",
     "make_keyring",
     "prepare",
+    "read_identity_recovery_file",
     "read_recovery_file",
     "recovery_text",
+    "write_identity_recovery_file",
 ]
+
+S = TypeVar("S")
 
 IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
 _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
@@ -158,19 +162,42 @@ def recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
 
 def read_recovery_file(path: Path) -> SealSecret:
     """The mailbox recovery key from its file. WrongSecretError if it is another sort of file."""
+    return _read_recovery(path, _MAILBOX_PREFIX, "mailbox", SealSecret)
+
+
+def read_identity_recovery_file(path: Path) -> SigningSecret:
+    """The identity recovery key of a node or maintainer from its file. WrongSecretError for another sort of file."""
+    return _read_recovery(path, IDENTITY_PREFIX, "identity", SigningSecret)
+
+
+def _read_recovery(path: Path, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
     try:
         lines = [line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")]
-        code = lines[0].removeprefix(_MAILBOX_PREFIX)
+        code = lines[0].removeprefix(prefix)
         if len(lines) != 1 or code == lines[0]:
             raise ValueError("another sort of file")
-        return SealSecret(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
+        return make(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
     except OSError as error:
         raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, IndexError, LocalProtocolError) as error:
         raise WrongSecretError(
-            f"{path} is not a mailbox recovery file",
+            f"{path} is not {'an' if what[0] == 'i' else 'a'} {what} recovery file",
             hint="that file was written by coffre init, outside the node's folder",
         ) from error
+
+
+def write_identity_recovery_file(path: Path, recovery: SigningSecret, whose: str, *, outside: Path) -> None:
+    """A new identity recovery file, 0600. ConfigError if it is there already, or inside the folder `outside`."""
+    target = path.absolute()
+    if outside.absolute() in target.parents:
+        raise ConfigError(f"{path} lies in {outside}; a recovery file does not belong there", hint="name another place")
+    if target.exists():
+        raise ConfigError(f"{path} exists; it may be another's", hint="name a new file")
+    what = f"Coffre, {whose}: repairs its identity after its keys were stolen or lost."
+    try:
+        write_private(target, recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:

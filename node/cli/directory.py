@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli import alarms
-from node.cli.common import JsonOption, emit, opened_node, run_command, say, table
+from node.cli.common import JsonOption, emit, moment, opened_node, run_command, say, table
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -110,6 +110,48 @@ def search(
             )
         else:
             _show(found, query.text.strip().lower())
+
+    run_command(body, as_json=as_json)
+
+
+@directory_app.command("show")
+def show(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(help="The mailbox's address.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the directory says of one mailbox."""
+
+    async def body() -> None:
+        from node.vault.renewal import was_reset_lately
+
+        async with opened_node(context) as node:
+            found = await node.database.read(node.directory.find, address.strip().lower())
+            institution = await node.database.read(node.directory.institution, found.node)
+            entry, lately = found.entry, was_reset_lately(found.entry, node.world.now_ms())
+        fields = {
+            "address": entry.address,
+            "name": entry.name,
+            "kind": entry.kind.value,
+            "status": entry.status.value,
+            "profession": entry.profession,
+            "specialty": entry.specialty,
+            "unit": entry.unit,
+            "town": entry.town,
+            "purpose": entry.purpose,
+            "institution": institution.names[0],
+            "keys_reset_at_ms": entry.reset_at_ms if lately else None,
+            "node": found.node.text,
+            "mailbox": entry.mailbox.text,
+        }
+        if as_json:
+            emit(fields)
+            return
+        for name, value in fields.items():
+            if value and name != "keys_reset_at_ms":
+                say(f"{name:<12} {value}")
+        if lately and entry.reset_at_ms is not None:
+            say(f"keys         reset by its institution on {moment(entry.reset_at_ms)}")
 
     run_command(body, as_json=as_json)
 

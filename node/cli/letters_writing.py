@@ -20,6 +20,7 @@ from node.cli.common import (
     PasswordFile,
     confirm,
     emit,
+    moment,
     opened_mailbox,
     opened_node,
     progress_bar,
@@ -126,11 +127,14 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = Fal
                 "letter": accepted.letter_id.text,
                 "recipients": list(accepted.recipients),
                 "expires_at_ms": accepted.expires_at_ms,
+                "keys_reset": [{"address": address, "at_ms": at_ms} for address, at_ms in accepted.keys_reset],
                 "node_running": running,
             }
         )
         return
     say(f"accepted  {short_id(accepted.row)}  for {', '.join(accepted.recipients)}")
+    for address, at_ms in accepted.keys_reset:
+        say(f"Note: {address}: keys reset by its institution on {moment(at_ms)}; ask there if that surprises you.")
     if not running:
         say("The node is not running: the letter leaves when it does (coffre run).")
 

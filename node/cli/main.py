@@ -16,6 +16,7 @@ from node.cli import (
     directory,
     evidence,
     federation,
+    keys,
     letters_reading,
     letters_writing,
     lists,
@@ -69,6 +70,7 @@ def _options(
 operation.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
+keys.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 directory.add_to(app)

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+import sqlalchemy as sa
 import structlog
 import trio
 
 from node.audit.log import Log
 from node.errors import CoffreError, StateError
-from node.identity.key_change import renew, renewal_due_ms, without_ended
+from node.identity.key_change import made_at_ms, recover, renew, renewal_due_ms, without_ended
 from node.identity.own_keys import OwnKeys
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
@@ -22,6 +23,7 @@ from node.vault.feed_store import feed_head
 from node.vault.keyring import Keyring
 from node.vault.signals import PEERS
 from protocol.checkpoint import CheckpointVerifier
+from protocol.crypto import SigningSecret, VerifyKey
 from protocol.details import Details
 from protocol.errors import RemoteProtocolError
 from protocol.logleaf import EventKind
@@ -69,6 +71,29 @@ class KeyKeeper:
         await self.change(lambda keyring: renew(keyring, now_ms=now_ms, random_bytes=random_bytes))
         return self._own.chain()
 
+    async def recover(
+        self, recovery: SigningSecret, *, bad_from_ms: int | None, new_recovery_key: VerifyKey | None
+    ) -> StatementChain:
+        """New keys after the ones before were stolen. Only while the node does not run: what runs would go on signing
+        with keys that nobody believes any more.
+
+        bad_from_ms: since when; None: since they were made. StateError for another node's recovery key.
+        """
+        now_ms, random_bytes = self._world.now_ms(), self._world.random_bytes
+
+        def make(keyring: Keyring) -> Keyring:
+            return recover(
+                keyring,
+                recovery,
+                bad_from_ms=made_at_ms(keyring.chain.current) if bad_from_ms is None else bad_from_ms,
+                new_recovery_key=new_recovery_key,
+                now_ms=now_ms,
+                random_bytes=random_bytes,
+            )
+
+        await self.change(make)
+        return self._own.chain()
+
     # -- telling
 
     async def settle(self) -> None:
@@ -83,12 +108,12 @@ class KeyKeeper:
         except StateError as error:
             _logger.warning("new keys are not published yet", reason=error.message)
 
-    def _is_untold(self, connection: object) -> bool:
+    def _is_untold(self, connection: sa.Connection) -> bool:
         chain, node = self._own.chain(), self._own.node_id
-        head = feed_head(connection, node)  # type: ignore[arg-type]
+        head = feed_head(connection, node)
         if not head:
             return False  # a node that is just being made
-        if self._directory.institution(connection, node).statement != chain.current.number:  # type: ignore[arg-type]
+        if self._directory.institution(connection, node).statement != chain.current.number:
             return True
         try:
             CheckpointVerifier(node, [chain.current.log_key]).open(head)
@@ -115,6 +140,15 @@ class KeyKeeper:
 
     # -- the running node
 
+    async def take_up(self) -> None:
+        """Use what another process changed, if there is something."""
+        try:
+            if await self._world.run_blocking(self._own.take_up):
+                _logger.info("new keys taken up", statement=self._own.chain().current.number)
+                await self.settle()
+        except CoffreError as error:
+            _logger.error("the keyring cannot be taken up", reason=error.message)
+
     async def watch(self, present: Callable[[], Awaitable[None]]) -> None:
         """Each process, until cancelled: use at once what was changed elsewhere. present: called then, and when the
         time of a link certificate ends.
@@ -122,12 +156,7 @@ class KeyKeeper:
         shown = self._own.links()
         while True:
             ticket = self._database.signals.ticket(PEERS)
-            try:
-                if await self._world.run_blocking(self._own.take_up):
-                    _logger.info("new keys taken up", statement=self._own.chain().current.number)
-                    await self.settle()
-            except CoffreError as error:
-                _logger.error("the keyring cannot be taken up", reason=error.message)
+            await self.take_up()
             links = self._own.links()
             if links != shown:
                 shown = links

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,7 @@ class OwnKeys:
         self._world = world
         self._mark = mark
         self._keyring = keyring
+        self._turn = threading.RLock()
 
     # -- the keys in use
 
@@ -100,21 +102,22 @@ class OwnKeys:
 
     def take_up(self) -> bool:
         """Use what another process wrote; whether there was something. Errors as `load_keyring`."""
-        mark = file_mark(self._folder.keyring_file)
-        if mark == self._mark:
-            return False
-        keyring = load_keyring(self._folder.keyring_file, self._passphrase)
-        if keyring.chain.node_id != self.node_id:
-            raise FolderError("the keyring is another node's now", hint="stop the node and put its own keyring back")
-        self._keyring, self._mark = keyring, mark
-        return True
+        with self._turn:
+            mark = file_mark(self._folder.keyring_file)
+            if mark == self._mark:
+                return False
+            keyring = load_keyring(self._folder.keyring_file, self._passphrase)
+            if keyring.chain.node_id != self.node_id:
+                raise FolderError("the keyring is another node's now", hint="stop the node and put its own back")
+            self._keyring, self._mark = keyring, mark
+            return True
 
     def change(self, make: Callable[[Keyring], Keyring]) -> bool:
         """Write another keyring, then use it; False if `make` changed nothing. Whole or not at all, also in a crash.
 
         make: from the keyring in force; what it raises passes through, and nothing is changed.
         """
-        with self._alone():
+        with self._turn, self._alone():
             self.take_up()
             changed = make(self._keyring)
             if changed == self._keyring:

@@ -82,6 +82,8 @@ class Destination:
     address: str
     entry_position: int
     """Index of the recipient's entry in its institution's feed: which entry the sender relied on."""
+    keys_reset_at_ms: int | None = None
+    """When its institution reset its keys, if that is to be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,7 +60,7 @@ class Network(Protocol):
     async def dial(self, endpoint: str, *, attempt: int = 0) -> Connection:
         """Connect to host:port. LinkError if nobody answers or the handshake fails.
 
-        attempt: how often in a row it failed before: where the node has two certificates, they take turns.
+        attempt: with which of the own certificates, from 0; beyond the last one they begin anew.
         """
         ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 import sqlalchemy as sa
@@ -261,9 +262,10 @@ class PostOffice:
         parts = self._parts
         error = LinkError("unreachable", "no endpoint")
         try:
-            for endpoint in peer.endpoints:
+            certificates = len(parts.own_keys.links())
+            for endpoint, attempt in product(peer.endpoints, range(certificates)):
                 try:
-                    connection = await parts.network.dial(endpoint, attempt=peer.failures)
+                    connection = await parts.network.dial(endpoint, attempt=attempt)
                 except LinkError as failed:
                     error = failed
                     continue
@@ -272,8 +274,10 @@ class PostOffice:
                     error = LinkError("wrong_node", f"{endpoint} is another institution's node")
                     continue
                 self._dialling.discard(peer.node_id)
-                await self._run_link(connection, peer, Role.DIALLER)
-                return
+                # A TLS client learns only then whether its certificate was taken.
+                if await self._run_link(connection, peer, Role.DIALLER) or attempt + 1 == certificates:
+                    return
+                self._dialling.add(peer.node_id)
             await self._failed(peer, error)
         finally:
             self._dialling.discard(peer.node_id)
@@ -298,7 +302,8 @@ class PostOffice:
         )
         return connection.execute(query.limit(1)).one_or_none() is not None
 
-    async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> None:
+    async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> bool:
+        """Serve one link to its end; whether it was ever open."""
         parts = self._parts
         hello = await parts.database.read(self._hello, peer)
         sessions: list[Session] = []
@@ -340,6 +345,7 @@ class PostOffice:
             self._links[peer.node_id].discard(link)
             # Whoever now cannot be reached may be reached by a relay.
             parts.database.signals.set([(PEERS, b"")])
+        return link.opened.is_set()
 
     async def _ended(self, peer: Peer, link: PeerLink, error: LinkError) -> None:
         _logger.info("link ended", peer=peer.node_id.text[:12], code=error.code)

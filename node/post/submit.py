@@ -20,6 +20,7 @@ from node.vault.directory import Directory, FoundMailbox
 from node.vault.disk import DiskWatch
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import KeptPayload, PayloadRows
+from node.vault.renewal import was_reset_lately
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import OUTBOX
 from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
@@ -61,12 +62,16 @@ FIRST_WARNING_MS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A letter that is on disk. row: its id in the sender's mailbox (what people type); expires_at_ms: its deadline."""
+    """A letter that is on disk. row: its id in the sender's mailbox (what people type); expires_at_ms: its deadline.
+
+    keys_reset: recipients whose institution lately reset their keys, and when (milliseconds).
+    """
 
     letter_id: LetterId
     row: bytes
     expires_at_ms: int
     recipients: tuple[str, ...]
+    keys_reset: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +231,7 @@ class Submitter:
             mailbox_seal_key=entry.seal_key,
             address=entry.address,
             entry_position=found.position,
+            keys_reset_at_ms=entry.reset_at_ms if was_reset_lately(entry, self._database.world.now_ms()) else None,
         )
 
     @staticmethod
@@ -295,6 +301,11 @@ class Submitter:
                     row=row,
                     expires_at_ms=item.resolved.expires_at_ms,
                     recipients=tuple(recipient.address for recipient in item.resolved.recipients),
+                    keys_reset=tuple(
+                        (recipient.address, recipient.keys_reset_at_ms)
+                        for recipient in item.resolved.recipients
+                        if recipient.keys_reset_at_ms is not None
+                    ),
                 )
             )
         if not letters:

@@ -26,9 +26,12 @@ from protocol.ids import NodeId
 from protocol.labels import Label
 from protocol.logleaf import EventKind
 
-__all__ = ["RESET", "KeyChange", "KeyRenewal"]
+__all__ = ["LEAKED", "RESET", "RESET_SHOWN_MS", "KeyChange", "KeyRenewal", "was_reset_lately"]
 
 RESET: Final = "reset"
+LEAKED: Final = "leaked"
+RESET_SHOWN_MS: Final = 30 * 86_400_000
+"""For so long senders are told that an institution reset a mailbox's keys."""
 _MAX_FORMER: Final = 8
 # A letter may be sealed just then by a session that opened before: its time is that of its submission.
 _OVERLAP_MS: Final = 600_000
@@ -39,13 +42,15 @@ class KeyChange:
     """New secrets for an opened mailbox.
 
     basis: the way that the present ones came from; if it is gone, somebody was quicker. password_way: the password's
-    wrap of the new ones; None where a member logged in.
+    wrap of the new ones; None where a member logged in. asked: the cause where none is due by itself: its owner asked
+    for new keys (LEAKED), or the institution did (RESET).
     """
 
     opened: OpenMailbox
     secrets: MailboxSecrets
     basis: bytes
     password_way: dict[str, Value] | None
+    asked: str = ""
 
 
 class KeyRenewal:
@@ -60,8 +65,11 @@ class KeyRenewal:
         self._sharing = sharing
         self._recovery_key = recovery_key
 
-    def cause(self, connection: sa.Connection, opened: OpenMailbox, basis: bytes) -> str:
-        """Why new keys are due, as the log will say; empty if they are not, or if the session is an older one."""
+    def cause(self, connection: sa.Connection, opened: OpenMailbox, basis: bytes, asked: str = "") -> str:
+        """Why new keys are due, as the log will say; empty if they are not, or if the session is an older one.
+
+        asked: the cause if there is no other.
+        """
         boxes, table = schema.mailboxes, schema.mailbox_ways
         row = connection.execute(sa.select(boxes.c.status, boxes.c.renewal).where(boxes.c.id == opened.id)).one()
         present = connection.execute(sa.select(table.c.id).where(table.c.id == basis)).one_or_none()
@@ -71,7 +79,7 @@ class KeyRenewal:
         if not _states(entry, opened.secrets):
             # A member's wrap is compared with the entry when it is opened; a password's can only be an old backup's.
             return RESET if opened.actor is None else ""
-        return RenewalCause(row.renewal).code
+        return asked or RenewalCause(row.renewal).code
 
     def renew(self, tx: Transaction, items: Sequence[KeyChange]) -> Sequence[bool]:
         """Batch handler. False where nothing is due any more: somebody else made new keys.
@@ -83,7 +91,7 @@ class KeyRenewal:
     def _renew(self, tx: Transaction, item: KeyChange) -> bool:
         table, opened = schema.mailboxes, item.opened
         tx.connection.execute(sa.select(table.c.id).where(table.c.id == opened.id).with_for_update())
-        cause = self.cause(tx.connection, opened, item.basis)
+        cause = self.cause(tx.connection, opened, item.basis, item.asked)
         entry = self._directory.own_mailbox(tx.connection, opened.id)
         if not cause or entry is None:
             return False
@@ -168,3 +176,8 @@ class KeyRenewal:
 
 def _states(entry: MailboxEntry, secrets: MailboxSecrets) -> bool:
     return (entry.signing_key, entry.seal_key) == (secrets.sign.verify_key, secrets.read.seal_key)
+
+
+def was_reset_lately(entry: MailboxEntry, now_ms: int) -> bool:
+    """Whether senders are to be told that the institution reset this mailbox's keys."""
+    return entry.reset_at_ms is not None and now_ms < entry.reset_at_ms + RESET_SHOWN_MS
