@@ -327,6 +327,8 @@ class PostOffice:
         self._links.setdefault(peer.node_id, set()).add(link)
 
         async def on_open(_link: PeerLink) -> None:
+            if not await sessions[0].met():
+                return
             health = PeerHealth(peer.node_id, 0, 0, "")
             await parts.database.write(parts.peers.set_health, health)
             _logger.info("linked", peer=peer.node_id.text[:12], role=role.name.lower())

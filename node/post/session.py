@@ -103,12 +103,28 @@ class Session:
 
     # -- opening
 
+    async def met(self) -> bool:
+        """After the hellos: learn the peer's newest statements; False if it cannot show one that holds now.
+
+        Only a peer that can counts as reached: two that refuse each other must not dial each other without end.
+        """
+        hello = self._link.peer_hello
+        assert hello is not None
+        is_met = False
+        try:
+            await self._heads.learn_statements(hello.statement_number)
+            is_met = True
+        except* RemoteProtocolError as group:
+            self._link.fail(first_of(group))
+        except* LinkError:
+            pass  # the link ended; whoever runs it knows why
+        return is_met
+
     async def opened(self) -> None:
-        """After the hellos: statements, heads, feed; then mail, until the link ends."""
+        """After that: heads, feed; then mail, until the link ends."""
         try:
             hello = self._link.peer_hello
             assert hello is not None
-            await self._heads.learn_statements(hello.statement_number)
             await self._own.compare(hello.seen)
             await self._heads.take(hello.heads)
             self._heads.is_forwarding = True

@@ -18,11 +18,13 @@ from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH, leaf_hashes_of, load_feed
 from node.vault.peers import MAINTAINERS, Peer, PeerEnd, PeerRows, VouchedPeer
 from node.vault.signals import PEERS, TRUST
+from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed_file import FeedFile, decode_feed_file
 from protocol.fork_proof import prove_fork
 from protocol.ids import NodeId
 from protocol.merkle import leaf_hash, root_of
+from protocol.statement import StatementChain
 
 __all__ = ["TrustKeeper"]
 
@@ -142,9 +144,21 @@ class TrustKeeper:
             if len(brought) < len(held):
                 raise StateError(f"the file's feed of {node.text[:12]}… is older than the one held")
             return
+        if _is_of_a_lost_key(feed.chain, note):
+            await self._database.write(self.maintainers.forget, node)
+            return
         proof = prove_fork(note, feed.head, max(held, brought, key=len))
         await self._database.write(self._alarms.raise_alarms, NewAlarm(feed.chain, proof, "feed_fork"))
         raise RemoteProtocolError(Reason.FORK, f"maintainer {node.text[:12]}… showed two histories; the proof is kept")
+
+
+def _is_of_a_lost_key(chain: StatementChain, note: bytes) -> bool:
+    """Whether a head stands under a key that a recovery replaced: its owner need not go on from it."""
+    try:
+        CheckpointVerifier(chain.node_id, chain.trusted_log_keys()).open(note)
+    except RemoteProtocolError as error:
+        return error.reason is Reason.UNKNOWN_KEY
+    return False
 
 
 def _changes(

@@ -13,7 +13,7 @@ from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import pack_chain, unpack_chain
-from node.vault.feed_store import EPOCH, load_feed, store_feed
+from node.vault.feed_store import EPOCH, drop_feed, load_feed, store_feed
 from node.vault.rival_rows import are_keys_forked, join_chain
 from node.vault.signals import FEED, PEERS, TRUST
 from protocol.details import Details
@@ -127,6 +127,12 @@ class MaintainerRows:
     def carry(self, tx: Transaction, items: Sequence[FeedFile]) -> Sequence[bool]:
         """Keep newer feeds of maintainers; whether each was newer. The caller saw that they go on from those held."""
         return [self._carry_one(tx, feed) for feed in items]
+
+    def forget(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
+        """Forget the feeds of these: what is held came from a thief of their keys, and the true ones follow."""
+        for node_id in items:
+            drop_feed(tx.connection, node_id, EPOCH)
+        return [None] * len(items)
 
     def distrust(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
         """What these say counts no more."""
