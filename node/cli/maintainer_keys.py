@@ -52,10 +52,14 @@ def list_keys(folder: DeskArgument, as_json: JsonOption = False) -> None:
     """What keys the maintainer has and had, since when, until when."""
 
     async def body() -> None:
+        from protocol.statement import node_digits
+
         desk = open_desk(folder)
         found, cancelled = statement_rows(desk.chain.statements), statement_rows(desk.chain.superseded)
         if as_json:
-            emit({"id": desk.chain.node_id.text, "statements": found, "cancelled": cancelled})
+            node_id = desk.chain.node_id
+            identity = {"id": node_id.text, "fingerprint": node_digits(node_id)}
+            emit({**identity, "statements": found, "cancelled": cancelled})
             return
         rows = [
             (str(item["number"]), item["how"], moment(item["from_ms"]), moment(item["until_ms"]), state)

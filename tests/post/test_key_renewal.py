@@ -98,7 +98,7 @@ async def test_both_renew_while_they_are_apart(autojump_clock: trio.testing.Mock
         await a.node.key_keeper.renew()
         await b.node.key_keeper.renew()
         back = await b.send("bruno", "anna@a.example")
-        pass_time(federation, 20 * DAY_MS)
+        pass_time(federation, 2 * DAY_MS)
         federation.hub.mend()
         await trio.sleep(7200)
         # Sealed to the key before, signed by the key before: both still count.
@@ -237,26 +237,24 @@ def test_a_power_cut_at_any_step_leaves_the_old_keyring_or_the_new_one(
     def save(keyring: Keyring) -> None:
         save_keyring(path, keyring, passphrase, random_bytes=world.random_bytes, cost=cost)
 
-    steps = ("open", "fdopen", "fsync", "replace")
-    save(old)
-    for step in steps:
-        for before in (True, False):
-            save(old)
-            with monkeypatch.context() as patched:
-                owner = Path if step == "replace" else os
-                real = getattr(owner, step)
+    steps = (("open", True), ("fsync", True), ("fsync", False), ("replace", True), ("replace", False))
+    for step, before in steps:
+        save(old)
+        with monkeypatch.context() as patched:
+            owner = Path if step == "replace" else os
+            real = getattr(owner, step)
 
-                def cut(*arguments: object, real: object = real, before: bool = before, **named: object) -> object:
-                    if not before:
-                        real(*arguments, **named)  # type: ignore[operator]
-                    raise _Cut
+            def cut(*arguments: object, real: object = real, before: bool = before, **named: object) -> object:
+                if not before:
+                    real(*arguments, **named)  # type: ignore[operator]
+                raise _Cut
 
-                patched.setattr(owner, step, cut)
-                with pytest.raises(_Cut):
-                    save(new)
-            found = load_keyring(path, passphrase)
-            assert found in (old, new)
-            assert found.identity.verify_key == found.chain.current.identity_key
+            patched.setattr(owner, step, cut)
+            with pytest.raises(_Cut):
+                save(new)
+        found = load_keyring(path, passphrase)
+        assert found in (old, new)
+        assert found.identity.verify_key == found.chain.current.identity_key
     save(new)
     assert load_keyring(path, passphrase) == new
 
