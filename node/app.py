@@ -290,6 +290,7 @@ class Node:
         return PostParts(
             node_id=self.node_id,
             own_keys=self.own_keys,
+            adopt_statements=self.key_keeper.adopt,
             database=self.database,
             directory=self.directory,
             peers=self.peers,

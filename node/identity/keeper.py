@@ -101,42 +101,55 @@ class KeyKeeper:
 
         The keyring is written before; so after a crash between the two the next start does this.
         """
-        if not await self._database.read(self._is_untold):
-            return
-        try:
+        if await self._database.read(self._what_is_untold):
             await self._database.write(self._tell, None)
-        except StateError as error:
-            _logger.warning("new keys are not published yet", reason=error.message)
 
-    def _is_untold(self, connection: sa.Connection) -> bool:
+    def _what_is_untold(self, connection: sa.Connection) -> frozenset[str]:
+        """What the newest statement still needs: `head`, signing under its log key; `entry`, naming its number."""
         chain, node = self._own.chain(), self._own.node_id
         head = feed_head(connection, node)
+        untold: set[str] = set()
         if not head:
-            return False  # a node that is just being made
-        if self._directory.institution(connection, node).statement != chain.current.number:
-            return True
+            return frozenset()  # a node that is just being made
         try:
             CheckpointVerifier(node, [chain.current.log_key]).open(head)
         except RemoteProtocolError:
-            return True
-        return False
+            untold.add("head")
+        entry = self._directory.institution(connection, node)
+        if entry.statement != chain.current.number and self._directory.may_publish(connection):
+            untold.add("entry")
+        return frozenset(untold)
 
     def _tell(self, tx: Transaction, items: Sequence[None]) -> Sequence[None]:
         chain, node = self._own.chain(), self._own.node_id
-        if not self._is_untold(tx.connection):
-            return [None] * len(items)
+        untold = self._what_is_untold(tx.connection)
         newest = chain.statements[-1]
-        details = Details(node=node, code=f"statement {newest.statement.number}")
-        tx.log.append(EventKind.NODE_RECOVERED if newest.by_recovery else EventKind.NODE_KEYS_RENEWED, details)
-        if newest.by_recovery:
-            # Peers believe the former log keys no longer: what stands under them must stand under the new one.
-            self._log.sign_ended_epochs(tx.connection)
-            if newest.statement.recovery_key != chain.at(newest.statement.number - 1).recovery_key:
-                tx.log.append(EventKind.IDENTITY_RECOVERY_CHANGED, details)
-        entry = self._directory.institution(tx.connection, node)
-        self._directory.publish_institution(tx, replace(entry, statement=newest.statement.number))
+        if "head" in untold:
+            details = Details(node=node, code=f"statement {newest.statement.number}")
+            tx.log.append(EventKind.NODE_RECOVERED if newest.by_recovery else EventKind.NODE_KEYS_RENEWED, details)
+            if newest.by_recovery:
+                # Peers believe the former log keys no longer: what stands under them must stand under the new one.
+                self._log.sign_ended_epochs(tx.connection)
+                if newest.statement.recovery_key != chain.at(newest.statement.number - 1).recovery_key:
+                    tx.log.append(EventKind.IDENTITY_RECOVERY_CHANGED, details)
+            self._directory.sign_anew(tx)
+        if "entry" in untold:
+            entry = self._directory.institution(tx.connection, node)
+            self._directory.publish_institution(tx, replace(entry, statement=newest.statement.number))
         tx.wake(PEERS)
         return [None] * len(items)
+
+    async def adopt(self, chain: StatementChain) -> bool:
+        """Take what peers know of the own statements beside those here: cancelled ones, after a restore and a recovery.
+
+        False if they name newer keys, which were made after the backup and are lost: only a recovery helps then.
+        """
+        if chain.current != self._own.chain().current:
+            _logger.error(
+                "the keys were renewed after the backup was made, and are lost: stop the node, then coffre keys recover"
+            )
+            return False
+        return await self._world.run_blocking(self._own.change, lambda keyring: keyring.with_chain(chain))
 
     # -- the running node
 
@@ -157,6 +170,7 @@ class KeyKeeper:
         while True:
             ticket = self._database.signals.ticket(PEERS)
             await self.take_up()
+            await self.settle()
             links = self._own.links()
             if links != shown:
                 shown = links

@@ -5,7 +5,7 @@ Spec: spec/delivery.md, 3 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final
@@ -68,6 +68,7 @@ from protocol.ids import NodeId
 from protocol.link_states import Role
 from protocol.message import Message
 from protocol.messages import Event, Hello, MailboxResult, Result
+from protocol.statement import StatementChain
 from protocol.withdrawal import Withdrawal
 
 __all__ = ["PostOffice", "PostParts"]
@@ -89,6 +90,7 @@ class PostParts:
 
     node_id: NodeId
     own_keys: OwnKeys
+    adopt_statements: Callable[[StatementChain], Awaitable[bool]]
     database: Database
     directory: Directory
     peers: PeerRows
@@ -425,6 +427,7 @@ class PostOffice:
                 history=parts.history,
                 log_head=parts.own_log_head,
                 told=hello.heads,
+                adopt=parts.adopt_statements,
             ),
             news=news,
             feeds=feeds,

@@ -8,6 +8,8 @@ import pytest
 
 from tests.cli.coffre_cli import Node, Secrets, introduce, make_node
 
+ADDRESS = "dr.exemple@cormier.example"
+
 
 @pytest.fixture
 def clinics(tmp_path: Path, secrets: Secrets) -> tuple[Node, Node]:
@@ -22,60 +24,48 @@ def clinics(tmp_path: Path, secrets: Secrets) -> tuple[Node, Node]:
     return one, other
 
 
-def test_keys_after_a_leak_and_a_reset_that_senders_see(clinics: tuple[Node, Node]) -> None:
+def deliver(one: Node, other: Node, *subjects: str) -> None:
+    """Send to the other's mailbox, and see that all arrived."""
+    with one.running(), other.running():
+        for row in [one.send("dr.fictive", ADDRESS, subject) for subject in subjects]:
+            one.wait_for_state("dr.fictive", row, "deposited")
+
+
+def test_new_keys_after_a_leak(clinics: tuple[Node, Node]) -> None:
     one, other = clinics
     password, new = other.secrets.password, other.secrets.new_password
-    address = "dr.exemple@cormier.example"
-    with one.running(), other.running():
-        row = one.send("dr.fictive", address, "avant")
-        one.wait_for_state("dr.fictive", row, "deposited")
+    deliver(one, other, "avant")
     # Sealed to the keys that are about to be replaced, and still under way.
-    under_way = one.send("dr.fictive", address, "en route")
+    one.send("dr.fictive", ADDRESS, "en route")
     same = ("--password-file", password, "--new-password-file", password)
     assert "the one that leaked" in other.refused("mailbox", "renew-keys", "dr.exemple", *same)
     wrong = ("--password-file", other.secrets.wrong_password, "--new-password-file", new)
     assert "wrong password" in other.refused("mailbox", "renew-keys", "dr.exemple", *wrong)
     other.json("mailbox", "renew-keys", "dr.exemple", "--password-file", password, "--new-password-file", new)
     assert "wrong password" in other.refused("inbox", "dr.exemple", "--password-file", password)
-    with one.running(), other.running():
-        one.wait_for_state("dr.fictive", under_way, "deposited")
+    deliver(one, other, "après")
     found = other.json("inbox", "dr.exemple", "--password-file", new)
-    assert sorted(item["subject"] for item in found) == ["avant", "en route"]
-    with one.running(), other.running():
-        row = one.send("dr.fictive", address, "renouvelé")
-        one.wait_for_state("dr.fictive", row, "deposited")
-    assert one.json("directory", "show", address)["keys_reset_at_ms"] is None
+    assert sorted(item["subject"] for item in found) == ["après", "avant", "en route"]
+    assert one.json("directory", "show", ADDRESS)["keys_reset_at_ms"] is None
 
+
+def test_a_reset_by_the_institution_is_told_to_senders(clinics: tuple[Node, Node]) -> None:
+    one, other = clinics
+    password, new = other.secrets.password, other.secrets.new_password
+    deliver(one, other, "avant")
     key = other.folder.with_name(other.folder.name + ".recovery") / "mailbox-recovery.key"
-    reset = ("mailbox", "reset-keys", "dr.exemple", "--recovery-file", key, "--new-password-file", password)
-    assert "--yes" in other.refused(*reset)
+    reset = ("mailbox", "reset-keys", "dr.exemple", "--new-password-file", new, "--recovery-file")
+    assert "--yes" in other.refused(*reset, key)
     wrong_key = key.with_name("identity-recovery.key")
-    assert "not a mailbox recovery file" in other.refused(
-        "mailbox", "reset-keys", "dr.exemple", "--recovery-file", wrong_key, "--new-password-file", password, "--yes"
-    )
-    other.json(*reset, "--yes")
-    assert "wrong password" in other.refused("inbox", "dr.exemple", "--password-file", new)
-    with one.running(), other.running():
-        marker = one.send("dr.fictive", address, "après")
-        one.wait_for_state("dr.fictive", marker, "deposited")
-    subjects = {item["subject"] for item in other.json("inbox", "dr.exemple", "--password-file", password)}
-    assert subjects == {"avant", "en route", "renouvelé", "après"}
-    told = one.say(
-        "send",
-        "--from",
-        "dr.fictive",
-        "--to",
-        address,
-        "--subject",
-        "averti",
-        "--text",
-        "Bonjour",
-        "--password-file",
-        one.secrets.password,
-    )
+    assert "not a mailbox recovery file" in other.refused(*reset, wrong_key, "--yes")
+    other.json(*reset, key, "--yes")
+    assert "wrong password" in other.refused("inbox", "dr.exemple", "--password-file", password)
+    deliver(one, other, "après")
+    found = other.json("inbox", "dr.exemple", "--password-file", new)
+    assert sorted(item["subject"] for item in found) == ["après", "avant"]
+    text = ("--subject", "averti", "--text", "Bonjour", "--password-file", one.secrets.password)
+    told = one.say("send", "--from", "dr.fictive", "--to", ADDRESS, *text)
     [line] = [line for line in told.splitlines() if "keys reset" in line]
-    assert line.startswith(f"Note: {address}: keys reset by its institution on ")
-    shown = one.json("directory", "show", address)
-    assert shown["keys_reset_at_ms"]
-    assert "reset by its institution" in one.say("directory", "show", address)
-    assert other.json("directory", "show", "dr.fictive@sorbier.example")["keys_reset_at_ms"] is None
+    assert line.startswith(f"Note: {ADDRESS}: keys reset by its institution on ")
+    assert one.json("directory", "show", ADDRESS)["keys_reset_at_ms"]
+    assert "reset by its institution" in one.say("directory", "show", ADDRESS)
