@@ -29,11 +29,11 @@ from tests.post.liar import Liar, rows, seal, true_slip
 from tests.post.test_key_renewal import both_ways, delivered, known, pass_time
 
 
-async def recovered(a: Institution, *, bad_from_ms: int | None = None) -> None:
+async def recovered(a: Institution, *, bad_from_ms: int | None = None, recovery: Path | None = None) -> None:
     """What the administrator does: stop, recover with the file from the safe, start."""
     await a.stop()
-    recovery = read_identity_recovery_file(a.path.with_name("a.recovery") / "identity-recovery.key")
-    await a.node.key_keeper.recover(recovery, bad_from_ms=bad_from_ms, new_recovery_key=None)
+    key = read_identity_recovery_file(recovery or a.path.with_name("a.recovery") / "identity-recovery.key")
+    await a.node.key_keeper.recover(key, bad_from_ms=bad_from_ms, new_recovery_key=None)
     await a.start()
 
 
