@@ -199,6 +199,7 @@ class Node:
         )
 
         self.key_keeper = KeyKeeper(
+            folder=folder,
             own=own_keys,
             database=self.database,
             directory=self.directory,
@@ -291,6 +292,7 @@ class Node:
             node_id=self.node_id,
             own_keys=self.own_keys,
             adopt_statements=self.key_keeper.adopt,
+            are_keys_lost=self.key_keeper.are_lost,
             database=self.database,
             directory=self.directory,
             peers=self.peers,

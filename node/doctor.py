@@ -104,6 +104,9 @@ async def _port(node: Node) -> Check:
 async def _keys(node: Node) -> Check:
     days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
     within = next((warned for warned in _KEY_WARNING_DAYS if days < warned), None)
+    if node.key_keeper.are_lost():
+        message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
+        return Check(name="keys", ok=False, message=message)
     if days < 0:
         message = "the node's keys have ended: nobody takes letters from it (coffre keys renew)"
     elif within is not None:

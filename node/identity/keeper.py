@@ -15,6 +15,7 @@ import trio
 
 from node.audit.log import Log
 from node.errors import CoffreError, StateError
+from node.folder import Folder, write_private
 from node.identity.key_change import made_at_ms, recover, renew, renewal_due_ms, without_ended
 from node.identity.own_keys import OwnKeys
 from node.vault.database import Database, Transaction
@@ -43,8 +44,16 @@ class KeyKeeper:
     """One for a process. renews_itself: whether the running node renews its keys when it is time."""
 
     def __init__(
-        self, *, own: OwnKeys, database: Database, directory: Directory, log: Log, renews_itself: bool
+        self,
+        *,
+        folder: Folder,
+        own: OwnKeys,
+        database: Database,
+        directory: Directory,
+        log: Log,
+        renews_itself: bool,
     ) -> None:
+        self._folder = folder
         self._own = own
         self._database = database
         self._directory = directory
@@ -92,6 +101,7 @@ class KeyKeeper:
             )
 
         await self.change(make)
+        self._folder.keys_lost_file.unlink(missing_ok=True)
         return self._own.chain()
 
     # -- telling
@@ -142,14 +152,18 @@ class KeyKeeper:
     async def adopt(self, chain: StatementChain) -> bool:
         """Take what peers know of the own statements beside those here: cancelled ones, after a restore and a recovery.
 
-        False if they name newer keys, which were made after the backup and are lost: only a recovery helps then.
+        False if they name newer keys, which were made after the backup and are lost. Then this node links with nobody
+        any more: it would seem to have gone back on what it published. Only a recovery helps.
         """
         if chain.current != self._own.chain().current:
-            _logger.error(
-                "the keys were renewed after the backup was made, and are lost: stop the node, then coffre keys recover"
-            )
+            _logger.error("keys renewed after the backup are lost: stop the node, then coffre keys recover")
+            await self._world.run_blocking(write_private, self._folder.keys_lost_file, b"")
             return False
         return await self._world.run_blocking(self._own.change, lambda keyring: keyring.with_chain(chain))
+
+    def are_lost(self) -> bool:
+        """Whether keys were renewed after the backup from which this node was restored, and no recovery came since."""
+        return self._folder.keys_lost_file.exists()
 
     # -- the running node
 

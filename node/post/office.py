@@ -91,6 +91,7 @@ class PostParts:
     node_id: NodeId
     own_keys: OwnKeys
     adopt_statements: Callable[[StatementChain], Awaitable[bool]]
+    are_keys_lost: Callable[[], bool]
     database: Database
     directory: Directory
     peers: PeerRows
@@ -220,7 +221,12 @@ class PostOffice:
 
     async def _accept(self, connection: Connection) -> None:
         peer = self._peer_of(connection)
-        if peer is None or self._stopping or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE:
+        if (
+            peer is None
+            or self._stopping
+            or self._parts.are_keys_lost()
+            or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE
+        ):
             await trio.aclose_forcefully(connection.stream)
             return
         await guarded(self._run_link, connection, peer, Role.ACCEPTOR)
@@ -238,7 +244,7 @@ class PostOffice:
             ticket = database.signals.ticket(PEERS)
             await self._load_peers()
             now_ms = database.world.now_ms()
-            for peer in self._peers.values():
+            for peer in () if self._parts.are_keys_lost() else self._peers.values():
                 due = _wait_ms(peer, now_ms) <= 0 or not peer.failures
                 busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
                 if peer.endpoints and due and not busy and not self._stopping:

@@ -65,7 +65,7 @@ class OwnHeads:
                     raise
                 # Restored from a backup that is older than a change of keys: the peer knows what was stated since.
                 if not await self._adopt(await self._feeds.newer_statements(self._directory.own_chain())):
-                    return
+                    raise
                 await self._fetch_feed(note)
         await self._history.heard_from_a_peer()
 

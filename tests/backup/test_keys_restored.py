@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from node.doctor import examine
 from node.errors import StateError
 from tests.backup.copies import restore, write_backup
 from tests.post.harness import Federation, settled
@@ -29,6 +30,10 @@ async def test_restored_from_before_a_renewal(autojump_clock: trio.testing.MockC
         assert a.node.keyring.chain.current.number == 0
         with pytest.raises(StateError, match="restored"):
             await a.node.key_keeper.renew()
+        checks = {check.name: check for check in await examine(a.node)}
+        assert "renewed after the backup" in checks["keys"].message
+        [peer] = await b.node.database.read(b.node.peers.accepted)
+        assert peer.alarm is None
         await recovered(a, recovery=tmp_path / "a.recovery" / "identity-recovery.key")
         await trio.sleep(7200)
         chain = await known(b, a)
