@@ -76,7 +76,7 @@ def peers(node: Node) -> list[str]:
 
 def trust(node: Node, region: Maintainer) -> None:
     digits = json.loads(run_coffre("maintainer", "keys", "list", region.folder, "--json").stdout)["fingerprint"]
-    node.json("trust", "add", region.folder / "feed", "--fingerprint", digits)
+    node.say("trust", "add", region.folder / "feed", "--fingerprint", digits)
 
 
 def hand_on(region: Maintainer, node: Node, *carried: Path) -> None:
