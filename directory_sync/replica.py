@@ -136,6 +136,14 @@ class Store(FeedStore, Protocol):
         """Keep newer statements of a followed node."""
         ...
 
+    async def keep_rival(self, node: NodeId, statement: bytes) -> None:
+        """Keep a signed statement that contradicts one held of a followed node, and freeze its feed."""
+        ...
+
+    async def forget(self, node: NodeId) -> None:
+        """Forget what is held of a feed: it will be fetched anew from its beginning."""
+        ...
+
     async def find_or_own(self, node: NodeId) -> Followed | None:
         """As `find`; of this node itself its own statements."""
         ...

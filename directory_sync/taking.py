@@ -25,6 +25,7 @@ __all__ = ["FeedTaker", "verifier_of"]
 
 # What following says of operations that do not go on from what is held.
 _NOT_GOING_ON: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.MALFORMED, Reason.TOO_LARGE})
+_CONTRADICTIONS: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.FORK, Reason.ROLLBACK})
 
 
 def verifier_of(chain: StatementChain) -> CheckpointVerifier:
@@ -116,13 +117,20 @@ class FeedTaker:
         """
         node = followed.node_id
         async with self._locks.of(node):
-            if followed.is_frozen or (followed.was_alarmed and await self._store.is_settled(peek_checkpoint(note))):
+            if followed.is_frozen:
+                await self._learn_while_frozen(followed, note)
+                return True
+            if followed.was_alarmed and await self._store.is_settled(peek_checkpoint(note)):
                 return True
             try:
                 await self._follow(followed, note)
             except RemoteProtocolError as error:
                 if error.reason is Reason.UNKNOWN_KEY:
                     await self._follow_with_newer_keys(followed, note)
+                elif error.reason in _CONTRADICTIONS and await self._is_of_a_lost_key(followed):
+                    self._say("feed of lost keys forgotten", node, error.reason.value)
+                    await self._store.forget(node)
+                    await self._follow(followed, note)
                 elif error.reason is Reason.ROLLBACK:
                     return await self._contradicts(followed, note)
                 elif error.reason is Reason.FORK:
@@ -132,6 +140,27 @@ class FeedTaker:
                 else:
                     raise
         return True
+
+    async def _learn_while_frozen(self, followed: Followed, note: bytes) -> None:
+        """Of a frozen feed nothing is taken but statements, which prove themselves: a recovery may settle it."""
+        try:
+            self._verifiers(followed.chain).open(note)
+        except RemoteProtocolError as error:
+            if error.reason is not Reason.UNKNOWN_KEY:
+                raise
+            chain = await self.newer_statements(followed.chain)
+            if chain != followed.chain:
+                await self._store.keep_chain(followed, chain)
+
+    async def _is_of_a_lost_key(self, followed: Followed) -> bool:
+        """Whether what is held stands under a key that a recovery replaced: its owner need not go on from that."""
+        held = await self._store.held_note(followed.node_id)
+        keys = followed.chain.trusted_log_keys()
+        try:
+            CheckpointVerifier(followed.node_id, keys).open(held)
+        except RemoteProtocolError as error:
+            return error.reason is Reason.UNKNOWN_KEY
+        return False
 
     async def _judge(self, followed: Followed, note: bytes, error: RemoteProtocolError) -> None:
         """Operations that do not lead from what is held to the head: the owner's second history, or the peer's lie."""
@@ -186,13 +215,21 @@ class FeedTaker:
 
     async def newer_statements(self, chain: StatementChain) -> StatementChain:
         """A node's statements with those that the peer knows beyond them."""
-        first, more = 0, True
+        first, more, is_forked = 0, True, False
         while more:
             reply = await self._link.ask(StatementsGet(chain.node_id, first))
             if not isinstance(reply, Statements):
                 return chain
             for raw in reply.statements:
-                chain = chain.extend(raw)
+                try:
+                    chain = chain.extend(raw)
+                except RemoteProtocolError as error:
+                    if error.reason is Reason.FORK:
+                        # Who brings it is not to blame: two of the node's own signatures contradict each other.
+                        is_forked = True
+                        await self._store.keep_rival(chain.node_id, raw)
+                    elif error.reason is not Reason.MISMATCH or not is_forked:
+                        raise
             first, more = first + len(reply.statements), reply.more
         return chain
 

@@ -30,6 +30,8 @@ from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
 from node.folder import Folder
+from node.identity.keeper import KeyKeeper
+from node.identity.own_keys import OwnKeys, file_mark
 from node.post.compose import Composer
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
@@ -103,26 +105,27 @@ def database_url(folder: Folder, settings: Settings) -> sa.URL | str:
 class Node:
     """One institution's node. Make it with `open_node`."""
 
-    def __init__(self, folder: Folder, settings: Settings, keyring: Keyring, world: World) -> None:
+    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World) -> None:
+        keyring = own_keys.keyring
         self.folder = folder
         self.settings = settings
-        self.keyring = keyring
+        self.own_keys = own_keys
         self.world = world
         self.node_id = keyring.chain.node_id
         limits = settings.limits
         self.keys = RowKeys(self.node_id, keyring.data_key, keyring.index_key, world.random_bytes)
         engines = open_engines(database_url(folder, settings))
         migrate(engines)
-        self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
+        self.log = Log(node_id=self.node_id, log_secret=own_keys.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
         self.auditors = Auditors(self.database, self.keys)
         self.web_listening_on = ""
-        self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
+        self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=own_keys.chain)
         self.directory = Directory(
             node_id=self.node_id,
-            log_secret=keyring.log,
-            chain=lambda: keyring.chain,
+            log_secret=own_keys.log,
+            chain=own_keys.chain,
             world=world,
             is_unheard=folder.unheard_file.exists,
         )
@@ -155,7 +158,7 @@ class Node:
             access=access,
         )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
-        self.alarm_rows = AlarmRows(lambda: keyring.chain)
+        self.alarm_rows = AlarmRows(own_keys.chain)
         self.trust = TrustKeeper(
             database=self.database,
             directory=self.directory,
@@ -174,8 +177,7 @@ class Node:
         )
         composer = Composer(
             node_id=self.node_id,
-            identity=keyring.identity,
-            statement_number=keyring.chain.current.number,
+            signer=own_keys.signer,
             store=self.store,
             payload_name=lambda payload_id: self.keys.blind("payload", payload_id),
             world=world,
@@ -201,10 +203,24 @@ class Node:
             dedup=self.dedup,
             outbox=self.outbox,
             payloads=self.payloads,
-            seal_secrets=keyring.seal_secrets,
+            seal_secrets=own_keys.seal_secrets,
             old_evidence=self._old_evidence,
             access=access,
         )
+
+        self.key_keeper = KeyKeeper(
+            folder=folder,
+            own=own_keys,
+            database=self.database,
+            directory=self.directory,
+            log=self.log,
+            renews_itself=settings.keys.renew,
+        )
+
+    @property
+    def keyring(self) -> Keyring:
+        """The node's secrets as they are now."""
+        return self.own_keys.keyring
 
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:
         return self.database.read_now(read_evidence, self.keys, ref)
@@ -266,7 +282,7 @@ class Node:
     def _checker(self) -> Checker:
         return Checker(
             node_id=self.node_id,
-            seal_secrets=self.keyring.seal_secrets,
+            seal_secrets=self.own_keys.seal_secrets,
             directory=self.directory,
             dedup=self.dedup,
             payloads=self.payloads,
@@ -345,7 +361,9 @@ class Node:
         book = RelayBook(self.database, self.peers, self.node_id)
         return PostParts(
             node_id=self.node_id,
-            identity=self.keyring.identity,
+            own_keys=self.own_keys,
+            adopt_statements=self.key_keeper.adopt,
+            are_keys_lost=self.key_keeper.are_lost,
             database=self.database,
             directory=self.directory,
             peers=self.peers,
@@ -371,6 +389,7 @@ class Node:
                 payloads=self.payloads,
                 custody=self.custody,
                 book=book,
+                refresh_own_keys=self.key_keeper.take_up,
             ),
             withdrawals=self.withdrawals,
             network=network,
@@ -418,10 +437,16 @@ class Node:
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
-                duties = ((deadlines.run, "deadlines"), (sender.run, "alerts"), (self.trust.run, "trust"))
+                duties = (
+                    (deadlines.run, "deadlines"),
+                    (sender.run, "alerts"),
+                    (self.trust.run, "trust"),
+                    (self.key_keeper.run, "keys"),
+                )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
+                nursery.start_soon(keep_running, partial(self.key_keeper.watch, office.present))
                 if self.settings.discovery.announce and office.listening_on:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:
@@ -462,6 +487,8 @@ class Node:
     async def _keep_head_file(self) -> None:
         while True:
             ticket = self.database.signals.ticket(LOG)
+            # A command beside the node may have renewed the keys, and signed the head that lies there.
+            await self.key_keeper.take_up()
             await self.history.write_head_file()
             await trio.sleep(_HEAD_FILE_EVERY_S)
             await ticket.wait()
@@ -515,12 +542,15 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
             "no passphrase for the keyring",
             hint="give --keyring-passphrase-file, or set passphrase_file in coffre.toml",
         )
+    mark = file_mark(folder.keyring_file)
     keyring = await world.run_blocking(load_keyring, folder.keyring_file, passphrase)
-    node = await world.run_blocking(Node, folder, settings, keyring, world)
+    own_keys = OwnKeys(folder, keyring, passphrase, world, mark=mark)
+    node = await world.run_blocking(Node, folder, settings, own_keys, world)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.database.run)
             await node.history.settle()
+            await node.key_keeper.settle()
             yield node
             await node.history.write_head_file()
             nursery.cancel_scope.cancel()

@@ -18,6 +18,7 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "KeySettings",
     "LimitSettings",
     "LinkSettings",
     "Settings",
@@ -110,6 +111,12 @@ class TrustSettings(_Section):
     threshold: Annotated[int, Field(ge=1, le=100)] = 1
 
 
+class KeySettings(_Section):
+    """[keys]: whether the running node renews its own keys 60 days before their end."""
+
+    renew: bool = True
+
+
 class SmtpSettings(_Section):
     """[alerts.smtp]: the server that takes alerts by e-mail; `host` empty = no e-mail."""
 
@@ -191,6 +198,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     alerts: AlertSettings = AlertSettings()
     trust: TrustSettings = TrustSettings()
+    keys: KeySettings = KeySettings()
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()

@@ -14,6 +14,7 @@ from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
 from node.vault.lookalike_book import shared_keys
+from node.vault.rival_rows import are_keys_forked
 from node.vault.states import OutboxState, PayloadState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import RemoteProtocolError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Check", "examine"]
 
 _DAY_MS: Final = 86_400_000
-_KEY_WARNING_DAYS: Final = 60
+_KEY_WARNING_DAYS: Final = (7, 30, 60)
 _NAMED: Final = 5
 
 
@@ -106,12 +107,18 @@ async def _port(node: Node) -> Check:
 
 async def _keys(node: Node) -> Check:
     days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
-    return Check(
-        name="keys",
-        ok=days > 0,
-        warning=0 < days <= _KEY_WARNING_DAYS,
-        message=f"the node's statement is valid for {days} days" if days > 0 else "the node's statement has expired",
-    )
+    within = next((warned for warned in _KEY_WARNING_DAYS if days < warned), None)
+    if node.key_keeper.are_lost():
+        message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
+        return Check(name="keys", ok=False, message=message)
+    if days < 0:
+        message = "the node's keys have ended: nobody takes letters from it (coffre keys renew)"
+    elif within is not None:
+        message = f"the node's keys end in {days} days, within {within}: coffre keys renew"
+    else:
+        how = "the node renews them by itself" if node.settings.keys.renew else "[keys] renew is off"
+        message = f"the node's keys are valid for {days} days; {how}"
+    return Check(name="keys", ok=days >= 0, warning=days >= 0 and within is not None, message=message)
 
 
 async def _database(node: Node) -> Check:
@@ -171,6 +178,12 @@ async def _peers(node: Node) -> Check:
         return Check(
             name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)} (coffre directory alarms)"
         )
+    forked = await node.database.read(
+        lambda connection: [peer.institution for peer in peers if are_keys_forked(connection, peer.node_id)]
+    )
+    if forked:
+        message = f"two successors of one key stated by {', '.join(forked)}: new trust waits for a recovery"
+        return Check(name="peers", ok=False, message=message)
     failing = [peer.institution for peer in peers if peer.failures]
     message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
     return Check(name="peers", ok=True, warning=bool(failing), message=message)

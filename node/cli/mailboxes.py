@@ -226,6 +226,66 @@ def recover(
     run_command(body, as_json=as_json)
 
 
+@mailbox_app.command("renew-keys")
+def renew_keys(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    password_file: PasswordFile = None,
+    new_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """My password leaked: new keys and a new password at once. Letters under way to the former keys still open."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            await node.mailboxes.find(address)
+            present = ask_secret(password_file, f"password of {address}", "--password-file")
+            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            if new.reveal() == present.reveal():
+                raise ConfigError("the new password is the one that leaked", hint="choose another")
+            opened = await node.mailboxes.renew_keys(address, present, new)
+        if as_json:
+            emit({"id": opened.id.text, "address": opened.address})
+        else:
+            say(f"{opened.address}: new keys and a new password. What comes from now on no old backup opens.")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("reset-keys")
+def reset_keys(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
+    new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a mailbox's keys in its owner's place. On record; senders are told for 30 days; its deputies end."""
+
+    async def body() -> None:
+        from node.setup import read_recovery_file
+
+        key = read_recovery_file(recovery_file)
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            await node.mailboxes.find(address)
+            question = f"Reset the keys of {address}? Its password, members and deputies end; senders are told."
+            if not confirm(question, assume=yes, option="--yes"):
+                raise typer.Exit(1)
+            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            opened = await node.mailboxes.reset_keys(address, key, new)
+        if as_json:
+            emit({"id": opened.id.text, "address": opened.address})
+        else:
+            say(f"{opened.address}: keys reset, new password set; on record, and senders are told for 30 days")
+
+    run_command(body, as_json=as_json)
+
+
 @mailbox_app.command("alerts")
 def alerts(
     context: typer.Context,

@@ -18,6 +18,7 @@ from node.cli import (
     evidence,
     federation,
     institution,
+    keys,
     letters_reading,
     letters_writing,
     lists,
@@ -72,6 +73,7 @@ operation.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
 institution.add_to(app)
+keys.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 directory.add_to(app)

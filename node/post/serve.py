@@ -5,6 +5,7 @@ Spec: spec/wire.md, 6 and 7.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import sqlalchemy as sa
@@ -57,7 +58,9 @@ class Server:
         payloads: PayloadRows,
         custody: Custody,
         book: RelayBook,
+        refresh_own_keys: Callable[[], Awaitable[object]],
     ) -> None:
+        self._refresh_own_keys = refresh_own_keys
         self._database = database
         self._directory = directory
         self._following = following
@@ -110,6 +113,9 @@ class Server:
 
     async def statements(self, link: PeerLink, stream: int, request: StatementsGet) -> None:
         """The statements of this node or of one whose feed it follows."""
+        if request.node == self._directory.node_id:
+            # A command beside this process may have renewed the keys, and published it, a moment ago.
+            await self._refresh_own_keys()
         chain = await self._database.read(self._chain_of, request.node)
         if chain is None:
             link.reply(stream, Gone("unknown_node"))

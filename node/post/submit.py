@@ -196,6 +196,8 @@ class Submitter:
     def _resolve(self, look_up: _LookUp, draft: Draft) -> ResolvedDraft:
         now_ms = self._database.world.now_ms()
         self._access.check(look_up.connection, draft.sender, Right.WRITE, now_ms)
+        if self._directory.own_chain().current.valid_until_ms <= now_ms:
+            raise StateError("this node's keys have ended: nobody would take the letter", hint="coffre keys renew")
         seen: set[str] = set()
         groups: list[tuple[Destination, ...]] = []
         for typed in (draft.to, draft.cc):

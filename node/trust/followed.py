@@ -17,6 +17,7 @@ from node.vault.chains import unpack_chain
 from node.vault.database import Database, Transaction
 from node.vault.feed_store import EPOCH, arrive, held_size
 from node.vault.peers import ADMINISTRATOR, PeerRows
+from node.vault.rival_rows import are_keys_forked, keep_rival
 from node.vault.signals import FEED, TRUST
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.errors import RemoteProtocolError
@@ -69,7 +70,7 @@ class Following:
         return Followed(
             unpack_chain(row.statements),
             is_maintainer=is_maintainer,
-            is_frozen=row.alarm is not None,
+            is_frozen=row.alarm is not None or are_keys_forked(connection, node),
             was_alarmed=self.alarms.has_any(connection, node),
         )
 
@@ -110,6 +111,13 @@ class Following:
     async def keep_chain(self, database: Database, followed: Followed, chain: StatementChain) -> None:
         """Store newer statements of a followed node."""
         await database.write((self._maintainers if followed.is_maintainer else self._peers).set_chain, chain)
+
+    def keep_rivals(self, tx: Transaction, items: Sequence[tuple[NodeId, bytes]]) -> Sequence[None]:
+        """Keep statements that contradict those held of a node."""
+        for node, raw in items:
+            keep_rival(tx, self._peers.own_id, node, raw)
+        tx.wake(TRUST)
+        return [None] * len(items)
 
     def refresh(self, tx: Transaction, items: Sequence[HeadRefresh]) -> Sequence[None]:
         """Keep the later date of a maintainer's head. One of the future is none, and gives way to a true one."""

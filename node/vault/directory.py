@@ -70,17 +70,19 @@ class Directory:
         self,
         *,
         node_id: NodeId,
-        log_secret: SigningSecret,
+        log_secret: Callable[[], SigningSecret],
         chain: Callable[[], StatementChain],
         world: World,
         is_unheard: Callable[[], bool] = lambda: False,
     ) -> None:
-        """is_unheard: whether the node was restored and no peer has said yet what it holds of the own feed."""
+        """log_secret: asked at each signature, since it is renewed. is_unheard: whether the node was restored and no
+        peer has said yet what it holds of the own feed.
+        """
         self.node_id = node_id
         self._secret = log_secret
         self.own_chain = chain
         self._world = world
-        self._is_unheard = is_unheard
+        self.is_unheard = is_unheard
         self.search = DirectorySearch(node_id)
 
     # -- the own feed
@@ -95,7 +97,7 @@ class Directory:
         self._publish(tx, [(OperationKind.MAILBOX, entry.mailbox, entry.encode()) for entry in entries])
 
     def _publish(self, tx: Transaction, published: Sequence[tuple[OperationKind, bytes, bytes]]) -> None:
-        if self._is_unheard() and _has_peers(tx.connection):
+        if not self.may_publish(tx.connection):
             raise StateError(
                 "this node was restored, and no peer has said yet what it holds of its directory",
                 hint="let it run until it is linked with a peer (coffre run), then try again",
@@ -114,9 +116,22 @@ class Directory:
             state.apply(added, max_entries=10_000_000, max_bytes=2**40)
             operations += added
         origin = feed_origin(self.node_id, EPOCH)
-        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret)
+        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret())
         store_feed(tx.connection, self.node_id, EPOCH, operations, state, head)
         tx.wake(FEED)
+
+    def sign_anew(self, tx: Transaction) -> None:
+        """Sign the head of the own feed as it stands, under the key that is in force."""
+        state, _ = load_feed(tx.connection, self.node_id, EPOCH, lock=True)
+        head = sign_checkpoint(
+            Checkpoint(feed_origin(self.node_id, EPOCH), state.size, state.tree.root()), self._secret()
+        )
+        store_feed(tx.connection, self.node_id, EPOCH, [], state, head)
+        tx.wake(FEED)
+
+    def may_publish(self, connection: sa.Connection) -> bool:
+        """Whether the own feed may go on: not where the node was restored, has peers, and heard of none yet."""
+        return not (self.is_unheard() and _has_peers(connection))
 
     def start_feed(self, tx: Transaction, entry: InstitutionEntry) -> None:
         """The first operation of a new node."""

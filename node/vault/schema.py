@@ -54,6 +54,7 @@ __all__ = [
     "relay_envelopes",
     "relay_messages",
     "returns",
+    "rival_statements",
     "search_documents",
     "search_groups",
     "search_postings",
@@ -391,6 +392,17 @@ maintainers = Table(
     Column("statements", LargeBinary, nullable=False),
     Column("alarm", LargeBinary, nullable=True),
     _time("trusted_at_ms"),
+)
+
+# Statements that contradict one held of the same node: together they prove a fork of its keys. While there is one, new
+# trust in the node waits; a recovery takes them into the chain, cancelled.
+rival_statements = Table(
+    "rival_statements",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("node_id", LargeBinary(32), nullable=False, index=True),
+    Column("statement", LargeBinary, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
 )
 
 # Proofs that a node showed two histories, and what an administrator decided. While one is open, `alarm` of the peer or
