@@ -64,8 +64,7 @@ def test_a_reset_by_the_institution_is_told_to_senders(clinics: tuple[Node, Node
     found = other.json("inbox", "dr.exemple", "--password-file", new)
     assert sorted(item["subject"] for item in found) == ["après", "avant"]
     text = ("--subject", "averti", "--text", "Bonjour", "--password-file", one.secrets.password)
-    told = one.say("send", "--from", "dr.fictive", "--to", ADDRESS, *text)
-    [line] = [line for line in told.splitlines() if "replaced its keys itself today" in line]
-    assert ADDRESS in line
+    [caution] = one.json("send", "--from", "dr.fictive", "--to", ADDRESS, *text)["cautions"]
+    assert (caution["kind"], caution["address"]) == ("reset", ADDRESS)
     assert one.json("directory", "show", ADDRESS)["reset_at_ms"]
     assert "by the institution" in one.say("directory", "show", ADDRESS)
