@@ -19,8 +19,8 @@ from bench.registry import benchmark
 from node.app import Node, open_node
 from node.setup import make_keyring
 from node.vault import schema
+from node.vault.chains import pack_chain
 from node.vault.database import Transaction
-from node.vault.directory import pack_chain
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.feed_store import EPOCH
 from node.vault.keyring import Keyring

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from protocol.crypto import SealKey, SealSecret, SigningSecret, VerifyKey
+import nacl.bindings
+
+from protocol.crypto import SealKey, SealSecret, VerifyKey
 from protocol.entry import Accepts, Identifier, InstitutionEntry, MailboxEntry, MailboxKind
 from protocol.feed import Operation, OperationKind, make_operation
 from protocol.ids import MailboxId, NodeId
@@ -30,7 +32,8 @@ INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
 
 _SURNAMES: Final = 60_000
 _TOWNS: Final = 1_800
-# Keys are of the right size and kind but shared: making 1.2 million pairs would be all that is measured.
+# Everybody has keys of their own, as good as any but without a secret that anybody knows: making 1.2 million pairs
+# would be all that is measured. Seal keys are one of these with another seed of the matrix and another point.
 _KEYS: Final = 64
 
 
@@ -148,7 +151,8 @@ class Institution:
     def members(self) -> Iterator[Member]:
         """Its mailboxes, in the order in which they were made; always the same."""
         draw = random.Random(self.seed)  # noqa: S311 - drawn again alike, nothing secret
-        seal_keys, verify_keys = _keys()
+        seal_keys = _keys()
+        point = nacl.bindings.crypto_core_ed25519_from_uniform(hashlib.sha256(b"point" + self.node).digest())
         taken: set[str] = set()
         for number in range(self.size):
             mailbox = MailboxId(draw.randbytes(MailboxId.LENGTH))
@@ -167,18 +171,24 @@ class Institution:
                 unit=made.get("unit", ""),
                 town=made.get("town", ""),
                 identifiers=(Identifier("urn:example:rpps", made["rpps"]),) if "rpps" in made else (),
-                signing_key=verify_keys[draw.randrange(_KEYS)],
-                seal_key=seal_keys[draw.randrange(_KEYS)],
+                signing_key=VerifyKey(point),
+                seal_key=_own_seal_key(seal_keys[draw.randrange(_KEYS)], mailbox),
                 accepts=Accepts(2**30),
             )
             yield Member(entry, draw.randbytes(32))
+            point = nacl.bindings.crypto_core_ed25519_add(point, _BASE_POINT)
 
 
 @lru_cache(maxsize=1)
-def _keys() -> tuple[list[SealKey], list[VerifyKey]]:
-    seals = [SealSecret(bytes([number]) * 96).seal_key for number in range(_KEYS)]
-    signs = [SigningSecret(bytes([number]) * 32).verify_key for number in range(_KEYS)]
-    return seals, signs
+def _keys() -> list[SealKey]:
+    return [SealSecret(bytes([number]) * 96).seal_key for number in range(_KEYS)]
+
+
+def _own_seal_key(key: SealKey, mailbox: MailboxId) -> SealKey:
+    return SealKey(key[:-64] + hashlib.sha512(mailbox).digest())
+
+
+_BASE_POINT: Final = nacl.bindings.crypto_scalarmult_ed25519_base_noclamp((1).to_bytes(32, "little"))
 
 
 def _syllables(draw: random.Random, count: int) -> str:

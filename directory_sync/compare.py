@@ -18,7 +18,7 @@ from protocol.merkle import leaf_hash, root_of
 
 __all__ = ["fetch_leaf_hashes"]
 
-# As in following: a source that sends on for ever is cut here.
+# Beyond what following takes; a source that sends on for ever is cut here.
 _MAX_OPERATIONS: Final = 2_000_000
 
 

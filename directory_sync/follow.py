@@ -16,10 +16,12 @@ from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed import FeedState, Operation, decode_operation
 from protocol.ids import NodeId
 
-__all__ = ["FeedBatch", "FeedSource", "FeedStore", "FollowResult", "follow"]
+__all__ = ["MAX_OPERATIONS", "FeedBatch", "FeedSource", "FeedStore", "FollowResult", "follow"]
 
-# A feed of a large institution has tens of thousands of operations; a source that sends on for ever is cut here.
-_MAX_OPERATIONS: Final = 2_000_000
+MAX_OPERATIONS: Final = 1_000_000
+"""Of one feed, replaced entries included: ten changes of each of the most mailboxes that it may have. Else one mailbox
+changed for ever would fill the disks of all who follow it, within the quota of live entries.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,12 @@ async def follow(
     store: FeedStore,
     max_entries: int,
     max_bytes: int,
+    max_operations: int = MAX_OPERATIONS,
 ) -> FollowResult:
     """Bring a feed up to a head that the peer showed (or a newer one that the source holds).
 
-    verifier: knows the log keys of `node`. max_entries, max_bytes: quota of its live entries.
+    verifier: knows the log keys of `node`. max_entries, max_bytes: quota of its live entries; max_bytes also of what
+    is taken at once, since it is in memory until the root is compared. max_operations: of the feed, from its beginning.
     RemoteProtocolError, the store untouched: unknown_key, bad_signature, mismatch, rollback (the head is smaller than
     what is held), fork (same size, other root), bad_proof (the operations do not lead to the signed root), too_large.
     """
@@ -91,15 +95,20 @@ async def follow(
     if wanted.size <= held:
         state.check_head(wanted)
         return FollowResult(0, held)
-    trial, fresh = state.copy(), []
+    trial, fresh, taken_bytes = state.copy(), list[Operation](), 0
     more = True
     while more:
         batch = await source.operations(node, epoch, trial.size)
         newer = _open_head(batch.head, verifier, node, epoch)
         if newer.size > wanted.size:
             wanted, head = newer, batch.head
+        if wanted.size > max_operations:
+            raise RemoteProtocolError(Reason.TOO_LARGE, f"{wanted.size} operations, limit {max_operations}")
+        taken_bytes += sum(map(len, batch.operations))
+        if taken_bytes > max_bytes:
+            raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {max_bytes} bytes of operations at once")
         operations = [decode_operation(raw) for raw in batch.operations]
-        if not operations or trial.size + len(operations) > min(wanted.size, held + _MAX_OPERATIONS):
+        if not operations or trial.size + len(operations) > wanted.size:
             raise RemoteProtocolError(Reason.MISMATCH, f"{len(operations)} operations after {trial.size}")
         trial.apply(operations, max_entries=max_entries, max_bytes=max_bytes)
         fresh.extend(operations)

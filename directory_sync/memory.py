@@ -53,6 +53,8 @@ class MemoryStore:
         self._changed = anyio.Event()
         self.alarms: dict[bytes, tuple[ForkProof, str]] = {}
         """By their ids, proofs that a node showed two histories, with the code."""
+        self.rivals: dict[NodeId, set[bytes]] = {}
+        """Signed statements that contradict those held of a node."""
 
     def follow(self, chain: StatementChain, *, is_maintainer: bool = False) -> None:
         """Follow this node's feed from now on."""
@@ -130,6 +132,17 @@ class MemoryStore:
     async def missing(self) -> list[Followed]:
         """See Store."""
         return [followed for node, followed in self._followed.items() if node not in self._feeds]
+
+    async def keep_rival(self, node: NodeId, statement: bytes) -> None:
+        """See Store."""
+        self.rivals.setdefault(node, set()).add(statement)
+        followed = self._followed.get(node)
+        if followed is not None:
+            self._followed[node] = replace(followed, is_frozen=True)
+
+    async def forget(self, node: NodeId) -> None:
+        """See Store."""
+        self._feeds.pop(node, None)
 
     async def find_or_own(self, node: NodeId) -> Followed | None:
         """See Store."""

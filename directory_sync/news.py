@@ -24,6 +24,8 @@ __all__ = ["FeedNews"]
 # A frame holds them all, whatever their cosignatures.
 _HEADS_BYTES: Final = 48 * 1024
 _JITTER: Final = 0.2
+# Of 16 heads each: as many feeds as are taken at once.
+_ANSWERS_AT_ONCE: Final = 8
 
 
 class FeedNews:
@@ -105,21 +107,36 @@ class FeedNews:
         """
         while True:
             self._hinted = anyio.Event()
-            while await self.fetch_some():
-                pass
+            await self.fetch_now()
             wait_s = self._pull_every_s * (1 - _JITTER + 2 * _JITTER * self._jitter())
             with anyio.move_on_after(wait_s):
                 await self._hinted.wait()
 
-    async def fetch_some(self) -> bool:
-        """Take one answer's worth of news; whether there is more."""
+    async def fetch_now(self) -> None:
+        """Take all that is new. While the feeds of some answers are being taken the next answers are asked for."""
         cursor = await self._store.cursor(self._link.peer)
-        reply = await self._link.ask(NewsGet(cursor))
-        if not isinstance(reply, News):
-            raise RemoteProtocolError(Reason.MISMATCH, "no news, but another answer")
-        for note in reply.heads:
-            self.heard(note)
-        await self._feeds.take(reply.heads)
-        if reply.cursor != cursor:
-            await self._store.set_cursor(self._link.peer, reply.cursor)
-        return reply.more
+        room = anyio.Semaphore(_ANSWERS_AT_ONCE)
+        before, more = anyio.Event(), True
+        before.set()
+        async with anyio.create_task_group() as group:
+            while more:
+                await room.acquire()
+                reply = await self._link.ask(NewsGet(cursor))
+                if not isinstance(reply, News):
+                    raise RemoteProtocolError(Reason.MISMATCH, "no news, but another answer")
+                for note in reply.heads:
+                    self.heard(note)
+                done = anyio.Event()
+                group.start_soon(self._take, reply, reply.cursor != cursor, room, before, done)
+                cursor, more, before = reply.cursor, reply.more, done
+
+    async def _take(
+        self, news: News, moves: bool, room: anyio.Semaphore, before: anyio.Event, done: anyio.Event
+    ) -> None:
+        """Take one answer's feeds. The cursor is kept only when those of the answers before it were taken too."""
+        await self._feeds.take(news.heads)
+        await before.wait()
+        if moves:
+            await self._store.set_cursor(self._link.peer, news.cursor)
+        done.set()
+        room.release()

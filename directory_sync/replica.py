@@ -6,13 +6,14 @@ The library has no disk, no socket, no wall clock and no randomness of its own. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import anyio
 
-from directory_sync.follow import FeedStore
+from directory_sync.follow import MAX_OPERATIONS, FeedStore
 from protocol.checkpoint import Checkpoint
 from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
@@ -76,15 +77,17 @@ class Newest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Quota of one feed's live entries, and how many feeds are taken at once over one link.
+    """Quota of one feed's live entries and of its whole history, and how many feeds are taken at once over one link.
 
-    100,000 entries: a university hospital has some 20,000 people. at_once: their operations are in memory.
+    100,000 entries: a university hospital has some 20,000 people. at_once: most feeds are a practice's, with ten
+    entries, and share a transaction; what large ones take of memory is limited by FeedLocks.
     pull_every_s: a peer is asked so often, a fifth more or less, even if it never says that there is something new.
     """
 
     max_entries: int = 100_000
     max_bytes: int = 400 * 1024 * 1024
-    at_once: int = 16
+    max_operations: int = MAX_OPERATIONS
+    at_once: int = 128
     pull_every_s: float = 600
 
 
@@ -131,6 +134,14 @@ class Store(FeedStore, Protocol):
 
     async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
         """Keep newer statements of a followed node."""
+        ...
+
+    async def keep_rival(self, node: NodeId, statement: bytes) -> None:
+        """Keep a signed statement that contradicts one held of a followed node, and freeze its feed."""
+        ...
+
+    async def forget(self, node: NodeId) -> None:
+        """Forget what is held of a feed: it will be fetched anew from its beginning."""
         ...
 
     async def find_or_own(self, node: NodeId) -> Followed | None:
@@ -193,12 +204,41 @@ def say_nothing(_event: str, _node: NodeId, _detail: str) -> None:
     """A Say that keeps quiet."""
 
 
-class FeedLocks:
-    """One lock for each feed, shared by all links of a node: two peers that show one head do not both send it."""
+# The largest feeds take some seconds over a slow line.
+_ROOM_WAIT_S: Final = 60
 
-    def __init__(self) -> None:
+
+class FeedLocks:
+    """One lock for each feed, and room for the operations of some, shared by all links of a node: two peers that show
+    one head do not both send it, and large feeds wait for each other.
+    """
+
+    def __init__(self, operations: int = 10_000) -> None:
+        """operations: held in memory at once, at some 5 kB each; a feed of more is taken while no other is."""
         self._locks: dict[NodeId, anyio.Lock] = {}
+        self._size = self._free = operations
+        self._turn = anyio.Lock()
+        self._left = anyio.Event()
 
     def of(self, node: NodeId) -> anyio.Lock:
         """The lock of this node's feed."""
         return self._locks.setdefault(node, anyio.Lock())
+
+    @asynccontextmanager
+    async def room(self, operations: int) -> AsyncIterator[None]:
+        """Waits, in turn, until there is room for so many operations, and holds it as long as the block lasts.
+
+        Nobody waits for more than a minute: a peer that shows a large feed and then sends nothing holds up no other.
+        """
+        taken = min(operations, self._size)
+        with anyio.move_on_after(_ROOM_WAIT_S):
+            async with self._turn:
+                while taken > self._free:
+                    await self._left.wait()
+        self._free -= taken
+        try:
+            yield
+        finally:
+            self._free += taken
+            self._left.set()
+            self._left = anyio.Event()

@@ -25,6 +25,7 @@ __all__ = ["FeedTaker", "verifier_of"]
 
 # What following says of operations that do not go on from what is held.
 _NOT_GOING_ON: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.MALFORMED, Reason.TOO_LARGE})
+_CONTRADICTIONS: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.FORK, Reason.ROLLBACK})
 
 
 def verifier_of(chain: StatementChain) -> CheckpointVerifier:
@@ -55,6 +56,8 @@ class FeedTaker:
         self._verifiers = verifiers
         self._say = say
         self._limit = anyio.CapacityLimiter(limits.at_once)
+        # What `ask_missing` got of a feed before it knew the head.
+        self._begun: dict[NodeId, FeedBatch] = {}
         self.peers_own_taken: Callable[[], None] = lambda: None
         """Called when the peer showed a head of its own feed that goes on from what is held."""
 
@@ -76,22 +79,31 @@ class FeedTaker:
     async def bring_up(self, node: NodeId, note: bytes, verifier: CheckpointVerifier) -> FollowResult:
         """Bring a feed up to a head that the peer showed. Errors as `directory_sync.follow.follow`."""
         quota = self._quota
-        result = await follow(
-            node,
-            EPOCH,
-            note,
-            verifier=verifier,
-            source=self,
-            store=self._store,
-            max_entries=quota.max_entries,
-            max_bytes=quota.max_bytes,
-        )
+        # Of a feed whose head is held already nothing is read: several links show it, and so does `ask_missing`.
+        size = peek_checkpoint(note).size
+        if note == await self._store.held_note(node):
+            return FollowResult(0, size)
+        async with self._locks.room(size):
+            result = await follow(
+                node,
+                EPOCH,
+                note,
+                verifier=verifier,
+                source=self,
+                store=self._store,
+                max_entries=quota.max_entries,
+                max_bytes=quota.max_bytes,
+                max_operations=quota.max_operations,
+            )
         if result.added:
             self._say("feed followed", node, f"{result.added} more, {result.size} now")
         return result
 
     async def operations(self, node: NodeId, epoch: int, first: int) -> FeedBatch:
         """See FeedSource."""
+        begun = self._begun.pop(node, None)
+        if begun is not None and first == 0:
+            return begun
         reply = await self._link.ask(FeedGet(node, epoch, first))
         if not isinstance(reply, FeedOps):
             raise RemoteProtocolError(Reason.MISMATCH, "the peer does not serve a feed that it showed")
@@ -105,13 +117,20 @@ class FeedTaker:
         """
         node = followed.node_id
         async with self._locks.of(node):
-            if followed.is_frozen or (followed.was_alarmed and await self._store.is_settled(peek_checkpoint(note))):
+            if followed.is_frozen:
+                await self._learn_while_frozen(followed, note)
+                return True
+            if followed.was_alarmed and await self._store.is_settled(peek_checkpoint(note)):
                 return True
             try:
                 await self._follow(followed, note)
             except RemoteProtocolError as error:
                 if error.reason is Reason.UNKNOWN_KEY:
                     await self._follow_with_newer_keys(followed, note)
+                elif error.reason in _CONTRADICTIONS and await self._is_of_a_lost_key(followed):
+                    self._say("feed of lost keys forgotten", node, error.reason.value)
+                    await self._store.forget(node)
+                    await self._follow(followed, note)
                 elif error.reason is Reason.ROLLBACK:
                     return await self._contradicts(followed, note)
                 elif error.reason is Reason.FORK:
@@ -122,11 +141,32 @@ class FeedTaker:
                     raise
         return True
 
+    async def _learn_while_frozen(self, followed: Followed, note: bytes) -> None:
+        """Of a frozen feed nothing is taken but statements, which prove themselves: a recovery may settle it."""
+        try:
+            self._verifiers(followed.chain).open(note)
+        except RemoteProtocolError as error:
+            if error.reason is not Reason.UNKNOWN_KEY:
+                raise
+            chain = await self.newer_statements(followed.chain)
+            if chain != followed.chain:
+                await self._store.keep_chain(followed, chain)
+
+    async def _is_of_a_lost_key(self, followed: Followed) -> bool:
+        """Whether what is held stands under a key that a recovery replaced: its owner need not go on from that."""
+        held = await self._store.held_note(followed.node_id)
+        keys = followed.chain.trusted_log_keys()
+        try:
+            CheckpointVerifier(followed.node_id, keys).open(held)
+        except RemoteProtocolError as error:
+            return error.reason is Reason.UNKNOWN_KEY
+        return False
+
     async def _judge(self, followed: Followed, note: bytes, error: RemoteProtocolError) -> None:
         """Operations that do not lead from what is held to the head: the owner's second history, or the peer's lie."""
         head = self._verifiers(followed.chain).open(note)
         held = await self._store.held_note(followed.node_id)
-        if held and peek_checkpoint(held).size < head.size:
+        if held and peek_checkpoint(held).size < head.size <= self._quota.max_operations:
             hashes = await fetch_leaf_hashes(head, self)
             known = peek_checkpoint(held)
             if root_of(hashes[: known.size]) != known.root:
@@ -175,13 +215,21 @@ class FeedTaker:
 
     async def newer_statements(self, chain: StatementChain) -> StatementChain:
         """A node's statements with those that the peer knows beyond them."""
-        first, more = 0, True
+        first, more, is_forked = 0, True, False
         while more:
             reply = await self._link.ask(StatementsGet(chain.node_id, first))
             if not isinstance(reply, Statements):
                 return chain
             for raw in reply.statements:
-                chain = chain.extend(raw)
+                try:
+                    chain = chain.extend(raw)
+                except RemoteProtocolError as error:
+                    if error.reason is Reason.FORK:
+                        # Who brings it is not to blame: two of the node's own signatures contradict each other.
+                        is_forked = True
+                        await self._store.keep_rival(chain.node_id, raw)
+                    elif error.reason is not Reason.MISMATCH or not is_forked:
+                        raise
             first, more = first + len(reply.statements), reply.more
         return chain
 
@@ -201,7 +249,15 @@ class FeedTaker:
 
     async def ask_missing(self) -> None:
         """Fetch from this peer the feeds that the store follows and holds nothing of: newly accepted nodes."""
-        for followed in await self._store.missing():
-            reply = await self._link.ask(FeedGet(followed.node_id, EPOCH, 0))
+        # Ids alone: the statements of a country's nodes would stay in memory until the last feed is here.
+        for node in [followed.node_id for followed in await self._store.missing()]:
+            followed = await self._store.find(node)
+            if followed is None or await self._store.held_note(node):
+                continue  # not followed any more, or it came with the news meanwhile
+            reply = await self._link.ask(FeedGet(node, EPOCH, 0))
             if isinstance(reply, FeedOps):
-                await self.follow(followed, reply.head)
+                self._begun[node] = FeedBatch(reply.operations, reply.head, reply.more)
+                try:
+                    await self.follow(followed, reply.head)
+                finally:
+                    self._begun.pop(node, None)

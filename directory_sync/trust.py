@@ -17,11 +17,24 @@ from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.statement import StatementChain
 
-__all__ = ["Finding", "Holder", "MaintainerView", "Verdict", "Vouched", "judge", "view_maintainer"]
+__all__ = [
+    "HEAD_AHEAD_MS",
+    "HEAD_STALE_AFTER_MS",
+    "HEAD_WARNED_AFTER_MS",
+    "Finding",
+    "Holder",
+    "MaintainerView",
+    "Verdict",
+    "Vouched",
+    "judge",
+    "view_maintainer",
+]
 
 _DAY_MS: Final = 86_400_000
 HEAD_WARNED_AFTER_MS: Final = 3 * _DAY_MS
 HEAD_STALE_AFTER_MS: Final = 14 * _DAY_MS
+HEAD_AHEAD_MS: Final = _DAY_MS
+"""A head dated further ahead than a clock is wrong is none: it would hide revocations for as long as its date says."""
 
 
 class Verdict(StrEnum):
@@ -71,8 +84,8 @@ class MaintainerView:
         return now_ms - self.dated_ms
 
     def gives_new_trust(self, now_ms: int) -> bool:
-        """Whether new endorsements by it count: it is dated and not frozen."""
-        return not self.frozen and self.age_ms(now_ms) <= HEAD_STALE_AFTER_MS
+        """Whether new endorsements by it count: it is dated, not ahead of time, and not frozen."""
+        return not self.frozen and -HEAD_AHEAD_MS <= self.age_ms(now_ms) <= HEAD_STALE_AFTER_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

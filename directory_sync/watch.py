@@ -80,8 +80,7 @@ async def follow_peer(
     async def opened(theirs: Hello) -> None:
         await take(theirs.heads)
         await feeds.ask_missing()
-        while await news.fetch_some():
-            pass
+        await news.fetch_now()
         if until is None:
             return
         async with anyio.create_task_group() as group:

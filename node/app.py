@@ -21,10 +21,17 @@ from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.backup.writing import BackupSource
+from node.bundle.gathering import Gatherer
+from node.bundle.reading import BundleReader
+from node.bundle.rows import BundleRows
+from node.bundle.taking import TakingParts
+from node.bundle.writing import BundleWriter
 from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
 from node.folder import Folder
+from node.identity.keeper import KeyKeeper
+from node.identity.own_keys import OwnKeys, file_mark
 from node.post.compose import Composer
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
@@ -50,12 +57,14 @@ from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
+from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
 from node.vault.disk import DiskWatch
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.keyring import Keyring, load_keyring
+from node.vault.lookalike_book import Cautions
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
 from node.vault.outbox_rows import OutboxRows
@@ -97,26 +106,27 @@ def database_url(folder: Folder, settings: Settings) -> sa.URL | str:
 class Node:
     """One institution's node. Make it with `open_node`."""
 
-    def __init__(self, folder: Folder, settings: Settings, keyring: Keyring, world: World) -> None:
+    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World) -> None:
+        keyring = own_keys.keyring
         self.folder = folder
         self.settings = settings
-        self.keyring = keyring
+        self.own_keys = own_keys
         self.world = world
         self.node_id = keyring.chain.node_id
         limits = settings.limits
         self.keys = RowKeys(self.node_id, keyring.data_key, keyring.index_key, world.random_bytes)
         engines = open_engines(database_url(folder, settings))
         migrate(engines)
-        self.log = Log(node_id=self.node_id, log_secret=keyring.log, keys=self.keys, world=world)
+        self.log = Log(node_id=self.node_id, log_secret=own_keys.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
         self.auditors = Auditors(self.database, self.keys)
         self.web_listening_on = ""
-        self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
+        self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=own_keys.chain)
         self.directory = Directory(
             node_id=self.node_id,
-            log_secret=keyring.log,
-            chain=lambda: keyring.chain,
+            log_secret=own_keys.log,
+            chain=own_keys.chain,
             world=world,
             is_unheard=folder.unheard_file.exists,
         )
@@ -150,7 +160,7 @@ class Node:
             access=access,
         )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
-        self.alarm_rows = AlarmRows(lambda: keyring.chain)
+        self.alarm_rows = AlarmRows(own_keys.chain)
         self.trust = TrustKeeper(
             database=self.database,
             directory=self.directory,
@@ -169,12 +179,12 @@ class Node:
         )
         composer = Composer(
             node_id=self.node_id,
-            identity=keyring.identity,
-            statement_number=keyring.chain.current.number,
+            signer=own_keys.signer,
             store=self.store,
             payload_name=lambda payload_id: self.keys.blind("payload", payload_id),
             world=world,
         )
+        correspondents = self.correspondents = Correspondents(self.keys)
         self.submitter = Submitter(
             database=self.database,
             keys=self.keys,
@@ -185,7 +195,9 @@ class Node:
             disk=self.disk,
             limits=limits,
             access=access,
+            correspondents=correspondents,
         )
+        self.cautions = Cautions(self.database, self.directory, correspondents)
         self.withdrawals = Withdrawals(
             database=self.database,
             keys=self.keys,
@@ -193,10 +205,24 @@ class Node:
             dedup=self.dedup,
             outbox=self.outbox,
             payloads=self.payloads,
-            seal_secrets=keyring.seal_secrets,
+            seal_secrets=own_keys.seal_secrets,
             old_evidence=self._old_evidence,
             access=access,
         )
+
+        self.key_keeper = KeyKeeper(
+            folder=folder,
+            own=own_keys,
+            database=self.database,
+            directory=self.directory,
+            log=self.log,
+            renews_itself=settings.keys.renew,
+        )
+
+    @property
+    def keyring(self) -> Keyring:
+        """The node's secrets as they are now."""
+        return self.own_keys.keyring
 
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:
         return self.database.read_now(read_evidence, self.keys, ref)
@@ -250,33 +276,96 @@ class Node:
             world=self.world,
         )
 
-    # -- running
+    # -- taking in and sending out, over links and by bundles
 
-    def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
-        limits = self.settings.limits
-        following = Following(self.peers, self.trust.maintainers, self.alarm_rows, self.settings.directory.regions)
-        checker = Checker(
+    def _following(self) -> Following:
+        return Following(self.peers, self.trust.maintainers, self.alarm_rows, self.settings.directory.regions)
+
+    def _checker(self) -> Checker:
+        return Checker(
             node_id=self.node_id,
-            seal_secrets=self.keyring.seal_secrets,
+            seal_secrets=self.own_keys.seal_secrets,
             directory=self.directory,
             dedup=self.dedup,
             payloads=self.payloads,
-            limits=limits,
+            limits=self.settings.limits,
             disk=self.disk,
         )
-        depositor = Depositor(
+
+    def _depositor(self) -> Depositor:
+        return Depositor(
             keys=self.keys,
             dedup=self.dedup,
             payloads=self.payloads,
             alerts=self.alerts,
             old_evidence=self._old_evidence,
         )
+
+    def _sender_side(self, verifiers: Verifiers) -> SenderSide:
+        return SenderSide(
+            database=self.database,
+            directory=self.directory,
+            outbox=self.outbox,
+            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts),
+            verifiers=verifiers,
+        )
+
+    def bundle_writer(self) -> BundleWriter:
+        """Writes one bundle."""
+        rows = BundleRows(self.keys)
+        return BundleWriter(
+            database=self.database,
+            gatherer=Gatherer(
+                directory=self.directory,
+                outbox=self.outbox,
+                payloads=self.payloads,
+                returns=self.returns,
+                rows=rows,
+                following=self._following(),
+                identity=self.keyring.identity,
+                own_log_head=self.own_log_head,
+            ),
+            rows=rows,
+            own_chain=lambda: self.keyring.chain,
+            identity=self.keyring.identity,
+            spool_folder=self.folder.path,
+        )
+
+    def bundle_reader(self) -> BundleReader:
+        """Reads bundles, beside a running node or without one."""
         verifiers = Verifiers()
+        return BundleReader(
+            parts=TakingParts(
+                node_id=self.node_id,
+                database=self.database,
+                directory=self.directory,
+                peers=self.peers,
+                outbox=self.outbox,
+                dedup=self.dedup,
+                rows=BundleRows(self.keys),
+                sender=self._sender_side(verifiers),
+                withdrawals=self.withdrawals,
+                following=self._following(),
+                history=self.history,
+                verifiers=verifiers,
+            ),
+            checker=self._checker(),
+            depositor=self._depositor(),
+            payloads=self.payloads,
+            seal_secrets=self.keyring.seal_secrets,
+        )
+
+    # -- running
+
+    def _post_parts(self, network: Network, in_flight: InFlight) -> PostParts:
+        limits = self.settings.limits
+        following, verifiers = self._following(), Verifiers()
         book = RelayBook(self.database, self.peers, self.node_id)
-        writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
         return PostParts(
             node_id=self.node_id,
-            identity=self.keyring.identity,
+            own_keys=self.own_keys,
+            adopt_statements=self.key_keeper.adopt,
+            are_keys_lost=self.key_keeper.are_lost,
             database=self.database,
             directory=self.directory,
             peers=self.peers,
@@ -287,19 +376,13 @@ class Node:
             verifiers=verifiers,
             intake=Intake(
                 database=self.database,
-                checker=checker,
-                depositor=depositor,
+                checker=self._checker(),
+                depositor=self._depositor(),
                 puller=PayloadPuller(self.database, self.payloads, self.claims),
                 custody=self.custody,
                 peer_unfinished_bytes=limits.peer_unfinished_bytes,
             ),
-            sender=SenderSide(
-                database=self.database,
-                directory=self.directory,
-                outbox=self.outbox,
-                writer=writer,
-                verifiers=verifiers,
-            ),
+            sender=self._sender_side(verifiers),
             server=Server(
                 database=self.database,
                 directory=self.directory,
@@ -308,6 +391,7 @@ class Node:
                 payloads=self.payloads,
                 custody=self.custody,
                 book=book,
+                refresh_own_keys=self.key_keeper.take_up,
             ),
             withdrawals=self.withdrawals,
             network=network,
@@ -349,6 +433,7 @@ class Node:
                 custody=self.custody,
                 sessions=self.session_rows,
                 session_idle_ms=self.settings.web.idle_minutes * 60_000,
+                correspondents=self.correspondents,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
@@ -356,10 +441,16 @@ class Node:
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
-                duties = ((deadlines.run, "deadlines"), (sender.run, "alerts"), (self.trust.run, "trust"))
+                duties = (
+                    (deadlines.run, "deadlines"),
+                    (sender.run, "alerts"),
+                    (self.trust.run, "trust"),
+                    (self.key_keeper.run, "keys"),
+                )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
+                nursery.start_soon(keep_running, partial(self.key_keeper.watch, office.present))
                 if self.settings.discovery.announce and office.listening_on:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:
@@ -400,6 +491,8 @@ class Node:
     async def _keep_head_file(self) -> None:
         while True:
             ticket = self.database.signals.ticket(LOG)
+            # A command beside the node may have renewed the keys, and signed the head that lies there.
+            await self.key_keeper.take_up()
             await self.history.write_head_file()
             await trio.sleep(_HEAD_FILE_EVERY_S)
             await ticket.wait()
@@ -453,12 +546,15 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
             "no passphrase for the keyring",
             hint="give --keyring-passphrase-file, or set passphrase_file in coffre.toml",
         )
+    mark = file_mark(folder.keyring_file)
     keyring = await world.run_blocking(load_keyring, folder.keyring_file, passphrase)
-    node = await world.run_blocking(Node, folder, settings, keyring, world)
+    own_keys = OwnKeys(folder, keyring, passphrase, world, mark=mark)
+    node = await world.run_blocking(Node, folder, settings, own_keys, world)
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(node.database.run)
             await node.history.settle()
+            await node.key_keeper.settle()
             yield node
             await node.history.write_head_file()
             nursery.cancel_scope.cancel()

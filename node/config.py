@@ -19,6 +19,7 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "KeySettings",
     "LimitSettings",
     "LinkSettings",
     "Settings",
@@ -109,6 +110,12 @@ class TrustSettings(_Section):
     """[trust]: how many trusted maintainers must vouch for an institution before this node accepts it."""
 
     threshold: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class KeySettings(_Section):
+    """[keys]: whether the running node renews its own keys 60 days before their end."""
+
+    renew: bool = True
 
 
 class SmtpSettings(_Section):
@@ -206,6 +213,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     alerts: AlertSettings = AlertSettings()
     trust: TrustSettings = TrustSettings()
+    keys: KeySettings = KeySettings()
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from directory_sync.spellings import alike_domains
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
+from node.vault.lookalike_book import shared_keys
+from node.vault.rival_rows import are_keys_forked
 from node.vault.states import OutboxState, PayloadState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import RemoteProtocolError
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Check", "examine"]
 
 _DAY_MS: Final = 86_400_000
-_KEY_WARNING_DAYS: Final = 60
+_KEY_WARNING_DAYS: Final = (7, 30, 60)
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ async def examine(node: Node) -> list[Check]:
         ("log", _log),
         ("payloads", _payloads),
         ("peers", _peers),
+        ("look-alikes", _lookalikes),
         ("outbox", _outbox),
     ]
     findings = []
@@ -102,12 +107,18 @@ async def _port(node: Node) -> Check:
 
 async def _keys(node: Node) -> Check:
     days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
-    return Check(
-        name="keys",
-        ok=days > 0,
-        warning=0 < days <= _KEY_WARNING_DAYS,
-        message=f"the node's statement is valid for {days} days" if days > 0 else "the node's statement has expired",
-    )
+    within = next((warned for warned in _KEY_WARNING_DAYS if days < warned), None)
+    if node.key_keeper.are_lost():
+        message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
+        return Check(name="keys", ok=False, message=message)
+    if days < 0:
+        message = "the node's keys have ended: nobody takes letters from it (coffre keys renew)"
+    elif within is not None:
+        message = f"the node's keys end in {days} days, within {within}: coffre keys renew"
+    else:
+        how = "the node renews them by itself" if node.settings.keys.renew else "[keys] renew is off"
+        message = f"the node's keys are valid for {days} days; {how}"
+    return Check(name="keys", ok=days >= 0, warning=days >= 0 and within is not None, message=message)
 
 
 async def _database(node: Node) -> Check:
@@ -167,9 +178,30 @@ async def _peers(node: Node) -> Check:
         return Check(
             name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)} (coffre directory alarms)"
         )
+    forked = await node.database.read(
+        lambda connection: [peer.institution for peer in peers if are_keys_forked(connection, peer.node_id)]
+    )
+    if forked:
+        message = f"two successors of one key stated by {', '.join(forked)}: new trust waits for a recovery"
+        return Check(name="peers", ok=False, message=message)
     failing = [peer.institution for peer in peers if peer.failures]
     message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
     return Check(name="peers", ok=True, warning=bool(failing), message=message)
+
+
+async def _lookalikes(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[list[str], list[tuple[str, str]]]:
+        table = schema.peers
+        domains = connection.scalars(sa.select(table.c.domain).where(table.c.status == "accepted")).all()
+        own = node.directory.institution(connection, node.node_id).domains
+        shared = [", ".join(item.address or item.name for item in some) for some in shared_keys(connection)]
+        return shared, alike_domains([*domains, *own])
+
+    shared, pairs = await node.database.read(look)
+    found = [f"one key: {who}" for who in shared] + [f"{one} looks like {other}" for one, other in pairs]
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    message = "; ".join(found[:_NAMED]) + more if found else "no shared key, no domain like another"
+    return Check(name="look-alikes", ok=not shared, warning=bool(pairs) and not shared, message=message)
 
 
 async def _outbox(node: Node) -> Check:

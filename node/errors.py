@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from directory_sync.lookalikes import Caution
+
 __all__ = [
     "BackupError",
+    "BundleError",
+    "CautionError",
     "CoffreError",
     "ConfigError",
     "FolderError",
@@ -36,6 +43,12 @@ class BackupError(CoffreError):
     """A backup cannot be written, is no backup, is damaged, or cannot be restored here."""
 
     code = "backup"
+
+
+class BundleError(CoffreError):
+    """A bundle cannot be written, is none, is damaged, or is not for this node."""
+
+    code = "bundle"
 
 
 class ConfigError(CoffreError):
@@ -82,6 +95,19 @@ class RecipientError(CoffreError):
     def __init__(self, message: str, *, hint: str = "", nearest: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.nearest = nearest
+
+
+class CautionError(CoffreError):
+    """A recipient is like another one, or shares a key with one, and nobody said to send all the same.
+
+    cautions: what there is to know (directory_sync/lookalikes.py), those that ask and those that only tell.
+    """
+
+    code = "caution"
+
+    def __init__(self, message: str, *, hint: str, cautions: tuple[Caution, ...]) -> None:
+        super().__init__(message, hint=hint)
+        self.cautions = cautions
 
 
 class MovedError(RecipientError):

@@ -82,6 +82,11 @@ class Folder:
         return self.path / "unheard"
 
     @property
+    def keys_lost_file(self) -> Path:
+        """Written when a peer showed that the keys were renewed after the restored backup. Gone after a recovery."""
+        return self.path / "keys-lost"
+
+    @property
     def web_certificate_file(self) -> Path:
         """The certificate of the web server, where the node makes its own."""
         return self.path / "web" / "certificate.pem"

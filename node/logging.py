@@ -10,8 +10,11 @@ import structlog
 __all__ = ["configure_logging"]
 
 
-def configure_logging(log_format: str) -> None:
-    """Set up structlog once, at the start of a running node. log_format: text or json."""
+def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
+    """Set up structlog once, at the start of a running node, or of a command that does a node's work.
+
+    log_format: text or json. level: what is less is not told.
+    """
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -24,7 +27,7 @@ def configure_logging(log_format: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

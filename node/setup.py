@@ -5,28 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
+from typing import Final, TypeVar
 
 from node.app import open_node
 from node.config import LinkSettings, load_settings, split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
+from node.identity.key_change import FreshKeys, first_chain
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
 from node.world import World
-from protocol.certificate import build_certificate
 from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.entry import InstitutionEntry
 from protocol.errors import LocalProtocolError
 from protocol.invite import MAX_NAME_BYTES
 from protocol.letter import normalise_address
-from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
+from protocol.statement import StatementChain, node_digits
 from protocol.texts import is_line
 
 __all__ = [
@@ -36,12 +34,14 @@ __all__ = [
     "init_node",
     "make_keyring",
     "prepare",
+    "read_identity_recovery_file",
     "read_recovery_file",
     "recovery_text",
+    "write_identity_recovery_file",
 ]
 
-# 13 months: renewed 60 days before, with slack for a node that was off for a holiday.
-STATEMENT_LIFETIME_MS: Final = 396 * 86_400_000
+S = TypeVar("S")
+
 IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
 _MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
 
@@ -162,49 +162,56 @@ def recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
 
 def read_recovery_file(path: Path) -> SealSecret:
     """The mailbox recovery key from its file. WrongSecretError if it is another sort of file."""
+    return _read_recovery(path, _MAILBOX_PREFIX, "mailbox", SealSecret)
+
+
+def read_identity_recovery_file(path: Path) -> SigningSecret:
+    """The identity recovery key of a node or maintainer from its file. WrongSecretError for another sort of file."""
+    return _read_recovery(path, IDENTITY_PREFIX, "identity", SigningSecret)
+
+
+def _read_recovery(path: Path, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
     try:
         lines = [line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")]
-        code = lines[0].removeprefix(_MAILBOX_PREFIX)
+        code = lines[0].removeprefix(prefix)
         if len(lines) != 1 or code == lines[0]:
             raise ValueError("another sort of file")
-        return SealSecret(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
+        return make(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
     except OSError as error:
         raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, IndexError, LocalProtocolError) as error:
         raise WrongSecretError(
-            f"{path} is not a mailbox recovery file",
+            f"{path} is not {'an' if what[0] == 'i' else 'a'} {what} recovery file",
             hint="that file was written by coffre init, outside the node's folder",
         ) from error
 
 
+def write_identity_recovery_file(path: Path, recovery: SigningSecret, whose: str, *, outside: Path) -> None:
+    """A new identity recovery file, 0600. ConfigError if it is there already, or inside the folder `outside`."""
+    target = path.absolute()
+    if outside.absolute() in target.parents:
+        raise ConfigError(f"{path} lies in {outside}; a recovery file does not belong there", hint="name another place")
+    if target.exists():
+        raise ConfigError(f"{path} exists; it may be another's", hint="name a new file")
+    what = f"Coffre, {whose}: repairs its identity after its keys were stolen or lost."
+    try:
+        write_private(target, recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
     """New keys of an identity, and its first statement."""
-    now_ms = world.now_ms()
-    identity, link, log, witness = (SigningSecret(world.random_bytes(32)) for _ in range(4))
-    seal, pq_seed = SealSecret(world.random_bytes(96)), world.random_bytes(32)
-    statement = Statement(
-        number=0,
-        previous=None,
-        identity_key=identity.verify_key,
-        recovery_key=recovery.verify_key,
-        link_certificates=(build_certificate(link),),
-        log_key=log.verify_key,
-        witness_key=witness.verify_key,
-        pq_key=MLDSA44PrivateKey.from_seed_bytes(pq_seed).public_key().public_bytes_raw(),
-        seal_keys=(seal.seal_key,),
-        # A peer whose clock is a little behind must not find the first letters signed too early.
-        valid_from_ms=now_ms - 86_400_000,
-        valid_until_ms=now_ms + STATEMENT_LIFETIME_MS,
-    )
-    raw = sign_statement(encode_statement(statement), own=identity)
+    keys = FreshKeys.draw(world.random_bytes)
+    raw = first_chain(keys, recovery.verify_key, now_ms=world.now_ms())
     return Keyring(
         chain=StatementChain.from_genesis(raw),
-        identity=identity,
-        link=link,
-        log=log,
-        witness=witness,
-        pq_seed=Secret(pq_seed),
-        seal=(NodeSealSecret(seal),),
+        identity=keys.identity,
+        link=keys.link,
+        log=keys.log,
+        witness=keys.witness,
+        pq_seed=keys.pq_seed,
+        seal=(NodeSealSecret(keys.seal),),
         data_key=Secret(world.random_bytes(32)),
         index_key=Secret(world.random_bytes(32)),
         recovery_seal_key=mailbox_recovery.seal_key,

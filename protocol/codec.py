@@ -7,7 +7,7 @@ counts against what is left), then lets the library decode, then re-encodes and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgpack
@@ -225,12 +225,12 @@ class FieldReader:
         """UTF-8 text of low to high bytes, without NUL."""
         return check_text(self._take(name), name, low, high)
 
-    def choice(self, name: str, allowed: Sequence[str]) -> str:
+    def choice(self, name: str, allowed: Collection[str]) -> str:
         """One of the allowed words."""
         value = self._take(name)
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise _malformed(f"field {name} is none of {', '.join(allowed)}")
-        return str(value)
+        return value
 
     def items(self, name: str, *, low: int = 0, high: int) -> list[Value]:
         """A list of low to high items, not checked further."""

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import FixedBytes
+from protocol.key_forms import is_mlkem768_key, is_small_order_x25519
 from protocol.labels import Label
 
 __all__ = [
@@ -213,15 +214,12 @@ class SealKey(FixedBytes):
 
     @classmethod
     def checked(cls, raw: bytes) -> Self:
-        """Take a key from outside: RemoteProtocolError(bad_key) unless the library accepts both halves."""
+        """Take a key from outside: RemoteProtocolError(bad_key) unless both halves are good."""
         if len(raw) != cls.LENGTH:
             raise RemoteProtocolError(Reason.BAD_KEY, "a seal key has 1216 bytes")
-        try:
-            _public_object(raw)
-            # A point of small order would make every shared secret the same: the exchange refuses it.
-            _PROBE.exchange(X25519PublicKey.from_public_bytes(raw[1184:]))
-        except (ValueError, TypeError) as error:
-            raise RemoteProtocolError(Reason.BAD_KEY, "not an ML-KEM-768 and X25519 key") from error
+        # A point of small order would make every shared secret the same.
+        if not is_mlkem768_key(raw) or is_small_order_x25519(raw[1184:]):
+            raise RemoteProtocolError(Reason.BAD_KEY, "not an ML-KEM-768 and X25519 key")
         return cls(raw)
 
     @property
@@ -249,9 +247,6 @@ class SealSecret(Secret):
     def key_object(self) -> MLKEM768X25519PrivateKey:
         """The library's key, for `hpke_open`."""
         return self._key
-
-
-_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 @lru_cache(maxsize=4096)

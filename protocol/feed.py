@@ -118,7 +118,7 @@ def decode_operation(raw: bytes) -> Operation:
 
     RemoteProtocolError: too_large, malformed, not_canonical, unknown_version, bad_commitment.
     """
-    parts = decode(raw, max_bytes=MAX_OPERATION_BYTES)
+    parts = _parts(raw) or decode(raw, max_bytes=MAX_OPERATION_BYTES)
     if not isinstance(parts, list) or len(parts) not in (1, 3):
         raise RemoteProtocolError(Reason.MALFORMED, "expected [leaf] or [leaf, opening, entry]")
     leaf = FeedLeaf.decode(check_binary(parts[0], "leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES))
@@ -131,6 +131,20 @@ def decode_operation(raw: bytes) -> Operation:
     if not constant_time_equal(_commit(opening, leaf.header(), entry), leaf.commitment):
         raise RemoteProtocolError(Reason.BAD_COMMITMENT, "the leaf commits to another entry")
     return Operation(leaf, opening, entry)
+
+
+def _parts(raw: bytes) -> list[bytes] | None:
+    """The parts of [leaf, opening, entry] in its one encoding, by its layout, at a fifth of the time; None for any
+    other bytes, whose fault `decode` finds.
+    """
+    if raw[:3] != b"\x93\xc4\x36" or raw[57:59] != b"\xc4\x20":
+        return None
+    start = 91 + _ENTRY_HEADS.get(raw[91:92], 0)
+    size = len(raw) - start
+    # Of the two heads the shorter one that tells the length, and the length that is there.
+    if not 0 < size <= MAX_ENTRY_BYTES or start != (93 if size < 256 else 94):
+        return None
+    return [raw[3:57], raw[59:91], raw[start:]] if int.from_bytes(raw[92:start], "big") == size else None
 
 
 def stored_operation(raw: bytes) -> Operation:
@@ -196,10 +210,13 @@ class LiveEntry:
     operation: Operation
     mailbox: MailboxEntry | None = None
     """The entry of a mailbox, where this operation was just checked; reading it again would cost as much."""
+    hashed: bytes | None = None
+    """The hash of its leaf, where it is known: each snapshot asks for that of all live ones."""
 
 
 def _snapshot_root(live: Mapping[bytes, LiveEntry]) -> bytes:
-    return root_of([leaf_hash(live[subject].operation.leaf.encode()) for subject in sorted(live)])
+    items = [live[subject] for subject in sorted(live)]
+    return root_of([item.hashed or leaf_hash(item.operation.leaf.encode()) for item in items])
 
 
 def withheld(operation: bytes) -> bytes:
@@ -256,6 +273,7 @@ class FeedState:
         """
         for operation in operations:
             leaf = operation.leaf
+            hashed = leaf_hash(leaf.encode())
             if leaf.kind == OperationKind.SNAPSHOT:
                 if self.size - self.last_snapshot < SNAPSHOT_AT_LEAST_AFTER:
                     raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot too soon after another, at {self.size}")
@@ -265,14 +283,14 @@ class FeedState:
             elif self.needs_snapshot:
                 raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot is due at {self.size}")
             elif leaf.kind in _KNOWN_KINDS:
-                self._apply_one(operation)
-            self.tree.append(leaf_hash(leaf.encode()))
+                self._apply_one(operation, hashed)
+            self.tree.append(hashed)
         if len(self.live) > max_entries:
             raise RemoteProtocolError(Reason.TOO_LARGE, f"{len(self.live)} entries, limit {max_entries}")
         if self._live_bytes > max_bytes:
             raise RemoteProtocolError(Reason.TOO_LARGE, f"entries beyond {max_bytes} bytes")
 
-    def _apply_one(self, operation: Operation) -> None:
+    def _apply_one(self, operation: Operation, hashed: bytes) -> None:
         leaf = operation.leaf
         if leaf.subject == NO_SUBJECT or leaf.subject in self.erased:
             raise RemoteProtocolError(Reason.MISMATCH, "an operation on no subject, or on an erased one")
@@ -291,7 +309,7 @@ class FeedState:
             if leaf.kind == OperationKind.INSTITUTION and known is None and self._has_institution:
                 raise RemoteProtocolError(Reason.MISMATCH, "a second institution in one feed")
             self._forget(leaf.subject)
-            self.live[leaf.subject] = LiveEntry(self.size, operation, _check_entry(operation))
+            self.live[leaf.subject] = LiveEntry(self.size, operation, _check_entry(operation), hashed)
             self._live_bytes += len(operation.entry or b"")
 
     @property

@@ -272,11 +272,18 @@ class StatementChain:
         return self.statements[number].statement
 
     def in_force(self, number: int, time_ms: int) -> bool:
-        """Whether statement `number` may be used for something made at this time."""
+        """Whether statement `number` may be used for something made at this time: within its time, and before any
+        recovery above it says that its keys were lost.
+        """
         if not 0 <= number < len(self.statements):
             return False
         statement = self.statements[number].statement
-        return statement.valid_from_ms <= time_ms < statement.valid_until_ms
+        lost_ms = [
+            later.statement.bad_from_ms
+            for later in self.statements[number + 1 :]
+            if later.statement.bad_from_ms is not None
+        ]
+        return statement.valid_from_ms <= time_ms < min((statement.valid_until_ms, *lost_ms))
 
     def log_keys(self) -> tuple[VerifyKey, ...]:
         """Every log key that this node ever stated, newest first."""

@@ -61,7 +61,10 @@ class Head:
 class Log:
     """The log of one node: makes the appender of each transaction, remembers the last head that was committed."""
 
-    def __init__(self, *, node_id: NodeId, log_secret: SigningSecret, keys: RowKeys, world: World) -> None:
+    def __init__(
+        self, *, node_id: NodeId, log_secret: Callable[[], SigningSecret], keys: RowKeys, world: World
+    ) -> None:
+        """log_secret: asked at each signature, since it is renewed."""
         self.node_id = node_id
         self._secret = log_secret
         self.keys = keys
@@ -74,7 +77,18 @@ class Log:
 
     def sign(self, epoch: int, size: int, root: bytes) -> bytes:
         """A signed checkpoint of an epoch."""
-        return sign_checkpoint(Checkpoint(log_origin(self.node_id, epoch), size, root), self._secret)
+        return sign_checkpoint(Checkpoint(log_origin(self.node_id, epoch), size, root), self._secret())
+
+    def sign_ended_epochs(self, connection: sa.Connection) -> None:
+        """Sign the last heads of earlier epochs anew: after a recovery nobody believes the key before."""
+        newest = connection.execute(sa.select(sa.func.max(_EPOCHS.c.epoch))).scalar_one()
+        ended = connection.execute(
+            sa.select(_EPOCHS.c.epoch, _EPOCHS.c.size, _EPOCHS.c.frontier).where(_EPOCHS.c.epoch < newest)
+        ).all()
+        for row in ended:
+            root = CompactRange.from_bytes(row.size, row.frontier).root()
+            note = self.sign(row.epoch, row.size, root)
+            connection.execute(_EPOCHS.update().where(_EPOCHS.c.epoch == row.epoch).values(note=note))
 
     def random_bytes(self, count: int) -> bytes:
         """Randomness for openings."""

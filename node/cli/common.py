@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
-from node.errors import CoffreError, ConfigError, WrongSecretError
+from node.errors import CautionError, CoffreError, ConfigError, WrongSecretError
 
 if TYPE_CHECKING:
+    from directory_sync.lookalikes import Caution
     from node.app import Node
     from node.vault.mailboxes import OpenMailbox
     from protocol.crypto import Secret
@@ -30,6 +31,7 @@ __all__ = [
     "PasswordFile",
     "State",
     "ask_secret",
+    "caution_fields",
     "confirm",
     "emit",
     "fail",
@@ -93,11 +95,24 @@ def fail(error: CoffreError, *, as_json: bool = False) -> NoReturn:
         nearest = getattr(error, "nearest", None)
         if nearest is not None:
             fields["nearest"] = list(nearest)
+        if isinstance(error, CautionError):
+            fields["cautions"] = [caution_fields(caution) for caution in error.cautions]
         typer.echo(json.dumps(fields, ensure_ascii=False), err=True)
     else:
         hint = f" ({error.hint})" if error.hint else ""
         typer.echo(f"coffre: {error.message}{hint}", err=True)
     raise typer.Exit(1)
+
+
+def caution_fields(caution: Caution) -> dict[str, Any]:
+    """One thing to know of a recipient, for programs."""
+    return {
+        "kind": caution.kind.value,
+        "address": caution.address,
+        "asks": caution.asks,
+        "text": caution.text,
+        "others": list(caution.others),
+    }
 
 
 def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T:

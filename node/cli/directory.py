@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from node.cli import alarms
-from node.cli.common import JsonOption, emit, opened_node, run_command, say, table
+from node.cli.common import JsonOption, emit, full_address, opened_node, run_command, say, table
+from node.cli.institution import institution_fields
+from node.cli.mailbox_entries import entry_fields, show_entry
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from node.vault.database import Transaction
+    from node.vault.lookalike_book import NamedHolder
     from node.vault.search.directory_search import Match, SearchPage
 
 __all__ = ["add_to", "directory_app"]
@@ -114,6 +117,37 @@ def search(
     run_command(body, as_json=as_json)
 
 
+@directory_app.command("show")
+def show(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The whole address; also of an unlisted mailbox.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show all that the directory says of a mailbox."""
+
+    async def body() -> None:
+        from protocol.statement import node_digits
+
+        async with opened_node(context) as node:
+            found = await node.database.read(node.directory.find, full_address(node, address))
+            institution = await node.database.read(node.directory.institution, found.node)
+        fields = entry_fields(found.entry)
+        fields |= {
+            "institution": institution_fields(found.node, institution),
+            "fingerprint": node_digits(found.node),
+        }
+        if as_json:
+            emit(fields)
+            return
+        say(found.entry.address)
+        show_entry(fields)
+        place = ", ".join(text for text in (institution.town, institution.region) if text)
+        say(f"{'institution':14} {institution.names[0]}" + (f", {place}" if place else ""))
+        say(f"{'fingerprint':14} {fields['fingerprint']}")
+
+    run_command(body, as_json=as_json)
+
+
 @directory_app.command("follow")
 def follow(
     context: typer.Context,
@@ -130,6 +164,30 @@ def follow(
             emit({"node": peer.node_id.text, "domain": peer.domain})
         else:
             say(f"{peer.institution} is followed; its mailboxes come when this node runs and is linked")
+
+    run_command(body, as_json=as_json)
+
+
+def _holder(holder: NamedHolder) -> dict[str, str]:
+    return {"node": holder.node.text, "name": holder.name, "address": holder.address}
+
+
+@directory_app.command("shared-keys")
+def shared_keys(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List keys that two identities have: one of them is not who it says, or both use one copy of a key."""
+
+    async def body() -> None:
+        from node.vault.lookalike_book import shared_keys
+
+        async with opened_node(context) as node:
+            found = await node.database.read(shared_keys)
+        if as_json:
+            emit([{"holders": [_holder(item) for item in some]} for some in found])
+            return
+        for some in found:
+            say("one key: " + ", ".join(item.address or item.name for item in some))
+        if not found:
+            say("no key is shared")
 
     run_command(body, as_json=as_json)
 

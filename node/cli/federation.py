@@ -12,8 +12,13 @@ from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_
 from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
     from node.app import Node
     from node.vault.peers import Peer
+    from protocol.ids import NodeId
     from protocol.invite import Invite
 
 __all__ = ["add_to", "read_invite"]
@@ -66,20 +71,18 @@ def read_invite(argument: str) -> str:
 
 
 async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool) -> dict[str, Any]:
-    from directory_sync.acquaintance import KnownNode, identity_keys, propose
+    from directory_sync.acquaintance import KnownNode, propose, stated_keys
     from protocol.statement import node_digits, parse_digits
 
     known = [
-        KnownNode(
-            node_id=peer.node_id, institution=peer.institution, domain=peer.domain, keys=identity_keys(peer.chain)
-        )
+        KnownNode(node_id=peer.node_id, institution=peer.institution, domain=peer.domain, keys=stated_keys(peer.chain))
         for peer in await node.database.read(node.peers.accepted)
     ]
     own = KnownNode(
         node_id=node.node_id,
         institution=node.settings.institution,
         domain=node.settings.domain,
-        keys=identity_keys(node.keyring.chain),
+        keys=stated_keys(node.keyring.chain),
     )
     proposal = propose(wanted, own=own, known=known, now_ms=node.world.now_ms())
     if proposal.refusal:
@@ -148,6 +151,26 @@ def _log_epoch(peer: Peer) -> int:
     return 0 if peer.log_head is None else parse_origin(peek_checkpoint(peer.log_head).origin)[2]
 
 
+def _warnings(connection: sa.Connection, peers: Sequence[Peer], own: str) -> dict[NodeId, list[str]]:
+    """What is odd about accepted peers: a domain like another's or `own`, a key that another has."""
+    from directory_sync.spellings import alike_domains
+    from node.vault.lookalike_book import shared_keys
+
+    found: dict[NodeId, list[str]] = {}
+    by_domain = {peer.domain: peer.node_id for peer in peers if peer.status == "accepted"}
+    for pair in alike_domains([*by_domain, own]):
+        for domain, other in (pair, pair[::-1]):
+            if domain == own:
+                continue
+            found.setdefault(by_domain[domain], []).append(f"looks like {other}")
+    for holders in shared_keys(connection):
+        for holder in holders:
+            others = ", ".join(item.address or item.name for item in holders if item != holder)
+            what = f"{holder.address} has a key" if holder.address else "has a key"
+            found.setdefault(holder.node, []).append(f"{what} that {others} has too")
+    return found
+
+
 @peers_app.callback()
 def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List accepted institutions and how they are reached."""
@@ -157,6 +180,7 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     async def body() -> None:
         async with opened_node(context) as node:
             found = await node.database.read(node.peers.all)
+            warnings = await node.database.read(_warnings, found, node.settings.domain)
         if as_json:
             emit(
                 [
@@ -176,6 +200,7 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
                         "basis": peer.basis,
                         "vouched_until_ms": peer.vouched_until_ms,
                         "log_epoch": _log_epoch(peer),
+                        "warnings": warnings.get(peer.node_id, []),
                     }
                     for peer in found
                 ]
@@ -194,6 +219,9 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
         ]
         columns = ("institution", "domain", "status", "last contact", "last error", "fingerprint")
         table(columns, rows, empty="no institution accepted yet: exchange invitations (coffre invite)")
+        for peer in found:
+            for warning in warnings.get(peer.node_id, []):
+                say(f"warning: {peer.institution} ({peer.domain}): {warning}")
 
     run_command(body, as_json=as_json)
 

@@ -18,6 +18,7 @@ from node.cli.common import (
     LetterArgument,
     MailboxArgument,
     PasswordFile,
+    caution_fields,
     confirm,
     emit,
     opened_mailbox,
@@ -27,6 +28,7 @@ from node.cli.common import (
     say,
     short_id,
 )
+from node.cli.looking import EvenIfSimilar, look_first
 from node.errors import ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def _class_of(word: str) -> Any:
     return LetterClass(word)
 
 
-async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool) -> Accepted:
+async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool, similar: bool) -> Accepted:
     total = sum(source.size for source in draft.attachments)
     followed: set[str] = set()
     while True:
@@ -113,11 +115,16 @@ async def _accept(node: Node, draft: Draft, *, as_json: bool, follow: bool) -> A
                 raise
             followed.add(moved.moved_to)
             draft = _instead(draft, moved)
+            await look_first(node, replace(draft, to=(moved.moved_to,), cc=()), as_json=as_json, similar=similar)
 
 
-async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False) -> None:
-    """follow: write to the new address of whoever moved; on a terminal the person is asked."""
-    accepted = await _accept(node, draft, as_json=as_json, follow=follow)
+async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = False, similar: bool = True) -> None:
+    """follow: write to the new address of whoever moved; on a terminal the person is asked.
+
+    similar: look-alikes are told of, and not asked about.
+    """
+    cautions = await look_first(node, draft, as_json=as_json, similar=similar)
+    accepted = await _accept(node, draft, as_json=as_json, follow=follow, similar=similar)
     running = node.folder.is_running()
     if as_json:
         emit(
@@ -127,6 +134,7 @@ async def _submit(node: Node, draft: Draft, *, as_json: bool, follow: bool = Fal
                 "recipients": list(accepted.recipients),
                 "expires_at_ms": accepted.expires_at_ms,
                 "node_running": running,
+                "cautions": [caution_fields(caution) for caution in cautions],
             }
         )
         return
@@ -162,6 +170,7 @@ def send(
     letter_class: _Class = "normal",
     deadline_hours: _Deadline = None,
     follow_moved: _Follow = False,
+    even_if_similar: EvenIfSimilar = False,
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -184,7 +193,7 @@ def send(
                 letter_class=wanted,
                 lifetime_ms=_lifetime_ms(deadline_hours),
             )
-            await _submit(node, draft, as_json=as_json, follow=follow_moved)
+            await _submit(node, draft, as_json=as_json, follow=follow_moved, similar=even_if_similar)
 
     run_command(body, as_json=as_json)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli import sharing
+from node.cli import mailbox_entries, sharing
 from node.cli.common import (
     JsonOption,
     MailboxArgument,
@@ -23,6 +24,7 @@ from node.cli.common import (
     say,
     table,
 )
+from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,10 +60,12 @@ def add(
     town: Annotated[str, typer.Option(help="The town.")] = "",
     email: Annotated[str, typer.Option(help="Where alerts go by e-mail.")] = "",
     webhook: Annotated[str, typer.Option(metavar="URL", help="Where alerts go by webhook.")] = "",
-    accepts: Annotated[
-        list[str] | None,
-        typer.Option("--accept-class", metavar="CLASS", help="urgent, normal or bulk; again for more (default: all)."),
-    ] = None,
+    purpose: Purpose = None,
+    language: Languages = None,
+    identifier: Identifiers = None,
+    accept_class: AcceptClass = None,
+    accept_type: AcceptType = None,
+    unlisted: Annotated[bool, typer.Option("--unlisted", help="No search finds it; its address works anyway.")] = False,
     max_bytes: Annotated[int, typer.Option(help="The largest attachments it takes, together.")] = 2 * 1024**3,
     quota_bytes: Annotated[int | None, typer.Option(help="How much it may hold (default: [limits]).")] = None,
     password_file: PasswordFile = None,
@@ -70,26 +74,31 @@ def add(
     """Make a mailbox and publish it in the directory."""
 
     async def body() -> None:
-        from protocol.entry import LETTER_CLASSES, Accepts, MailboxKind
-
+        row = mailbox_entries.told(
+            kind=kind,
+            profession=profession,
+            specialty=specialty,
+            unit=unit,
+            town=town,
+            purpose=purpose,
+            languages=language,
+            identifiers=identifier,
+            max_bytes=max_bytes,
+            classes=accept_class,
+            types=accept_type,
+            listed=not unlisted,
+        )
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
             if not address.endswith(f"@{node.settings.domain}"):
                 raise ConfigError(f"{address} is not of this node's domain, {node.settings.domain}")
-            if kind not in tuple(MailboxKind):
-                raise ConfigError(f"no kind {kind!r}", hint=f"one of {', '.join(MailboxKind)}")
             wanted = _preferences(email, webhook)
             new = node.mailboxes.prepare(
                 address=address,
                 name=name or address.partition("@")[0],
                 quota_bytes=node.settings.limits.mailbox_quota_bytes if quota_bytes is None else quota_bytes,
-                kind=MailboxKind(kind),
-                accepts=Accepts(max_bytes, tuple(accepts or LETTER_CLASSES)),
-                profession=profession,
-                specialty=specialty,
-                unit=unit,
-                town=town,
             )
+            new = replace(new, entry=mailbox_entries.with_row(new.entry, row))
             password = ask_secret(password_file, f"password for {address}", "--password-file", twice=True)
             made = await node.mailboxes.create(new, password)
             if email or webhook:
@@ -217,6 +226,66 @@ def recover(
     run_command(body, as_json=as_json)
 
 
+@mailbox_app.command("renew-keys")
+def renew_keys(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    password_file: PasswordFile = None,
+    new_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """My password leaked: new keys and a new password at once. Letters under way to the former keys still open."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            await node.mailboxes.find(address)
+            present = ask_secret(password_file, f"password of {address}", "--password-file")
+            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            if new.reveal() == present.reveal():
+                raise ConfigError("the new password is the one that leaked", hint="choose another")
+            opened = await node.mailboxes.renew_keys(address, present, new)
+        if as_json:
+            emit({"id": opened.id.text, "address": opened.address})
+        else:
+            say(f"{opened.address}: new keys and a new password. What comes from now on no old backup opens.")
+
+    run_command(body, as_json=as_json)
+
+
+@mailbox_app.command("reset-keys")
+def reset_keys(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
+    new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a mailbox's keys in its owner's place. On record; senders are told for 30 days; its deputies end."""
+
+    async def body() -> None:
+        from node.setup import read_recovery_file
+
+        key = read_recovery_file(recovery_file)
+        async with opened_node(context) as node:
+            address = full_address(node, mailbox)
+            await node.mailboxes.find(address)
+            question = f"Reset the keys of {address}? Its password, members and deputies end; senders are told."
+            if not confirm(question, assume=yes, option="--yes"):
+                raise typer.Exit(1)
+            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            opened = await node.mailboxes.reset_keys(address, key, new)
+        if as_json:
+            emit({"id": opened.id.text, "address": opened.address})
+        else:
+            say(f"{opened.address}: keys reset, new password set; on record, and senders are told for 30 days")
+
+    run_command(body, as_json=as_json)
+
+
 @mailbox_app.command("alerts")
 def alerts(
     context: typer.Context,
@@ -251,5 +320,6 @@ def alerts(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    mailbox_entries.add_to(mailbox_app)
     sharing.add_to(mailbox_app)
     app.add_typer(mailbox_app, name="mailbox")

@@ -12,10 +12,13 @@ import typer
 from node.cli import (
     audit,
     backup,
+    bundle,
     demo,
     directory,
     evidence,
     federation,
+    institution,
+    keys,
     letters_reading,
     letters_writing,
     lists,
@@ -69,6 +72,8 @@ def _options(
 operation.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
+institution.add_to(app)
+keys.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 directory.add_to(app)
@@ -79,6 +84,7 @@ letters_reading.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 backup.add_to(app)
+bundle.add_to(app)
 demo.add_to(app)
 
 

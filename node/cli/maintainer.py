@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from protocol.crypto import Secret
     from protocol.entry import Standing
 
-__all__ = ["add_to"]
+__all__ = ["DeskArgument", "PassphraseFile", "ToOption", "add_to", "open_desk", "passphrase_of", "write_file"]
 
 app = typer.Typer(help="Vouch for institutions: what a regional maintainer does.", rich_markup_mode=None)
 _DAY_MS: Final = 86_400_000
@@ -34,21 +34,25 @@ ToOption = Annotated[
 ]
 
 
-def _open(folder: Path) -> Desk:
+def open_desk(folder: Path) -> Desk:
+    """The maintainer's folder."""
     from node.maintainer.desk import Desk
     from node.world import World
 
     return Desk.open(folder, World())
 
 
-def _passphrase(file: Path | None, *, twice: bool = False) -> Secret:
+def passphrase_of(file: Path | None, *, twice: bool = False) -> Secret:
+    """The passphrase of the key files, from a file or asked for."""
     return ask_secret(file, "passphrase of the maintainer's keys", "--passphrase-file", twice=twice)
 
 
-def _offline(folder: Path, passphrase: Secret) -> OfflineKey:
+def _offline(desk: Desk, passphrase: Secret) -> OfflineKey:
     from node.maintainer.keys import OfflineKey
 
-    return OfflineKey.load(folder / "offline.key", passphrase)
+    key = OfflineKey.load(desk.path / "offline.key", passphrase)
+    desk.learn(key.coming)
+    return key
 
 
 def _online(folder: Path, passphrase: Secret) -> OnlineKeys:
@@ -57,7 +61,8 @@ def _online(folder: Path, passphrase: Secret) -> OnlineKeys:
     return OnlineKeys.load(folder / "online.key", passphrase)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file to carry. ConfigError if it cannot be written."""
     from node.folder import write_private
 
     try:
@@ -71,7 +76,7 @@ def _settle(desk: Desk, entries: Sequence[bytes], passphrase: Secret, to: Path |
     from node.maintainer.signed_file import encode_signed
 
     if to is not None:
-        _write_file(to, encode_signed(entries))
+        write_file(to, encode_signed(entries))
     else:
         desk.publish(entries, _online(desk.path, passphrase))
 
@@ -123,7 +128,7 @@ def init(
 
         recovery = recovery_file or folder.absolute().with_name(folder.absolute().name + ".recovery.key")
         entry = MaintainerEntry(names=(name.strip(),), region=region.strip(), contact=contact.strip())
-        passphrase = _passphrase(passphrase_file, twice=passphrase_file is None)
+        passphrase = passphrase_of(passphrase_file, twice=passphrase_file is None)
         desk = Desk.create(folder, entry, passphrase, recovery_file=recovery, world=World())
         digits = node_digits(desk.chain.node_id)
         if as_json:
@@ -160,7 +165,7 @@ def requests(
     async def body() -> None:
         from protocol.statement import node_digits
 
-        desk = _open(folder)
+        desk = open_desk(folder)
         for item in add or ():
             desk.add_request(read_invite(item))
         if drop:
@@ -205,9 +210,12 @@ def endorse(
     async def body() -> None:
         from protocol.statement import node_digits, parse_digits
 
-        desk = _open(folder)
+        desk = open_desk(folder)
         invite = desk.find_request(request)
         digits = node_digits(invite.chain.node_id)
+        warnings = desk.warnings(invite)
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
         if fingerprint is not None:
             try:
                 same = parse_digits(fingerprint) == digits
@@ -222,12 +230,19 @@ def endorse(
             option='--fingerprint "DIGITS"',
         ):
             raise StateError("not endorsed")
-        passphrase = _passphrase(passphrase_file)
+        passphrase = passphrase_of(passphrase_file)
         place = desk.entry.region if region is None else region
-        entry = desk.endorse(invite, _offline(folder, passphrase), kind=kind, region=place, days=days)
+        entry = desk.endorse(invite, _offline(desk, passphrase), kind=kind, region=place, days=days)
         _settle(desk, [entry], passphrase, to)
         if as_json:
-            emit({"id": invite.chain.node_id.text, "domain": invite.domain, "file": str(to or "")})
+            emit(
+                {
+                    "id": invite.chain.node_id.text,
+                    "domain": invite.domain,
+                    "file": str(to or ""),
+                    "warnings": list(warnings),
+                }
+            )
         elif to is not None:
             say(f"{invite.institution}: signed into {to}. Carry it, then: coffre maintainer publish DIR {to.name}")
         else:
@@ -255,13 +270,13 @@ def revoke(
             why = RevocationReason(reason)
         except ValueError:
             raise ConfigError(f"{reason!r} is no reason", hint="left, error or compromised") from None
-        desk = _open(folder)
+        desk = open_desk(folder)
         standing = desk.find(node)
         name = standing.endorsed.name if standing.endorsed else standing.node.text[:12]
         if not confirm(f"Revoke {name} ({why.value})? Its links end everywhere.", assume=yes, option="--yes"):
             raise StateError("nothing was revoked")
-        passphrase = _passphrase(passphrase_file)
-        _settle(desk, [desk.revoke(standing.node, _offline(folder, passphrase), why)], passphrase, to)
+        passphrase = passphrase_of(passphrase_file)
+        _settle(desk, [desk.revoke(standing.node, _offline(desk, passphrase), why)], passphrase, to)
         if as_json:
             emit({"id": standing.node.text, "reason": why.value, "file": str(to or "")})
         else:
@@ -281,9 +296,9 @@ def suspend(
     """Stop an institution for some days, without the offline key. Endorse it anew to undo."""
 
     async def body() -> None:
-        desk = _open(folder)
+        desk = open_desk(folder)
         standing = desk.find(node)
-        keys = _online(folder, _passphrase(passphrase_file))
+        keys = _online(folder, passphrase_of(passphrase_file))
         desk.publish([desk.suspend(standing.node, keys, days=days)], keys)
         if as_json:
             emit({"id": standing.node.text, "days": days})
@@ -301,7 +316,7 @@ def list_standings(folder: DeskArgument, as_json: JsonOption = False) -> None:
         from node.world import World
 
         now_ms = World().now_ms()
-        found = [_row(standing, now_ms) for standing in _open(folder).standings()]
+        found = [_row(standing, now_ms) for standing in open_desk(folder).standings()]
         if as_json:
             emit(found)
             return
@@ -337,7 +352,7 @@ def renew(
     async def body() -> None:
         from node.world import World
 
-        desk, now_ms = _open(folder), World().now_ms()
+        desk, now_ms = open_desk(folder), World().now_ms()
         if nodes:
             chosen = [desk.find(text) for text in nodes]
         else:
@@ -347,8 +362,8 @@ def renew(
                 if standing.endorsed is not None and (_days_left(standing, now_ms) or 0) < within
             ]
         if chosen:
-            passphrase = _passphrase(passphrase_file)
-            key = _offline(folder, passphrase)
+            passphrase = passphrase_of(passphrase_file)
+            key = _offline(desk, passphrase)
             _settle(desk, [desk.renew(standing, key, days=days) for standing in chosen], passphrase, to)
         if as_json:
             emit([{"id": standing.node.text} for standing in chosen])
@@ -372,18 +387,24 @@ def publish(
     """Take in what was signed elsewhere, date the feed, hand it on. Do it daily: nodes mistrust an old date."""
 
     async def body() -> None:
+        from node.maintainer.keys import open_coming
         from node.maintainer.signed_file import decode_signed
 
-        desk = _open(folder)
-        entries = []
+        desk = open_desk(folder)
+        entries, passphrase = [], passphrase_of(passphrase_file)
         for path in signed or ():
             try:
-                entries += decode_signed(path.read_bytes())
+                raw = path.read_bytes()
             except OSError as error:
                 raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-        appended = desk.publish(entries, _online(folder, _passphrase(passphrase_file)))
+            coming = open_coming(raw, passphrase, name=str(path))
+            if coming is not None:
+                desk.take_keys(coming, passphrase)
+            else:
+                entries += decode_signed(raw)
+        appended = desk.publish(entries, _online(folder, passphrase))
         if out is not None:
-            _write_file(out, desk.feed_file)
+            write_file(out, desk.feed_file)
         if node is not None:
             from node.app import open_node
 
@@ -399,4 +420,7 @@ def publish(
 
 def add_to(main: typer.Typer) -> None:
     """Register the commands."""
+    from node.cli import maintainer_keys
+
+    maintainer_keys.add_to(app)
     main.add_typer(app, name="maintainer")

@@ -34,12 +34,14 @@ def _read(path: Path) -> bytes:
 
 
 def _maintainer(item: Maintainer, dated_ms: int, now_ms: int) -> dict[str, Any]:
-    from directory_sync.trust import HEAD_STALE_AFTER_MS, HEAD_WARNED_AFTER_MS
+    from directory_sync.trust import HEAD_AHEAD_MS, HEAD_STALE_AFTER_MS, HEAD_WARNED_AFTER_MS
 
     age_ms = now_ms - dated_ms
     warning = ""
     if item.alarm is not None:
         warning = "ALARM: two histories; its new endorsements do not count"
+    elif item.status == "trusted" and age_ms < -HEAD_AHEAD_MS:
+        warning = "dated in the future: its new endorsements do not count"
     elif item.status == "trusted" and age_ms > HEAD_STALE_AFTER_MS:
         warning = "not dated for 14 days: its new endorsements do not count"
     elif item.status == "trusted" and age_ms > HEAD_WARNED_AFTER_MS:

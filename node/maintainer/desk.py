@@ -12,14 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from directory_sync.acquaintance import alike_warnings, stated_keys
 from node.errors import ConfigError, FolderError, NotFoundError, StateError
 from node.folder import write_private
-from node.maintainer.keys import OfflineKey, OnlineKeys
+from node.identity.key_change import FreshKeys, next_chain, recovered_chain
+from node.maintainer.keys import ComingKeys, OfflineKey, OnlineKeys
 from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.cosignature import cosign, witness_name
-from protocol.crypto import SealSecret, Secret, SigningSecret
+from protocol.crypto import SealSecret, Secret, SigningSecret, VerifyKey
 from protocol.entry import (
     MAINTAINER_SUBJECT,
     MAX_ENTRY_BYTES,
@@ -170,9 +172,83 @@ class Desk:
             raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer requests {self.path}")
         return found[0]
 
+    def warnings(self, invite: Invite) -> tuple[str, ...]:
+        """What is like an institution that is endorsed already, or shares a key with one, one line each."""
+        node, keys = invite.chain.node_id, stated_keys(invite.chain)
+        others = [item.endorsed for item in self.standings() if item.endorsed is not None and item.node != node]
+        shared = [other.name for other in others if keys & stated_keys(other.chain)]
+        if keys & stated_keys(self.chain):
+            shared.append("this maintainer")
+        told = tuple(f"it shares a key with {name}: one of the two is not who it says" for name in shared)
+        known = [(other.name, other.domain) for other in others if other.domain != invite.domain]
+        same = tuple(
+            f"{invite.domain} is endorsed for {other.name} already" for other in others if other.domain == invite.domain
+        )
+        return told + same + alike_warnings(invite.institution, invite.domain, known)
+
     def drop_request(self, node: NodeId) -> None:
         """Forget a request."""
         (self.path / "requests" / f"{node.text}.invite").unlink(missing_ok=True)
+
+    # -- keys
+
+    def renewed_key(self, key: OfflineKey) -> OfflineKey:
+        """The key that follows, with the statement that names it; the one given if that waits to be taken up.
+
+        StateError if the chain does not take it.
+        """
+        if key.coming is not None and not self._knows(key.coming):
+            return key
+        fresh = FreshKeys.draw(self._world.random_bytes)
+        now_ms = self._world.now_ms()
+        # Without slack: from its very time on, what the key before signs counts no more.
+        chain = next_chain(self.chain, key.identity, fresh, now_ms=now_ms, slack_ms=0)
+        return _offline_key(fresh, chain)
+
+    def recovered_key(
+        self, recovery: SigningSecret, *, bad_from_ms: int | None, new_recovery_key: VerifyKey | None
+    ) -> OfflineKey:
+        """The key that follows one which was stolen or lost. StateError for another maintainer's recovery key."""
+        now_ms = self._world.now_ms()
+        since_ms = self.chain.current.valid_from_ms if bad_from_ms is None else bad_from_ms
+        if since_ms > now_ms:
+            raise StateError("keys cannot have been stolen in the future", hint="give an earlier --bad-from")
+        fresh = FreshKeys.draw(self._world.random_bytes)
+        chain = recovered_chain(
+            self.chain,
+            recovery,
+            fresh,
+            bad_from_ms=since_ms,
+            recovery_key=new_recovery_key or recovery.verify_key,
+            now_ms=now_ms,
+            slack_ms=0,
+        )
+        return _offline_key(fresh, chain)
+
+    def _knows(self, coming: ComingKeys) -> bool:
+        return coming.statement in self.chain.raw_list()
+
+    def learn(self, coming: ComingKeys | None) -> None:
+        """Work under a statement that the feed here does not have yet: on the offline machine, or after a crash.
+
+        StateError if it is not this maintainer's.
+        """
+        if coming is None:
+            return
+        try:
+            self.chain = self.chain.extend(coming.statement)
+        except RemoteProtocolError as error:
+            raise StateError(
+                "these keys follow other statements than this folder has", hint=f"code: {error.reason.value}"
+            ) from error
+
+    def take_keys(self, coming: ComingKeys, passphrase: Secret) -> None:
+        """Use new keys where the feed is: the online keys, then the feed under them. Done again after a crash, it ends
+        the same.
+        """
+        self.learn(coming)
+        coming.online.save(self.path / "online.key", passphrase, self._world)
+        self._write(coming.online)
 
     # -- signing, with the offline key
 
@@ -212,6 +288,12 @@ class Desk:
         endorsed: Endorsed | None = None,
         reason: RevocationReason | None = None,
     ) -> bytes:
+        stated = self.chain.current.witness_key if act is Act.SUSPEND else self.chain.current.identity_key
+        if secret.verify_key != stated:
+            raise StateError(
+                "this key is not the one that the newest statement names",
+                hint="take the newest keys: coffre maintainer publish DIR FILE, or coffre maintainer keys renew DIR",
+            )
         time_ms = self._world.now_ms()
         standing = Standing(
             act=act,
@@ -261,11 +343,21 @@ class Desk:
         self._raws += [operation.encode() for operation in operations]
 
     def _write(self, keys: OnlineKeys) -> None:
+        if keys.log.verify_key != self.chain.current.log_key:
+            raise StateError(
+                "the online keys are not those that the newest statement names",
+                hint="take the newest: coffre maintainer publish DIR FILE, or coffre maintainer keys renew DIR",
+            )
         origin = feed_origin(self.chain.node_id, EPOCH)
         head = sign_checkpoint(Checkpoint(origin, self._state.size, self._state.tree.root()), keys.log)
         time_s = self._world.now_ms() // 1000
         self._head = cosign(head, name=witness_name(self.chain.node_id), secret=keys.witness, time_s=time_s)
         write_private(self.path / "feed", self.feed_file)
+
+
+def _offline_key(fresh: FreshKeys, chain: StatementChain) -> OfflineKey:
+    online = OnlineKeys(log=fresh.log, witness=fresh.witness)
+    return OfflineKey(fresh.identity, ComingKeys(statement=chain.statements[-1].raw, online=online))
 
 
 def _that_fits(chain: StatementChain) -> StatementChain:

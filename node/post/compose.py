@@ -80,6 +80,7 @@ class Destination:
     mailbox: MailboxId
     mailbox_seal_key: SealKey
     address: str
+    name: str
     entry_position: int
     """Index of the recipient's entry in its institution's feed: which entry the sender relied on."""
 
@@ -136,21 +137,19 @@ class SealedLetter:
 
 
 class Composer:
-    """Seals the letters of one node."""
+    """Seals the letters of one node. signer: its identity key, and the number of the statement that names it."""
 
     def __init__(
         self,
         *,
         node_id: NodeId,
-        identity: SigningSecret,
-        statement_number: int,
+        signer: Callable[[], tuple[SigningSecret, int]],
         store: PayloadStore,
         payload_name: Callable[[bytes], bytes],
         world: World,
     ) -> None:
         self._node_id = node_id
-        self._identity = identity
-        self._statement_number = statement_number
+        self._signer = signer
         self._store = store
         self._payload_name = payload_name
         self._world = world
@@ -169,6 +168,7 @@ class Composer:
             mailbox=resolved.draft.sender.id,
             mailbox_seal_key=resolved.draft.sender.secrets.read.seal_key,
             address=resolved.draft.sender.address,
+            name="",
             entry_position=0,
         )
         envelopes = tuple(
@@ -250,10 +250,11 @@ class Composer:
         descriptor: Descriptor,
     ) -> SignedSlip:
         destination = group[0].node
+        identity, statement_number = self._signer()
         payload_id = descriptor.payload_id
         slip = Slip(
             sender_node=self._node_id,
-            statement_number=self._statement_number,
+            statement_number=statement_number,
             destination=destination,
             letter_id=letter_id,
             payload_id=payload_id,
@@ -277,7 +278,7 @@ class Composer:
                 for item in group
             ),
         )
-        return SignedSlip.sign(slip, self._identity)
+        return SignedSlip.sign(slip, identity)
 
     def _envelope(
         self,

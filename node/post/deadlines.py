@@ -15,6 +15,7 @@ import trio
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.outbox_rows import OutboxItem, OutboxRows
@@ -60,6 +61,7 @@ class Deadlines:
         custody: Custody,
         sessions: SessionRows,
         session_idle_ms: int,
+        correspondents: Correspondents,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -73,6 +75,7 @@ class Deadlines:
         self._custody = custody
         self._sessions = sessions
         self._session_idle_ms = session_idle_ms
+        self._correspondents = correspondents
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -188,6 +191,7 @@ class Deadlines:
         await database.write(self._returns.prune, now_ms)
         await database.write(self._alerts.prune, now_ms)
         await database.write(self._custody.prune, now_ms)
+        await database.write(self._correspondents.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

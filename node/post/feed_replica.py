@@ -13,7 +13,7 @@ from node.trust.alarm_rows import NewAlarm
 from node.trust.followed import Following, HeadRefresh
 from node.vault import schema
 from node.vault.database import Database, Transaction
-from node.vault.feed_store import EPOCH, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
+from node.vault.feed_store import EPOCH, drop_feed, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
 from node.vault.signals import FEED, PEERS, TRUST
@@ -105,6 +105,20 @@ class FeedReplica:
     async def keep_chain(self, followed: Followed, chain: StatementChain) -> None:
         """See Store."""
         await self._following.keep_chain(self._database, followed, chain)
+
+    async def keep_rival(self, node: NodeId, statement: bytes) -> None:
+        """See Store."""
+        await self._database.write(self._following.keep_rivals, (node, statement))
+
+    async def forget(self, node: NodeId) -> None:
+        """See Store."""
+        await self._database.write(self._forget, node)
+
+    def _forget(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
+        for node in items:
+            drop_feed(tx.connection, node, EPOCH)
+            tx.wake(FEED)
+        return [None] * len(items)
 
     async def keep_alarm(self, chain: StatementChain, proof: ForkProof, code: str) -> bool:
         """See Store; code may also be that of a head which contradicts another one without proving it to others."""

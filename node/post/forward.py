@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
-from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
+from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
 from protocol.checkpoint import Checkpoint
 from protocol.crypto import SigningSecret
@@ -41,6 +41,8 @@ __all__ = ["Forwarder", "SenderSide"]
 _READ_AHEAD: Final = 64
 # Rows whose payload is on its way, remembered until the result is pushed; others are read again.
 _WANTED_ROWS: Final = 256
+# A round trip with a peer that has just renewed its keys.
+_STATEMENT_WAIT_S: Final = 10
 _FINDINGS_AT_ONCE: Final = 128
 
 _logger = structlog.get_logger(__name__)
@@ -125,13 +127,26 @@ class SenderSide:
         return findings
 
     async def take_evidence(self, item: OutboxItem, boxed: bytes) -> None:
-        """Verify boxed evidence about an outbox item and write it down. RemoteProtocolError if it is not true."""
-        done, errors = trio.Event(), list[Exception]()
-        self._waiting.append((item, boxed, done, errors))
-        self._arrived.set()
-        await done.wait()
-        if errors:
-            raise errors[0]
+        """Verify boxed evidence about an outbox item and write it down. RemoteProtocolError if it is not true.
+
+        Under a key that is not known the destination may have renewed its keys just now: its statement is on its way.
+        """
+        deadline = trio.current_time() + _STATEMENT_WAIT_S
+        while True:
+            ticket = self.database.signals.ticket(PEERS)
+            done, errors = trio.Event(), list[Exception]()
+            self._waiting.append((item, boxed, done, errors))
+            self._arrived.set()
+            await done.wait()
+            if not errors:
+                return
+            error = errors[0]
+            if not isinstance(error, RemoteProtocolError) or error.reason is not Reason.UNKNOWN_KEY:
+                raise error
+            with trio.move_on_at(deadline) as waiting:
+                await ticket.wait()
+            if waiting.cancelled_caught:
+                raise error
 
     async def take_custody(self, item: OutboxItem, relay: NodeId, raw: bytes) -> None:
         """Verify a relay's evidence of custody and write it down; it ends nothing. RemoteProtocolError if not true."""
@@ -195,7 +210,7 @@ class Forwarder:
         outbox: OutboxRows,
         payloads: PayloadRows,
         returns: ReturnRows,
-        identity: SigningSecret,
+        identity: Callable[[], SigningSecret],
         node_id: NodeId,
         in_flight: InFlight,
     ) -> None:
@@ -349,7 +364,7 @@ class Forwarder:
             time_ms=self._database.world.now_ms(),
             reply_key=item.reply_key,
         )
-        box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
+        box = seal_withdrawal(withdrawal, identity=self._identity(), seal_key=chain.current.seal_keys[0])
         await self._ask_results(item, Withdraw(box))
 
     async def _ask_results(self, item: OutboxItem, request: Message) -> None:

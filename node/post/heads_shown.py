@@ -6,38 +6,48 @@ Spec: spec/delivery.md, 7; spec/evidence.md, 7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 import trio
 
 from directory_sync.news import FeedNews
+from directory_sync.replica import Link
 from directory_sync.taking import FeedTaker
 from node.post.feed_replica import FeedReplica
 from node.post.forward import SenderSide
 from node.post.network import LinkError
 from node.post.offer_again import OfferAgain
-from node.post.peer_link import PeerLink
 from node.post.results import Verifiers
 from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH
 from node.vault.peers import PeerHead, PeerRows
-from protocol.checkpoint import parse_origin, peek_checkpoint
+from protocol.checkpoint import Checkpoint, CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.fork_proof import prove_fork
 from protocol.merkle import verify_consistency
 from protocol.messages import LogProof, LogProofGet
 from protocol.statement import StatementChain
 
-__all__ = ["HeadsShown"]
+__all__ = ["EndableLink", "HeadsShown"]
 
 # Evidence brings newer heads all the time: they are held once a second.
 _HEADS_EVERY_S: Final = 1
 # A restored node answers within a round trip; with a feed to fetch back, within some seconds.
 _MOVES_ON_S: Final = 60
 
+_CONTRADICTIONS: Final = frozenset({Reason.ROLLBACK, Reason.FORK, Reason.BAD_PROOF})
+
 _logger = structlog.get_logger(__name__)
+
+
+class EndableLink(Link, Protocol):
+    """A link that can be ended in good order."""
+
+    async def goodbye(self, code: str) -> None:
+        """Say goodbye, and end."""
+        ...
 
 
 class HeadsShown:
@@ -45,7 +55,7 @@ class HeadsShown:
 
     def __init__(
         self,
-        link: PeerLink,
+        link: EndableLink,
         *,
         database: Database,
         directory: Directory,
@@ -79,6 +89,26 @@ class HeadsShown:
             raise LinkError("not_accepted", "the peer is no longer accepted")
         return chain
 
+    async def learn_statements(self, number: int) -> bool:
+        """Ask the peer for its statements if it names a newer one than we hold, or, with -1, in any case; whether there
+        was something new.
+
+        RemoteProtocolError: it does not give what it names (mismatch), or what it gives is not its own; its newest one
+        has ended (expired).
+        """
+        chain, now_ms = await self.chain(), self._database.world.now_ms()
+        before = chain
+        if number > chain.current.number or number < 0:
+            # From the first one on: a recovery may have replaced some that we hold. Those we know change nothing.
+            chain = await self._feeds.newer_statements(chain)
+            if number > chain.current.number:
+                raise RemoteProtocolError(Reason.MISMATCH, "the peer does not give the statements that it names")
+        if chain != before:
+            await self._database.write(self._peers.set_chain, chain)
+        if chain.current.valid_until_ms <= now_ms:
+            raise RemoteProtocolError(Reason.EXPIRED, "the peer's keys have ended, and it has not renewed them")
+        return chain != before
+
     async def take(self, heads: Sequence[bytes]) -> None:
         """Judge heads in this order. RemoteProtocolError for what no honest peer would show."""
         others: list[bytes] = []
@@ -90,10 +120,7 @@ class HeadsShown:
                 others.append(note)
                 continue
             try:
-                if kind == "log":
-                    await self._check_log_head(note, epoch)
-                elif epoch == EPOCH:
-                    await self._follow(note)
+                await self._take_own(kind, note, epoch)
             except RemoteProtocolError as error:
                 if error.reason is Reason.ROLLBACK:
                     if await self._moves_on(kind):
@@ -104,6 +131,20 @@ class HeadsShown:
             else:
                 self._note_taken(kind)
         await self._feeds.take(others)
+
+    async def _take_own(self, kind: str, note: bytes, epoch: int) -> None:
+        """A head of the peer's own log or feed. Under a key that is not known it may have renewed its keys just now."""
+        for is_last in (False, True):
+            try:
+                if kind == "log":
+                    await self._check_log_head(note, epoch)
+                elif epoch == EPOCH:
+                    await self._follow(note)
+            except RemoteProtocolError as error:
+                if error.reason is not Reason.UNKNOWN_KEY or is_last or not await self.learn_statements(-1):
+                    raise
+            else:
+                return
 
     async def keep_log_head(self) -> None:
         """Hold the newest head that evidence showed, proved to go on from the one held: a peer whose log is put back
@@ -152,34 +193,45 @@ class HeadsShown:
             _logger.error("two histories", peer=peer.text[:12], code=code)
 
     async def _check_log_head(self, note: bytes, epoch: int) -> None:
-        verifier = self._verifiers.of(await self.chain())
+        chain = await self.chain()
+        verifier = self._verifiers.of(chain)
         new = verifier.open(note)
         held_note = await self._database.read(self._peers.log_head, self._link.peer)
         if held_note is not None:
-            held = verifier.open(held_note)
-            held_epoch = parse_origin(held.origin)[2]
-            if epoch < held_epoch:
-                raise RemoteProtocolError(Reason.ROLLBACK, f"log head of epoch {epoch} where {held_epoch} was shown")
-            if epoch > held_epoch:
-                await self._enter_epoch(note)
-                return
-            if held.origin == new.origin and held.size:
-                if new.size < held.size:
-                    raise RemoteProtocolError(Reason.ROLLBACK, f"log head of {new.size} where {held.size} was shown")
-                if new.size == held.size and new.root != held.root:
-                    raise RemoteProtocolError(Reason.FORK, f"another root of the log at {held.size}")
-                reply = await self._link.ask(LogProofGet(epoch, held.size))
-                if not isinstance(reply, LogProof):
-                    raise RemoteProtocolError(Reason.BAD_PROOF, "the peer cannot prove that its log goes on")
-                note, new = reply.head, verifier.open(reply.head)
-                verify_consistency(
-                    old_size=held.size,
-                    old_root=held.root,
-                    new_size=new.size,
-                    new_root=new.root,
-                    proof=reply.hashes,
-                )
+            held = CheckpointVerifier(chain.node_id, chain.log_keys()).open(held_note)
+            try:
+                note = await self._compare_log_heads(held, new, note, epoch)
+            except RemoteProtocolError as error:
+                if error.reason not in _CONTRADICTIONS or not _is_lost(held_note, verifier):
+                    raise
+                _logger.warning("the log does not go on from a head of lost keys", peer=self._link.peer.text[:12])
         await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note))
+
+    async def _compare_log_heads(self, held: Checkpoint, new: Checkpoint, note: bytes, epoch: int) -> bytes:
+        """The head to hold from now on: the new one, or the one up to which the peer proved that its log goes on."""
+        held_epoch = parse_origin(held.origin)[2]
+        if epoch < held_epoch:
+            raise RemoteProtocolError(Reason.ROLLBACK, f"log head of epoch {epoch} where {held_epoch} was shown")
+        if epoch > held_epoch:
+            await self._enter_epoch(note)
+            return note
+        if held.origin == new.origin and held.size:
+            if new.size < held.size:
+                raise RemoteProtocolError(Reason.ROLLBACK, f"log head of {new.size} where {held.size} was shown")
+            if new.size == held.size and new.root != held.root:
+                raise RemoteProtocolError(Reason.FORK, f"another root of the log at {held.size}")
+            reply = await self._link.ask(LogProofGet(epoch, held.size))
+            if not isinstance(reply, LogProof):
+                raise RemoteProtocolError(Reason.BAD_PROOF, "the peer cannot prove that its log goes on")
+            note, new = reply.head, self._verifiers.of(await self.chain()).open(reply.head)
+            verify_consistency(
+                old_size=held.size,
+                old_root=held.root,
+                new_size=new.size,
+                new_root=new.root,
+                proof=reply.hashes,
+            )
+        return note
 
     async def _enter_epoch(self, note: bytes) -> None:
         """The peer lost the end of its log, and what arrived with it: it is offered again."""
@@ -193,3 +245,12 @@ class HeadsShown:
         followed = await self._replica.find(self._link.peer)
         if followed is not None and not await self._feeds.follow(followed, note):
             raise RemoteProtocolError(Reason.ROLLBACK, "a head of its feed that is older than one that it showed")
+
+
+def _is_lost(note: bytes, verifier: CheckpointVerifier) -> bool:
+    """Whether a head stands under a key that a recovery replaced."""
+    try:
+        verifier.open(note)
+    except RemoteProtocolError as error:
+        return error.reason is Reason.UNKNOWN_KEY
+    return False

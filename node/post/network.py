@@ -9,7 +9,7 @@ import os
 import ssl
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
@@ -57,8 +57,11 @@ ConnectionHandler = Callable[[Connection], Awaitable[None]]
 class Network(Protocol):
     """Makes authenticated connections."""
 
-    async def dial(self, endpoint: str) -> Connection:
-        """Connect to host:port. LinkError if nobody answers or the handshake fails."""
+    async def dial(self, endpoint: str, *, attempt: int = 0) -> Connection:
+        """Connect to host:port. LinkError if nobody answers or the handshake fails.
+
+        attempt: with which of the own certificates, from 0; beyond the last one they begin anew.
+        """
         ...
 
     async def listen(self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]) -> None:
@@ -69,19 +72,24 @@ class Network(Protocol):
         """Replace the certificates that are accepted, both ways. Blocks for large sets: call it in a thread."""
         ...
 
+    def present(self, link_secrets: Sequence[SigningSecret]) -> None:
+        """Replace the own certificates; the first is shown to who dials in. Call it in a thread."""
+        ...
+
 
 class TlsNetwork:
     """TLS 1.3 over TCP, mutual, pinned. The trust store holds the peers' certificates and nothing else."""
 
     def __init__(self, link_secret: SigningSecret) -> None:
-        self._certificate = build_certificate(link_secret)
         self._passphrase = os.urandom(32).hex().encode()
-        self._private_key = private_key_pem(link_secret, self._passphrase)
         self._pins: tuple[bytes, ...] = ()
-        self._client = self._context(server=False)
-        self._server = self._context(server=True)
+        self.present([link_secret])
 
-    def _context(self, *, server: bool) -> ssl.SSLContext:
+    def _build(self) -> None:
+        self._clients = [self._context(own, server=False) for own in self._own]
+        self._server = self._context(self._own[0], server=True)
+
+    def _context(self, own: bytes, *, server: bool) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False
@@ -90,30 +98,37 @@ class TlsNetwork:
         context.set_alpn_protocols([ALPN])
         if server:
             context.num_tickets = 0  # no resumption: a removed peer must meet the pins again
-        self._load_own(context)
+        self._load_own(context, own)
         if self._pins:
             context.load_verify_locations(cadata=b"".join(self._pins))
         return context
 
     def contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         """For dialling and for accepting, with the pins as they are now."""
-        return self._client, self._server
+        return self._clients[0], self._server
 
-    def _load_own(self, context: ssl.SSLContext) -> None:
+    def _load_own(self, context: ssl.SSLContext, own: bytes) -> None:
         """The ssl module loads keys from files only: the file holds the key sealed under a one-time passphrase."""
         with tempfile.TemporaryDirectory(prefix="coffre-") as folder:
             path = Path(folder) / "link.pem"
-            pem = self._private_key + ssl.DER_cert_to_PEM_cert(self._certificate).encode()
             path.touch(mode=0o600)
-            path.write_bytes(pem)
+            path.write_bytes(own)
             context.load_cert_chain(path, password=self._passphrase)
 
     def pin(self, certificates: Iterable[bytes]) -> None:
         """See Network. Connections made before keep their context; the caller ends those no longer wanted."""
         self._pins = tuple(sorted(set(certificates)))
-        self._client, self._server = self._context(server=False), self._context(server=True)
+        self._build()
 
-    async def dial(self, endpoint: str) -> Connection:
+    def present(self, link_secrets: Sequence[SigningSecret]) -> None:
+        """See Network. Connections made before keep the certificate that they were made with."""
+        self._own = [
+            private_key_pem(secret, self._passphrase) + ssl.DER_cert_to_PEM_cert(build_certificate(secret)).encode()
+            for secret in link_secrets
+        ]
+        self._build()
+
+    async def dial(self, endpoint: str, *, attempt: int = 0) -> Connection:
         """See Network."""
         host, port = split_endpoint(endpoint)
         try:
@@ -121,7 +136,8 @@ class TlsNetwork:
                 tcp = await trio.open_tcp_stream(host, port)
         except (OSError, trio.TooSlowError) as error:
             raise LinkError("unreachable", f"{endpoint} does not answer") from error
-        return await self._handshake(tcp, self._client, endpoint, server_side=False)
+        context = self._clients[attempt % len(self._clients)]
+        return await self._handshake(tcp, context, endpoint, server_side=False)
 
     async def _handshake(
         self, tcp: trio.SocketStream, context: ssl.SSLContext, remote: str, *, server_side: bool

@@ -5,8 +5,9 @@ Spec: spec/delivery.md, 3 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Final
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from directory_sync.replica import FeedLocks
 from directory_sync.taking import FeedTaker
 from node.audit.epochs import LogHistory
 from node.errors import StoreError
+from node.identity.own_keys import OwnKeys
 from node.post.ask_peers import heads_at_peers
 from node.post.deposit import Refusal
 from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
@@ -39,7 +41,7 @@ from node.relay.book import RelayBook
 from node.relay.custody import Custody
 from node.relay.keeping import RelayKeeper
 from node.relay.sending import RelaySender
-from node.supervision import guarded, keep_running
+from node.supervision import RETRY_S, guarded, keep_running
 from node.trust.followed import Following
 from node.vault import schema
 from node.vault.claims import Claims
@@ -60,13 +62,13 @@ from node.vault.peers import (
 from node.vault.returns import ReturnRows
 from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import CLASS_NUMBERS, OutboxState
-from protocol.crypto import SigningSecret
 from protocol.envelope import decode_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.link_states import Role
 from protocol.message import Message
 from protocol.messages import Event, Hello, MailboxResult, Result
+from protocol.statement import StatementChain
 from protocol.withdrawal import Withdrawal
 
 __all__ = ["PostOffice", "PostParts"]
@@ -87,7 +89,9 @@ class PostParts:
     """What the post office works with; made once by node/app.py."""
 
     node_id: NodeId
-    identity: SigningSecret
+    own_keys: OwnKeys
+    adopt_statements: Callable[[StatementChain], Awaitable[bool]]
+    are_keys_lost: Callable[[], bool]
     database: Database
     directory: Directory
     peers: PeerRows
@@ -149,6 +153,7 @@ class PostOffice:
         await parts.database.write(self._count_crashes, parts.in_flight.left_behind)
         await self._load_peers()
         async with trio.open_nursery() as nursery:
+            await self.present()
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
             nursery.start_soon(keep_running, self._keep_links, nursery)
@@ -156,6 +161,13 @@ class PostOffice:
                 nursery.start_soon(keep_running, work)
             nursery.start_soon(parts.claims.hold, self._serve_own_mail, "own mail")
             task_status.started(self.listening_on)
+
+    async def present(self) -> None:
+        """Show peers the link certificates that are the node's own now; links that stand go on."""
+        try:
+            await self._parts.database.world.run_blocking(self._parts.network.present, self._parts.own_keys.links())
+        except OSError as error:
+            raise StoreError(f"the own certificate cannot be used: {error.strerror}") from error
 
     async def stop(self) -> None:
         """Say goodbye on every link."""
@@ -209,7 +221,12 @@ class PostOffice:
 
     async def _accept(self, connection: Connection) -> None:
         peer = self._peer_of(connection)
-        if peer is None or self._stopping or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE:
+        if (
+            peer is None
+            or self._stopping
+            or self._parts.are_keys_lost()
+            or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE
+        ):
             await trio.aclose_forcefully(connection.stream)
             return
         await guarded(self._run_link, connection, peer, Role.ACCEPTOR)
@@ -227,7 +244,7 @@ class PostOffice:
             ticket = database.signals.ticket(PEERS)
             await self._load_peers()
             now_ms = database.world.now_ms()
-            for peer in self._peers.values():
+            for peer in () if self._parts.are_keys_lost() else self._peers.values():
                 due = _wait_ms(peer, now_ms) <= 0 or not peer.failures
                 busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
                 if peer.endpoints and due and not busy and not self._stopping:
@@ -253,9 +270,10 @@ class PostOffice:
         parts = self._parts
         error = LinkError("unreachable", "no endpoint")
         try:
-            for endpoint in peer.endpoints:
+            certificates = len(parts.own_keys.links())
+            for endpoint, attempt in product(peer.endpoints, range(certificates)):
                 try:
-                    connection = await parts.network.dial(endpoint)
+                    connection = await parts.network.dial(endpoint, attempt=attempt)
                 except LinkError as failed:
                     error = failed
                     continue
@@ -264,11 +282,19 @@ class PostOffice:
                     error = LinkError("wrong_node", f"{endpoint} is another institution's node")
                     continue
                 self._dialling.discard(peer.node_id)
-                await self._run_link(connection, peer, Role.DIALLER)
-                return
+                # A TLS client learns only then whether its certificate was taken.
+                if await self._run_link(connection, peer, Role.DIALLER) or attempt + 1 == certificates:
+                    return
+                self._dialling.add(peer.node_id)
             await self._failed(peer, error)
+        except* StoreError:
+            # Our vault fails, not the peer: its health is as it was, and it is not dialled in a tight loop.
+            self._dialling.add(peer.node_id)
+            await trio.sleep(RETRY_S)
+            raise
         finally:
             self._dialling.discard(peer.node_id)
+            parts.database.signals.set([(PEERS, b"")])
 
     async def _failed(self, peer: Peer, error: LinkError) -> None:
         parts = self._parts
@@ -290,7 +316,8 @@ class PostOffice:
         )
         return connection.execute(query.limit(1)).one_or_none() is not None
 
-    async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> None:
+    async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> bool:
+        """Serve one link to its end; whether it was ever open."""
         parts = self._parts
         hello = await parts.database.read(self._hello, peer)
         sessions: list[Session] = []
@@ -314,17 +341,24 @@ class PostOffice:
         self._links.setdefault(peer.node_id, set()).add(link)
 
         async def on_open(_link: PeerLink) -> None:
+            if not await sessions[0].met():
+                return
             health = PeerHealth(peer.node_id, 0, 0, "")
             await parts.database.write(parts.peers.set_health, health)
             _logger.info("linked", peer=peer.node_id.text[:12], role=role.name.lower())
             await sessions[0].opened()
 
+        vault_failed = False
         try:
             await link.run(on_open)
             # It said goodbye. We dialled, so it is for us to come back, after the usual wait.
             await self._ended(peer, link, LinkError("goodbye", "its node said goodbye"))
+        except* StoreError:
+            vault_failed = True
+            raise
         except* LinkError as lost:
-            await self._ended(peer, link, first_of(lost))
+            if not vault_failed:
+                await self._ended(peer, link, first_of(lost))
         except* RemoteProtocolError as broken:
             error = first_of(broken)
             await self._ended(peer, link, LinkError(error.reason.value, f"link broken: {error}"))
@@ -332,6 +366,7 @@ class PostOffice:
             self._links[peer.node_id].discard(link)
             # Whoever now cannot be reached may be reached by a relay.
             parts.database.signals.set([(PEERS, b"")])
+        return link.opened.is_set()
 
     async def _ended(self, peer: Peer, link: PeerLink, error: LinkError) -> None:
         _logger.info("link ended", peer=peer.node_id.text[:12], code=error.code)
@@ -367,7 +402,7 @@ class PostOffice:
             outbox=parts.outbox,
             payloads=parts.payloads,
             returns=parts.returns,
-            identity=parts.identity,
+            identity=parts.own_keys.identity,
             node_id=parts.node_id,
             in_flight=parts.in_flight,
         )
@@ -409,6 +444,7 @@ class PostOffice:
                 history=parts.history,
                 log_head=parts.own_log_head,
                 told=hello.heads,
+                adopt=parts.adopt_statements,
             ),
             news=news,
             feeds=feeds,
@@ -440,7 +476,7 @@ class PostOffice:
                 outbox=parts.outbox,
                 payloads=parts.payloads,
                 returns=parts.returns,
-                identity=parts.identity,
+                identity=parts.own_keys.identity,
                 in_flight=parts.in_flight,
             ),
             relay_keeper=RelayKeeper(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import sqlalchemy as sa
 import structlog
@@ -17,6 +17,7 @@ from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.messages import Heads
+from protocol.statement import StatementChain
 
 __all__ = ["OwnHeads"]
 
@@ -38,6 +39,7 @@ class OwnHeads:
         history: LogHistory,
         log_head: Callable[[sa.Connection], bytes],
         told: Sequence[bytes],
+        adopt: Callable[[StatementChain], Awaitable[bool]],
     ) -> None:
         self._link = link
         self._feeds = feeds
@@ -45,6 +47,7 @@ class OwnHeads:
         self._directory = directory
         self._history = history
         self._log_head = log_head
+        self._adopt = adopt
         self._told = peek_checkpoint(told[0]).origin
 
     async def compare(self, seen: Sequence[bytes]) -> None:
@@ -53,7 +56,16 @@ class OwnHeads:
         """
         await self._history.shown(seen)
         for note in seen:
-            if parse_origin(peek_checkpoint(note).origin) == ("feed", self._directory.node_id, EPOCH):
+            if parse_origin(peek_checkpoint(note).origin) != ("feed", self._directory.node_id, EPOCH):
+                continue
+            try:
+                await self._fetch_feed(note)
+            except RemoteProtocolError as error:
+                if error.reason is not Reason.UNKNOWN_KEY:
+                    raise
+                # Restored from a backup that is older than a change of keys: the peer knows what was stated since.
+                if not await self._adopt(await self._feeds.newer_statements(self._directory.own_chain())):
+                    raise
                 await self._fetch_feed(note)
         await self._history.heard_from_a_peer()
 

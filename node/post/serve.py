@@ -5,6 +5,7 @@ Spec: spec/wire.md, 6 and 7.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import sqlalchemy as sa
@@ -23,9 +24,9 @@ from node.vault.outbox_rows import OutboxRows
 from node.vault.payload_rows import PayloadRows, StoredPayload
 from protocol.ids import NodeId, PayloadId
 from protocol.merkle import consistency_proof
-from protocol.message import Message
 from protocol.messages import (
     FeedGet,
+    FeedOps,
     Gone,
     HashesGet,
     LogProof,
@@ -37,7 +38,7 @@ from protocol.messages import (
 )
 from protocol.statement import StatementChain
 
-__all__ = ["Server"]
+__all__ = ["Server", "feed_operations", "log_proof"]
 
 _FEED_BATCH: Final = 512
 # Read in one thread hop.
@@ -57,7 +58,9 @@ class Server:
         payloads: PayloadRows,
         custody: Custody,
         book: RelayBook,
+        refresh_own_keys: Callable[[], Awaitable[object]],
     ) -> None:
+        self._refresh_own_keys = refresh_own_keys
         self._database = database
         self._directory = directory
         self._following = following
@@ -110,6 +113,9 @@ class Server:
 
     async def statements(self, link: PeerLink, stream: int, request: StatementsGet) -> None:
         """The statements of this node or of one whose feed it follows."""
+        if request.node == self._directory.node_id:
+            # A command beside this process may have renewed the keys, and published it, a moment ago.
+            await self._refresh_own_keys()
         chain = await self._database.read(self._chain_of, request.node)
         if chain is None:
             link.reply(stream, Gone("unknown_node"))
@@ -121,46 +127,46 @@ class Server:
 
     async def feed(self, link: PeerLink, stream: int, request: FeedGet) -> None:
         """Operations of a feed held here, with its head."""
-        link.reply(stream, await self._database.read(self._feed, request))
-
-    @staticmethod
-    def _feed(connection: sa.Connection, request: FeedGet) -> Message:
-        feeds, journal = schema.feeds, schema.feed_operations
-        row = connection.execute(
-            sa.select(feeds.c.size, feeds.c.note, feeds.c.state).where(
-                feeds.c.node_id == request.node, feeds.c.epoch == request.epoch
-            )
-        ).one_or_none()
-        if row is None:
-            return Gone("unknown_feed")
-        rows = connection.execute(
-            sa.select(journal.c.operation)
-            .where(
-                journal.c.node_id == request.node,
-                journal.c.epoch == request.epoch,
-                journal.c.position >= request.first,
-                journal.c.position < row.size,
-            )
-            .order_by(journal.c.position)
-            .limit(_FEED_BATCH)
-        )
-        return feed_part(
-            rows.scalars(), first=request.first, size=row.size, head=row.note, erased=erased_subjects(row.state)
-        )
+        link.reply(stream, await self._database.read(feed_operations, request))
 
     # -- the log
 
     async def log_proof(self, link: PeerLink, stream: int, request: LogProofGet) -> None:
         """Prove that our log begins with the head that the peer holds."""
-        link.reply(stream, await self._database.read(self._log_proof, request))
+        link.reply(stream, await self._database.read(log_proof, request))
 
-    @staticmethod
-    def _log_proof(connection: sa.Connection, request: LogProofGet) -> Message:
-        table = schema.log_epochs
-        row = connection.execute(
-            sa.select(table.c.size, table.c.note).where(table.c.epoch == request.epoch)
-        ).one_or_none()
-        if row is None or request.old_size > row.size:
-            return Gone("unknown_head")
-        hashes = consistency_proof(request.old_size, row.size, StoredTileReader(connection, request.epoch))
-        return LogProof(row.note, tuple(hashes))
+
+def feed_operations(connection: sa.Connection, request: FeedGet) -> FeedOps | Gone:
+    """Operations of a feed held here from an index on, with its head, as many as a frame takes."""
+    feeds, journal = schema.feeds, schema.feed_operations
+    row = connection.execute(
+        sa.select(feeds.c.size, feeds.c.note, feeds.c.state).where(
+            feeds.c.node_id == request.node, feeds.c.epoch == request.epoch
+        )
+    ).one_or_none()
+    if row is None:
+        return Gone("unknown_feed")
+    rows = connection.execute(
+        sa.select(journal.c.operation)
+        .where(
+            journal.c.node_id == request.node,
+            journal.c.epoch == request.epoch,
+            journal.c.position >= request.first,
+            journal.c.position < row.size,
+        )
+        .order_by(journal.c.position)
+        .limit(_FEED_BATCH)
+    )
+    return feed_part(
+        rows.scalars(), first=request.first, size=row.size, head=row.note, erased=erased_subjects(row.state)
+    )
+
+
+def log_proof(connection: sa.Connection, request: LogProofGet) -> LogProof | Gone:
+    """The newest head of an epoch of the own log, and that it goes on from a size."""
+    table = schema.log_epochs
+    row = connection.execute(sa.select(table.c.size, table.c.note).where(table.c.epoch == request.epoch)).one_or_none()
+    if row is None or request.old_size > row.size:
+        return Gone("unknown_head")
+    hashes = consistency_proof(request.old_size, row.size, StoredTileReader(connection, request.epoch))
+    return LogProof(row.note, tuple(hashes))

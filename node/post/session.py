@@ -29,7 +29,7 @@ from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.peers import Peer, PeerRows
 from node.vault.signals import PEERS
-from protocol.errors import Reason, RemoteProtocolError
+from protocol.errors import RemoteProtocolError
 from protocol.message import Message
 from protocol.messages import (
     Event,
@@ -38,14 +38,12 @@ from protocol.messages import (
     Fork,
     HashesGet,
     Heads,
-    Hello,
     LogProofGet,
     NewsGet,
     Pass,
     RangeGet,
     Relayed,
     Result,
-    Statements,
     StatementsGet,
     StatusQuery,
     Withdraw,
@@ -105,12 +103,28 @@ class Session:
 
     # -- opening
 
+    async def met(self) -> bool:
+        """After the hellos: learn the peer's newest statements; False if it cannot show one that holds now.
+
+        Only a peer that can counts as reached: two that refuse each other must not dial each other without end.
+        """
+        hello = self._link.peer_hello
+        assert hello is not None
+        is_met = False
+        try:
+            await self._heads.learn_statements(hello.statement_number)
+            is_met = True
+        except* RemoteProtocolError as group:
+            self._link.fail(first_of(group))
+        except* LinkError:
+            pass  # the link ended; whoever runs it knows why
+        return is_met
+
     async def opened(self) -> None:
-        """After the hellos: statements, heads, feed; then mail, until the link ends."""
+        """After that: heads, feed; then mail, until the link ends."""
         try:
             hello = self._link.peer_hello
             assert hello is not None
-            await self._update_statements(hello)
             await self._own.compare(hello.seen)
             await self._heads.take(hello.heads)
             self._heads.is_forwarding = True
@@ -143,18 +157,6 @@ class Session:
         async with trio.open_nursery() as nursery:
             for work in (self._forwarder.run, self._relay_sender.run, self._relay_keeper.run):
                 nursery.start_soon(work)
-
-    async def _update_statements(self, hello: Hello) -> None:
-        chain, first = await self._heads.chain(), 0
-        # From the first one on: a recovery may have replaced some that we hold. Those we know change nothing.
-        while hello.statement_number > chain.current.number:
-            reply = await self._link.ask(StatementsGet(self._link.peer, first))
-            if not isinstance(reply, Statements) or not reply.statements:
-                raise RemoteProtocolError(Reason.MISMATCH, "the peer does not give the statements that it names")
-            for raw in reply.statements:
-                chain = chain.extend(raw)
-            first += len(reply.statements)
-            await self._database.write(self._peers.set_chain, chain)
 
     # -- what the peer asks and tells
 

@@ -14,6 +14,7 @@ from node.errors import CoffreError, ConfigError, LimitError, MovedError, NotFou
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
+from node.vault.correspondents import Correspondents, Pair
 from node.vault.database import Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
 from node.vault.directory import Directory, FoundMailbox
@@ -122,6 +123,7 @@ class Submitter:
         disk: DiskWatch,
         limits: LimitSettings,
         access: Access,
+        correspondents: Correspondents,
     ) -> None:
         self._database = database
         self._keys = keys
@@ -132,6 +134,7 @@ class Submitter:
         self._disk = disk
         self._limits = limits
         self._access = access
+        self._correspondents = correspondents
         self._preparing: Batches[Draft, _Submission | ResolvedDraft] = Batches(
             database.in_lane, self._prepare, limit=_PREPARED_AT_ONCE
         )
@@ -193,6 +196,8 @@ class Submitter:
     def _resolve(self, look_up: _LookUp, draft: Draft) -> ResolvedDraft:
         now_ms = self._database.world.now_ms()
         self._access.check(look_up.connection, draft.sender, Right.WRITE, now_ms)
+        if self._directory.own_chain().current.valid_until_ms <= now_ms:
+            raise StateError("this node's keys have ended: nobody would take the letter", hint="coffre keys renew")
         seen: set[str] = set()
         groups: list[tuple[Destination, ...]] = []
         for typed in (draft.to, draft.cc):
@@ -225,6 +230,7 @@ class Submitter:
             mailbox=entry.mailbox,
             mailbox_seal_key=entry.seal_key,
             address=entry.address,
+            name=entry.name,
             entry_position=found.position,
         )
 
@@ -268,6 +274,7 @@ class Submitter:
         deliveries: list[dict[str, object]] = []
         used: dict[bytes, int] = {}
         payloads: list[KeptPayload] = []
+        pairs: list[Pair] = []
         for item in items:
             sealed, draft = item.sealed, item.resolved.draft
             try:
@@ -289,6 +296,10 @@ class Submitter:
                 outbox.append(self._outbox_row(tx, item, envelope, outbox_row, tag))
                 tx.wake(OUTBOX, self._outbox.destination(envelope.slip.destination))
                 deliveries.extend(self._deliveries(tx, item, envelope, outbox_row, tag))
+            pairs += (
+                Pair(draft.sender.id, found.node, found.mailbox, found.address, found.name)
+                for found in item.resolved.recipients
+            )
             accepted.append(
                 Accepted(
                     letter_id=sealed.letter_id,
@@ -303,6 +314,7 @@ class Submitter:
         tx.connection.execute(schema.letters.insert(), letters)
         tx.connection.execute(schema.outbox.insert(), outbox)
         tx.connection.execute(schema.deliveries.insert(), deliveries)
+        self._correspondents.remember(tx, pairs)
         table = schema.mailboxes
         for mailbox, size in used.items():
             tx.connection.execute(

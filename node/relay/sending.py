@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import sqlalchemy as sa
@@ -49,7 +50,7 @@ class RelaySender:
         outbox: OutboxRows,
         payloads: PayloadRows,
         returns: ReturnRows,
-        identity: SigningSecret,
+        identity: Callable[[], SigningSecret],
         in_flight: InFlight,
     ) -> None:
         self._link = link
@@ -180,7 +181,7 @@ class RelaySender:
                 time_ms=self._database.world.now_ms(),
                 reply_key=item.reply_key,
             )
-            box = seal_withdrawal(withdrawal, identity=self._identity, seal_key=chain.current.seal_keys[0])
+            box = seal_withdrawal(withdrawal, identity=self._identity(), seal_key=chain.current.seal_keys[0])
             await self._pass(Withdraw(box), node)
         for item in await self._database.read(self._outbox.ended_without_word, node):
             if self._is_due(item.row):

@@ -9,13 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from directory_sync.replica import Followed
+from directory_sync.trust import HEAD_AHEAD_MS
 from node.trust.alarm_rows import AlarmRows
 from node.trust.maintainer_rows import TRUSTED, MaintainerRows
 from node.vault import schema
+from node.vault.chains import unpack_chain
 from node.vault.database import Database, Transaction
-from node.vault.directory import unpack_chain
 from node.vault.feed_store import EPOCH, arrive, held_size
 from node.vault.peers import ADMINISTRATOR, PeerRows
+from node.vault.rival_rows import are_keys_forked, keep_rival
 from node.vault.signals import FEED, TRUST
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.errors import RemoteProtocolError
@@ -68,7 +70,7 @@ class Following:
         return Followed(
             unpack_chain(row.statements),
             is_maintainer=is_maintainer,
-            is_frozen=row.alarm is not None,
+            is_frozen=row.alarm is not None or are_keys_forked(connection, node),
             was_alarmed=self.alarms.has_any(connection, node),
         )
 
@@ -110,14 +112,22 @@ class Following:
         """Store newer statements of a followed node."""
         await database.write((self._maintainers if followed.is_maintainer else self._peers).set_chain, chain)
 
+    def keep_rivals(self, tx: Transaction, items: Sequence[tuple[NodeId, bytes]]) -> Sequence[None]:
+        """Keep statements that contradict those held of a node."""
+        for node, raw in items:
+            keep_rival(tx, self._peers.own_id, node, raw)
+        tx.wake(TRUST)
+        return [None] * len(items)
+
     def refresh(self, tx: Transaction, items: Sequence[HeadRefresh]) -> Sequence[None]:
-        """Keep the later date of a maintainer's head."""
+        """Keep the later date of a maintainer's head. One of the future is none, and gives way to a true one."""
         table = schema.feeds
         for item in items:
             node = item.chain.node_id
             where = (table.c.node_id == node, table.c.epoch == EPOCH)
             held = tx.connection.execute(sa.select(table.c.note).where(*where)).scalar_one_or_none()
-            if held is None or _dated_s(item.chain, item.note) <= _dated_s(item.chain, held):
+            dated = [_dated_s(item.chain, note, tx.now_ms) for note in (held or b"", item.note)]
+            if held is None or dated[1] <= dated[0]:
                 continue
             tx.connection.execute(table.update().where(*where).values(note=item.note))
             arrive(tx.connection, node, EPOCH)
@@ -126,8 +136,9 @@ class Following:
         return [None] * len(items)
 
 
-def _dated_s(chain: StatementChain, note: bytes) -> int:
+def _dated_s(chain: StatementChain, note: bytes, now_ms: int) -> int:
     try:
-        return cosigned_at_s(note, name=witness_name(chain.node_id), key=chain.current.witness_key)
+        dated_s = cosigned_at_s(note, name=witness_name(chain.node_id), key=chain.current.witness_key)
     except RemoteProtocolError:
         return 0
+    return dated_s if dated_s * 1000 <= now_ms + HEAD_AHEAD_MS else 0

@@ -18,11 +18,13 @@ from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH, leaf_hashes_of, load_feed
 from node.vault.peers import MAINTAINERS, Peer, PeerEnd, PeerRows, VouchedPeer
 from node.vault.signals import PEERS, TRUST
+from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed_file import FeedFile, decode_feed_file
 from protocol.fork_proof import prove_fork
 from protocol.ids import NodeId
 from protocol.merkle import leaf_hash, root_of
+from protocol.statement import StatementChain
 
 __all__ = ["TrustKeeper"]
 
@@ -132,12 +134,22 @@ class TrustKeeper:
 
     async def _check_goes_on(self, feed: FeedFile) -> None:
         node = feed.chain.node_id
+        known = await self._database.read(self.maintainers.chain, node)
+        chain = feed.chain if known is None else _joined(known, feed.chain)
+        if _is_of_a_lost_key(chain, feed.head):
+            raise StateError(
+                f"the file's feed of {node.text[:12]}… is signed with keys that its recovery replaced",
+                hint="take the maintainer's newest file",
+            )
         _, note = await self._database.read(load_feed, node, EPOCH)
         if not note:
             return
         held = await self._database.read(leaf_hashes_of, node, EPOCH)
         brought = [leaf_hash(operation.leaf.encode()) for operation in feed.operations]
         common = min(len(held), len(brought))
+        if _is_of_a_lost_key(chain, note) and root_of(brought[: len(held)]) != root_of(held):
+            await self._database.write(self.maintainers.forget, node)
+            return
         if root_of(held[:common]) == root_of(brought[:common]):
             if len(brought) < len(held):
                 raise StateError(f"the file's feed of {node.text[:12]}… is older than the one held")
@@ -145,6 +157,25 @@ class TrustKeeper:
         proof = prove_fork(note, feed.head, max(held, brought, key=len))
         await self._database.write(self._alarms.raise_alarms, NewAlarm(feed.chain, proof, "feed_fork"))
         raise RemoteProtocolError(Reason.FORK, f"maintainer {node.text[:12]}… showed two histories; the proof is kept")
+
+
+def _joined(known: StatementChain, brought: StatementChain) -> StatementChain:
+    """What is known of a maintainer's statements with those of a file; contradictions are judged when it is kept."""
+    for raw in brought.raw_list():
+        try:
+            known = known.extend(raw)
+        except RemoteProtocolError:
+            continue
+    return known
+
+
+def _is_of_a_lost_key(chain: StatementChain, note: bytes) -> bool:
+    """Whether a head stands under a key that a recovery replaced: its owner need not go on from it."""
+    try:
+        CheckpointVerifier(chain.node_id, chain.trusted_log_keys()).open(note)
+    except RemoteProtocolError as error:
+        return error.reason is Reason.UNKNOWN_KEY
+    return False
 
 
 def _changes(

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 from directory_sync.trust import MaintainerView, view_maintainer
 from node.errors import NotFoundError
 from node.vault import schema
+from node.vault.chains import pack_chain, unpack_chain
 from node.vault.database import Transaction
-from node.vault.directory import pack_chain, unpack_chain
-from node.vault.feed_store import EPOCH, load_feed, store_feed
+from node.vault.feed_store import EPOCH, drop_feed, load_feed, store_feed
+from node.vault.key_marks import mark_chain
+from node.vault.rival_rows import are_keys_forked, join_chain
 from node.vault.signals import FEED, PEERS, TRUST
 from protocol.details import Details
 from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
@@ -31,13 +33,17 @@ _DISTRUSTED: Final = "distrusted"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintainer:
-    """One maintainer. entry: what it says of itself; status: trusted or distrusted; alarm: one is open."""
+    """One maintainer. entry: what it says of itself; status: trusted or distrusted; alarm: one is open.
+
+    keys_forked: it stated two successors of one key.
+    """
 
     chain: StatementChain
     entry: MaintainerEntry
     status: str
     head: bytes
     alarm: bytes | None
+    keys_forked: bool
     trusted_at_ms: int
 
     @property
@@ -100,7 +106,7 @@ class MaintainerRows:
         if known is None or known[:2] != (maintainer.head, maintainer.chain):
             known = (maintainer.head, maintainer.chain, _read_view(connection, maintainer))
             self._views[maintainer.node_id] = known
-        return replace(known[2], frozen=maintainer.alarm is not None)
+        return replace(known[2], frozen=maintainer.alarm is not None or maintainer.keys_forked)
 
     # -- batch handlers
 
@@ -109,10 +115,12 @@ class MaintainerRows:
         table = schema.maintainers
         for feed in items:
             node_id = feed.chain.node_id
-            values = {"status": TRUSTED, "statements": pack_chain(feed.chain), "trusted_at_ms": tx.now_ms}
+            chain = self._joined(tx, feed.chain)
+            values = {"status": TRUSTED, "statements": pack_chain(chain), "trusted_at_ms": tx.now_ms}
             updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             if not updated.rowcount:
                 tx.connection.execute(table.insert().values(node_id=node_id, **values))
+            mark_chain(tx.connection, feed.chain)
             tx.log.append(EventKind.MAINTAINER_TRUSTED, Details(node=self._node_id, peer=node_id))
         self.carry(tx, items)
         tx.wake(PEERS)
@@ -120,7 +128,13 @@ class MaintainerRows:
 
     def carry(self, tx: Transaction, items: Sequence[FeedFile]) -> Sequence[bool]:
         """Keep newer feeds of maintainers; whether each was newer. The caller saw that they go on from those held."""
-        return [_carry_one(tx, feed) for feed in items]
+        return [self._carry_one(tx, feed) for feed in items]
+
+    def forget(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
+        """Forget the feeds of these: what is held came from a thief of their keys, and the true ones follow."""
+        for node_id in items:
+            drop_feed(tx.connection, node_id, EPOCH)
+        return [None] * len(items)
 
     def distrust(self, tx: Transaction, items: Sequence[NodeId]) -> Sequence[None]:
         """What these say counts no more."""
@@ -132,27 +146,36 @@ class MaintainerRows:
         return [None] * len(items)
 
     def set_chain(self, tx: Transaction, items: Sequence[StatementChain]) -> Sequence[None]:
-        """Store longer chains of statements."""
+        """Store longer chains of statements, joined to what came meanwhile."""
         table = schema.maintainers
-        for chain in items:
+        for brought in items:
+            chain = self._joined(tx, brought)
             tx.connection.execute(
                 table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
             )
+            mark_chain(tx.connection, chain)
             tx.wake(PEERS)
+            tx.wake(TRUST)
         return [None] * len(items)
 
+    def _joined(self, tx: Transaction, brought: StatementChain) -> StatementChain:
+        table = schema.maintainers
+        query = sa.select(table.c.statements).where(table.c.node_id == brought.node_id).with_for_update()
+        packed = tx.connection.execute(query).scalar()
+        return brought if packed is None else join_chain(tx, self._node_id, unpack_chain(packed), brought)
 
-def _carry_one(tx: Transaction, feed: FeedFile) -> bool:
-    node_id = feed.chain.node_id
-    held, note = load_feed(tx.connection, node_id, feed.epoch, lock=True)
-    if feed.state.size < held.size or feed.head == note:
-        return False
-    table = schema.maintainers
-    tx.connection.execute(table.update().where(table.c.node_id == node_id).values(statements=pack_chain(feed.chain)))
-    store_feed(tx.connection, node_id, feed.epoch, list(feed.operations[held.size :]), feed.state, feed.head)
-    tx.wake(FEED)
-    tx.wake(TRUST)
-    return True
+    def _carry_one(self, tx: Transaction, feed: FeedFile) -> bool:
+        node_id = feed.chain.node_id
+        held, note = load_feed(tx.connection, node_id, feed.epoch, lock=True)
+        if feed.state.size < held.size or feed.head == note:
+            return False
+        self.set_chain(tx, [feed.chain])
+        if are_keys_forked(tx.connection, node_id):
+            return False
+        store_feed(tx.connection, node_id, feed.epoch, list(feed.operations[held.size :]), feed.state, feed.head)
+        tx.wake(FEED)
+        tx.wake(TRUST)
+        return True
 
 
 def _read_view(connection: sa.Connection, maintainer: Maintainer) -> MaintainerView:
@@ -182,5 +205,6 @@ def _maintainer(connection: sa.Connection, row: sa.Row[Any]) -> Maintainer:
         status=row.status,
         head=head or b"",
         alarm=row.alarm,
+        keys_forked=are_keys_forked(connection, node_id),
         trusted_at_ms=row.trusted_at_ms,
     )

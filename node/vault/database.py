@@ -171,8 +171,9 @@ class Database:
                 count += len(batch[-1].items)
             with trio.CancelScope(shield=True):
                 topics = await self.world.run_blocking(self._commit, batch)
-            for pending in batch:
-                pending.done.set()
+            while batch:
+                # Let go at once: waiting for the next ones, it would keep what was written in memory.
+                batch.pop(0).done.set()
             self.signals.set(topics)
 
     async def drain(self) -> None:

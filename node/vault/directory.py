@@ -14,13 +14,13 @@ import sqlalchemy as sa
 
 from node.errors import RecipientError, StateError, StoreError
 from node.vault import schema
+from node.vault.chains import unpack_chain
 from node.vault.database import Transaction
 from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
 from node.vault.search.directory_search import DirectorySearch
 from node.vault.signals import FEED, TRUST
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
-from protocol.codec import check_binary, decode, encode
 from protocol.crypto import SigningSecret
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.feed import (
@@ -31,15 +31,14 @@ from protocol.feed import (
     snapshot_operation,
 )
 from protocol.ids import MailboxId, NodeId
-from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
+from protocol.statement import StatementChain
 
-__all__ = ["Directory", "FoundMailbox", "all_named_relays", "named_relays", "pack_chain", "unpack_chain"]
+__all__ = ["Directory", "FoundMailbox", "all_named_relays", "named_relays"]
 
 OPENING_BYTES: Final = 32
 INSTITUTION_SUBJECT: Final = b"institution\0\0\0\0\1"
 # PostgreSQL's driver would else fetch all of them before the first.
 _ENTRIES_AT_ONCE: Final = 500
-_MAX_CHAIN_BYTES: Final = MAX_CHAIN * (MAX_STATEMENT_BYTES + 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +48,6 @@ class FoundMailbox:
     node: NodeId
     entry: MailboxEntry
     position: int
-
-
-def pack_chain(chain: StatementChain) -> bytes:
-    """A chain as one column."""
-    return encode(chain.raw_list())
-
-
-@lru_cache(maxsize=4096)
-def unpack_chain(packed: bytes) -> StatementChain:
-    """The chain; verified again, since whoever edits the database must not choose whom we trust."""
-    raws = decode(packed, max_bytes=_MAX_CHAIN_BYTES)
-    return StatementChain.from_raw_list([check_binary(raw, "statement", 1, _MAX_CHAIN_BYTES) for raw in raws])
 
 
 def _mailboxes(rows: Iterable[sa.Row[Any]]) -> Iterator[MailboxEntry]:
@@ -83,17 +70,19 @@ class Directory:
         self,
         *,
         node_id: NodeId,
-        log_secret: SigningSecret,
+        log_secret: Callable[[], SigningSecret],
         chain: Callable[[], StatementChain],
         world: World,
         is_unheard: Callable[[], bool] = lambda: False,
     ) -> None:
-        """is_unheard: whether the node was restored and no peer has said yet what it holds of the own feed."""
+        """log_secret: asked at each signature, since it is renewed. is_unheard: whether the node was restored and no
+        peer has said yet what it holds of the own feed.
+        """
         self.node_id = node_id
         self._secret = log_secret
         self.own_chain = chain
         self._world = world
-        self._is_unheard = is_unheard
+        self.is_unheard = is_unheard
         self.search = DirectorySearch(node_id)
 
     # -- the own feed
@@ -108,7 +97,7 @@ class Directory:
         self._publish(tx, [(OperationKind.MAILBOX, entry.mailbox, entry.encode()) for entry in entries])
 
     def _publish(self, tx: Transaction, published: Sequence[tuple[OperationKind, bytes, bytes]]) -> None:
-        if self._is_unheard() and _has_peers(tx.connection):
+        if not self.may_publish(tx.connection):
             raise StateError(
                 "this node was restored, and no peer has said yet what it holds of its directory",
                 hint="let it run until it is linked with a peer (coffre run), then try again",
@@ -127,9 +116,22 @@ class Directory:
             state.apply(added, max_entries=10_000_000, max_bytes=2**40)
             operations += added
         origin = feed_origin(self.node_id, EPOCH)
-        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret)
+        head = sign_checkpoint(Checkpoint(origin, state.size, state.tree.root()), self._secret())
         store_feed(tx.connection, self.node_id, EPOCH, operations, state, head)
         tx.wake(FEED)
+
+    def sign_anew(self, tx: Transaction) -> None:
+        """Sign the head of the own feed as it stands, under the key that is in force."""
+        state, _ = load_feed(tx.connection, self.node_id, EPOCH, lock=True)
+        head = sign_checkpoint(
+            Checkpoint(feed_origin(self.node_id, EPOCH), state.size, state.tree.root()), self._secret()
+        )
+        store_feed(tx.connection, self.node_id, EPOCH, [], state, head)
+        tx.wake(FEED)
+
+    def may_publish(self, connection: sa.Connection) -> bool:
+        """Whether the own feed may go on: not where the node was restored, has peers, and heard of none yet."""
+        return not (self.is_unheard() and _has_peers(connection))
 
     def start_feed(self, tx: Transaction, entry: InstitutionEntry) -> None:
         """The first operation of a new node."""

@@ -5,13 +5,15 @@ Spec: spec/directory.md, 2 and 8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
 from node.vault import schema
+from node.vault.bulk import insert_rows
+from node.vault.key_marks import key_mark, note_shared
 from node.vault.search.index import IndexBatch
 from protocol.entry import MailboxEntry
 from protocol.feed import FeedState, Operation, OperationKind, decode_operation, stored_operation
@@ -92,16 +94,13 @@ def store_feed(
     index: gathers what is to be searched, for the caller to write with that of other feeds; else it is written here.
     """
     first = state.size - len(operations)
-    raws = [operation.encode() for operation in operations]
-    newest = {operation.leaf.subject: raw for operation, raw in zip(operations, raws, strict=True)}
-    if operations:
-        connection.execute(
-            schema.feed_operations.insert(),
-            [
-                {"node_id": node, "epoch": epoch, "position": first + offset, "operation": raw}
-                for offset, raw in enumerate(raws)
-            ],
-        )
+    insert_rows(
+        connection,
+        schema.feed_operations,
+        ("node_id", "epoch", "position", "operation"),
+        ((node, epoch, first + offset, operation.encode()) for offset, operation in enumerate(operations)),
+    )
+    newest = dict.fromkeys(operation.leaf.subject for operation in operations)
     if first:
         _delete_entries(connection, node, list(newest))
     mailboxes = _insert_entries(connection, node, newest, state)
@@ -116,6 +115,7 @@ def store_feed(
         node,
         changed | mailboxes,
         institution_changed=bool({OperationKind.INSTITUTION, OperationKind.ERASE} & kinds),
+        is_whole=first == 0,
     )
     if index is None:
         gathered.write()
@@ -129,34 +129,32 @@ def _delete_entries(connection: sa.Connection, node: NodeId, subjects: Sequence[
 
 
 def _insert_entries(
-    connection: sa.Connection, node: NodeId, newest: dict[bytes, bytes], state: FeedState
+    connection: sa.Connection, node: NodeId, subjects: Iterable[bytes], state: FeedState
 ) -> dict[MailboxId, MailboxEntry]:
-    """Write the live ones of these operations; returns the mailboxes among them."""
-    rows: list[dict[str, Any]] = []
+    """Write the live ones of these subjects; returns the mailboxes among them."""
     mailboxes: dict[MailboxId, MailboxEntry] = {}
-    for subject, raw in newest.items():
-        live = state.live.get(subject)
-        if live is None:
-            continue
-        leaf = live.operation.leaf
-        mailbox = None
-        if leaf.kind == OperationKind.MAILBOX:
-            mailbox = live.mailbox or mailbox_of_operation(raw)
-        if mailbox is not None:
-            mailboxes[MailboxId(subject)] = mailbox
-        rows.append(
-            {
-                "node_id": node,
-                "subject": subject,
-                "kind": int(leaf.kind),
-                "position": live.position,
-                "version": leaf.version,
-                "address": None if mailbox is None else mailbox.address,
-                "operation": raw,
-            }
-        )
-    if rows:
-        connection.execute(schema.feed_entries.insert(), rows)
+    marks: list[int] = []
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for subject in subjects:
+            live = state.live.get(subject)
+            if live is None:
+                continue
+            leaf, raw, mailbox = live.operation.leaf, live.operation.encode(), None
+            if leaf.kind == OperationKind.MAILBOX:
+                mailbox = live.mailbox or mailbox_of_operation(raw)
+            if mailbox is not None:
+                mailboxes[MailboxId(subject)] = mailbox
+            address = sign = seal = None
+            if mailbox is not None:
+                address = mailbox.address
+                sign, seal = key_mark(mailbox.signing_key), key_mark(mailbox.seal_key)
+                marks.extend((sign, seal))
+            yield node, subject, leaf.kind, live.position, leaf.version, address, raw, sign, seal
+
+    columns = ("node_id", "subject", "kind", "position", "version", "address", "operation", "sign_mark", "seal_mark")
+    insert_rows(connection, schema.feed_entries, columns, rows())
+    note_shared(connection, marks)
     return mailboxes
 
 

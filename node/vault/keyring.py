@@ -14,7 +14,7 @@ from typing import Final
 from node.errors import FolderError
 from node.folder import write_private
 from node.vault.passphrase import DEFAULT_COST, ArgonCost, open_under_passphrase, seal_under_passphrase
-from protocol.codec import FieldReader, check_binary, decode_map, encode
+from protocol.codec import FieldReader, Value, check_binary, decode_map, encode
 from protocol.crypto import SealKey, SealSecret, Secret, SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.labels import Label
@@ -22,6 +22,7 @@ from protocol.statement import StatementChain
 
 __all__ = [
     "MAX_KEYRING_BYTES",
+    "FormerLink",
     "Keyring",
     "NodeSealSecret",
     "load_keyring",
@@ -41,6 +42,19 @@ class NodeSealSecret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormerLink:
+    """The link secret before this one, kept for peers that do not know the newest statement yet.
+
+    shown_first: its certificate stands in the newest statement, too, so everybody takes it (a renewal); otherwise only
+    who knows no newer one does (a recovery).
+    """
+
+    secret: SigningSecret
+    kept_until_ms: int
+    shown_first: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
     """All secrets of a node, and its own statements. recovery_seal_key: the public half of the mailbox recovery key."""
 
@@ -54,10 +68,18 @@ class Keyring:
     data_key: Secret
     index_key: Secret
     recovery_seal_key: SealKey
+    former_link: FormerLink | None = None
 
     def seal_secrets(self) -> dict[bytes, SealSecret]:
         """The seal secrets by the 8-byte fingerprint that stands in envelope heads."""
         return {item.secret.seal_key.fingerprint[:8]: item.secret for item in self.seal}
+
+    def links(self, now_ms: int) -> tuple[SigningSecret, ...]:
+        """The link secrets in the order in which peers are shown their certificates (spec/identity.md, 9.2)."""
+        former = self.former_link
+        if former is None or former.kept_until_ms <= now_ms:
+            return (self.link,)
+        return (former.secret, self.link) if former.shown_first else (self.link, former.secret)
 
     def with_chain(self, chain: StatementChain) -> Keyring:
         """The same secrets with a longer chain of statements."""
@@ -65,8 +87,17 @@ class Keyring:
 
 
 def _encode(keyring: Keyring) -> bytes:
+    former = keyring.former_link
+    changing: dict[str, Value] = {}
+    if former is not None:
+        changing["links"] = {
+            "secret": former.secret.reveal(),
+            "until": former.kept_until_ms,
+            "first": former.shown_first,
+        }
     return encode(
         {
+            **changing,
             "v": 1,
             "chain": keyring.chain.raw_list(),
             "id": keyring.identity.reveal(),
@@ -102,9 +133,20 @@ def _decode(data: bytes) -> Keyring:
         data_key=Secret(fields.fixed("data", 32)),
         index_key=Secret(fields.fixed("index", 32)),
         recovery_seal_key=SealKey.checked(fields.fixed("rseal", SealKey.LENGTH)),
+        former_link=_decode_former_link(fields.map("links")) if "links" in fields else None,
     )
     fields.done()
     return keyring
+
+
+def _decode_former_link(fields: FieldReader) -> FormerLink:
+    former = FormerLink(
+        secret=SigningSecret(fields.fixed("secret", 32)),
+        kept_until_ms=fields.integer("until"),
+        shown_first=fields.boolean("first"),
+    )
+    fields.done()
+    return former
 
 
 def save_keyring(

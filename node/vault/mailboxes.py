@@ -27,7 +27,7 @@ from node.vault.mailbox_rows import (
     NewRows,
 )
 from node.vault.passphrase import DEFAULT_COST
-from node.vault.renewal import KeyChange, KeyRenewal
+from node.vault.renewal import LEAKED, RESET, KeyChange, KeyRenewal
 from node.vault.sealing import RowKeys
 from node.vault.sharing_rows import SharingRows
 from node.vault.way_rows import StoredWay, WayKind, WayRows
@@ -328,6 +328,38 @@ class Mailboxes:
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
         renewed = await self.renewed(opened, stored.row, password)
         return await self.open(address, password) if renewed is None else renewed
+
+    async def renew_keys(self, address: str, password: Secret, new_password: Secret) -> OpenMailbox:
+        """New keys and a new password at once: somebody else may know the present one, and an old backup opens with it.
+
+        Letters under way to the former keys open. Errors as `open`; StateError where nothing may be published now.
+        """
+        opened = await self.open(address, password, to_set_another=True)
+        way = await self._database.read(self._ways.newest, opened.id, WayKind.PASSWORD)
+        return await self._replaced(opened, None if way is None else way.row, new_password, LEAKED)
+
+    async def reset_keys(self, address: str, recovery: SealSecret, new_password: Secret) -> OpenMailbox:
+        """New keys by the institution, with its recovery key. The entry says so, and senders are told for 30 days.
+
+        What was given to members and deputies ends. Errors as `recover`; StateError where nothing may be published.
+        """
+        mailbox = await self.find(address)
+        if mailbox.status != "open":
+            raise StateError(f"{address} is closed")
+        stored: StoredWay = await self._database.read(self._ways.recovery, mailbox.id)
+        secrets = ways.open_by_recovery(self._ways.open(stored), recovery, node=self._node, mailbox=mailbox.id)
+        opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
+        made = await self._replaced(opened, stored.row, new_password, RESET)
+        await self._database.write(self._rows.clear_failures, mailbox.id)
+        return made
+
+    async def _replaced(self, opened: OpenMailbox, basis: bytes | None, password: Secret, asked: str) -> OpenMailbox:
+        new = ways.make_secrets(self._world.random_bytes)
+        way = await self._wrap(new, password, opened.id)
+        change = KeyChange(opened=opened, secrets=new, basis=basis or b"", password_way=way, asked=asked)
+        if not await self._database.write(self._renewal.renew, change):
+            raise StateError(f"{opened.address} was changed by somebody else just now", hint="try again")
+        return replace(opened, secrets=replace(new, former=opened.secrets.readers))
 
     async def update(self, updates: Sequence[EntryUpdate]) -> list[bool | Exception]:
         """Publish changed entries in one transaction; whether each did change, or why it could not."""

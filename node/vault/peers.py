@@ -13,10 +13,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from directory_sync.words import fold
-from node.errors import NotFoundError
+from node.errors import NotFoundError, StateError
 from node.vault import schema
+from node.vault.chains import pack_chain, unpack_chain
 from node.vault.database import Transaction
-from node.vault.directory import pack_chain, unpack_chain
+from node.vault.key_marks import mark_chain
+from node.vault.rival_rows import are_keys_forked, forget_rivals, join_chain
 from node.vault.sealing import RowKeys
 from node.vault.signals import PEERS
 from node.vault.usable import remember_accepted
@@ -126,6 +128,11 @@ class PeerRows:
     def __init__(self, keys: RowKeys) -> None:
         self._keys = keys
 
+    @property
+    def own_id(self) -> NodeId:
+        """Whose peers they are."""
+        return self._keys.node_id
+
     def all(self, connection: sa.Connection) -> list[Peer]:
         """Every peer, removed ones included, by institution."""
         return [_peer(row) for row in connection.execute(sa.select(schema.peers).order_by(schema.peers.c.institution))]
@@ -163,30 +170,48 @@ class PeerRows:
 
     # -- batch handlers
 
-    def accept(self, tx: Transaction, items: Sequence[Invite]) -> Sequence[None]:
-        """Accept what administrators compared; again with a newer invite to renew endpoints and statements."""
-        table = schema.peers
-        for invite in items:
-            node_id = invite.chain.node_id
-            values = {
-                "status": "accepted",
-                "institution": invite.institution,
-                "domain": invite.domain,
-                "endpoints": json.dumps(invite.endpoints),
-                "statements": pack_chain(invite.chain),
-                "accepted_at_ms": tx.now_ms,
-                "failures": 0,
-                "next_attempt_at_ms": 0,
-                "last_error": "",
-                "basis": ADMINISTRATOR,
-            }
-            updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
-            if not updated.rowcount:
-                tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
-            remember_accepted(tx.connection, node_id)
-            tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
-            tx.wake(PEERS)
-        return [None] * len(items)
+    def accept(self, tx: Transaction, items: Sequence[Invite]) -> Sequence[Exception | None]:
+        """Accept what administrators compared; again with a newer invite to renew endpoints and statements.
+
+        StateError if it states other keys than an accepted node did: one of the two was not made by its owner.
+        """
+        return [self._accept(tx, invite) for invite in items]
+
+    def _accept(self, tx: Transaction, invite: Invite) -> Exception | None:
+        table, node_id = schema.peers, invite.chain.node_id
+        known = tx.connection.execute(
+            sa.select(table.c.statements, table.c.status).where(table.c.node_id == node_id)
+        ).one_or_none()
+        chain = invite.chain
+        if known is not None and known.status == "accepted":
+            chain = join_chain(tx, self._keys.node_id, unpack_chain(known.statements), invite.chain)
+            if are_keys_forked(tx.connection, node_id):
+                return StateError(
+                    f"{invite.institution} stated two successors of one key: one of them is not its own",
+                    hint="wait for its recovery; or remove it, telephone, and accept the invitation then",
+                )
+        elif known is not None:
+            forget_rivals(tx, node_id)
+        values = {
+            "status": "accepted",
+            "institution": invite.institution,
+            "domain": invite.domain,
+            "endpoints": json.dumps(invite.endpoints),
+            "statements": pack_chain(chain),
+            "accepted_at_ms": tx.now_ms,
+            "failures": 0,
+            "next_attempt_at_ms": 0,
+            "last_error": "",
+            "basis": ADMINISTRATOR,
+        }
+        updated = tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
+        if not updated.rowcount:
+            tx.connection.execute(table.insert().values(node_id=node_id, last_contact_at_ms=0, **values))
+        mark_chain(tx.connection, chain)
+        remember_accepted(tx.connection, node_id)
+        tx.log.append(EventKind.PEER_ACCEPTED, Details(node=self._keys.node_id, peer=node_id))
+        tx.wake(PEERS)
+        return None
 
     def vouch(self, tx: Transaction, items: Sequence[VouchedPeer]) -> Sequence[None]:
         """Accept on the word of maintainers, or note until when it holds now. What administrators accepted stays so."""
@@ -220,6 +245,7 @@ class PeerRows:
                 packed = pack_chain(endorsed.chain)
                 values |= {"node_id": node_id, "statements": packed, "last_contact_at_ms": 0}
                 tx.connection.execute(table.insert().values(**values))
+                mark_chain(tx.connection, endorsed.chain)
             else:
                 tx.connection.execute(table.update().where(table.c.node_id == node_id).values(**values))
             remember_accepted(tx.connection, node_id)
@@ -278,12 +304,16 @@ class PeerRows:
         return [None] * len(items)
 
     def set_chain(self, tx: Transaction, items: Sequence[StatementChain]) -> Sequence[None]:
-        """Store a longer chain of statements."""
+        """Store a longer chain of statements, joined to what another link brought meanwhile."""
         table = schema.peers
-        for chain in items:
-            tx.connection.execute(
-                table.update().where(table.c.node_id == chain.node_id).values(statements=pack_chain(chain))
-            )
+        for brought in items:
+            where = table.c.node_id == brought.node_id
+            packed = tx.connection.execute(sa.select(table.c.statements).where(where).with_for_update()).scalar()
+            if packed is None:
+                continue
+            chain = join_chain(tx, self._keys.node_id, unpack_chain(packed), brought)
+            tx.connection.execute(table.update().where(where).values(statements=pack_chain(chain)))
+            mark_chain(tx.connection, chain)
             tx.wake(PEERS)
         return [None] * len(items)
 

@@ -26,9 +26,11 @@ from protocol.ids import NodeId
 from protocol.labels import Label
 from protocol.logleaf import EventKind
 
-__all__ = ["RESET", "KeyChange", "KeyRenewal"]
+__all__ = ["LEAKED", "RESET", "KeyChange", "KeyRenewal"]
 
 RESET: Final = "reset"
+LEAKED: Final = "leaked"
+"""For so long senders are told that an institution reset a mailbox's keys."""
 _MAX_FORMER: Final = 8
 # A letter may be sealed just then by a session that opened before: its time is that of its submission.
 _OVERLAP_MS: Final = 600_000
@@ -39,13 +41,15 @@ class KeyChange:
     """New secrets for an opened mailbox.
 
     basis: the way that the present ones came from; if it is gone, somebody was quicker. password_way: the password's
-    wrap of the new ones; None where a member logged in.
+    wrap of the new ones; None where a member logged in. asked: the cause where none is due by itself: its owner asked
+    for new keys (LEAKED), or the institution did (RESET).
     """
 
     opened: OpenMailbox
     secrets: MailboxSecrets
     basis: bytes
     password_way: dict[str, Value] | None
+    asked: str = ""
 
 
 class KeyRenewal:
@@ -60,8 +64,11 @@ class KeyRenewal:
         self._sharing = sharing
         self._recovery_key = recovery_key
 
-    def cause(self, connection: sa.Connection, opened: OpenMailbox, basis: bytes) -> str:
-        """Why new keys are due, as the log will say; empty if they are not, or if the session is an older one."""
+    def cause(self, connection: sa.Connection, opened: OpenMailbox, basis: bytes, asked: str = "") -> str:
+        """Why new keys are due, as the log will say; empty if they are not, or if the session is an older one.
+
+        asked: the cause if there is no other.
+        """
         boxes, table = schema.mailboxes, schema.mailbox_ways
         row = connection.execute(sa.select(boxes.c.status, boxes.c.renewal).where(boxes.c.id == opened.id)).one()
         present = connection.execute(sa.select(table.c.id).where(table.c.id == basis)).one_or_none()
@@ -71,7 +78,7 @@ class KeyRenewal:
         if not _states(entry, opened.secrets):
             # A member's wrap is compared with the entry when it is opened; a password's can only be an old backup's.
             return RESET if opened.actor is None else ""
-        return RenewalCause(row.renewal).code
+        return asked or RenewalCause(row.renewal).code
 
     def renew(self, tx: Transaction, items: Sequence[KeyChange]) -> Sequence[bool]:
         """Batch handler. False where nothing is due any more: somebody else made new keys.
@@ -83,7 +90,7 @@ class KeyRenewal:
     def _renew(self, tx: Transaction, item: KeyChange) -> bool:
         table, opened = schema.mailboxes, item.opened
         tx.connection.execute(sa.select(table.c.id).where(table.c.id == opened.id).with_for_update())
-        cause = self.cause(tx.connection, opened, item.basis)
+        cause = self.cause(tx.connection, opened, item.basis, item.asked)
         entry = self._directory.own_mailbox(tx.connection, opened.id)
         if not cause or entry is None:
             return False

@@ -26,14 +26,16 @@ class ReturnRows:
     def __init__(self, keys: RowKeys) -> None:
         self._keys = keys
 
-    def waiting_for(self, connection: sa.Connection, node: NodeId) -> list[tuple[bytes, bytes | None]]:
+    def waiting_for(
+        self, connection: sa.Connection, node: NodeId, *, limit: int = _BATCH
+    ) -> list[tuple[bytes, bytes | None]]:
         """The oldest returns for a node: row id and boxed evidence (None once it was erased)."""
         table = schema.returns
         rows = connection.execute(
             sa.select(table.c.id, table.c.sealed)
             .where(table.c.destination == self._keys.blind("destination", node))
             .order_by(table.c.id)
-            .limit(_BATCH)
+            .limit(limit)
         )
         return [(row.id, self._boxed(connection, row.id, row.sealed)) for row in rows.all()]
 

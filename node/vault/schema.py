@@ -28,6 +28,11 @@ __all__ = [
     "alarms",
     "alerts",
     "auditors",
+    "bundle_answers",
+    "bundle_peers",
+    "bundles_read",
+    "bundles_written",
+    "correspondents",
     "deliveries",
     "feed_entries",
     "feed_operations",
@@ -41,6 +46,7 @@ __all__ = [
     "mailboxes",
     "maintainers",
     "metadata",
+    "node_keys",
     "outbox",
     "payloads",
     "peer_evidence",
@@ -49,6 +55,7 @@ __all__ = [
     "relay_envelopes",
     "relay_messages",
     "returns",
+    "rival_statements",
     "search_documents",
     "search_groups",
     "search_postings",
@@ -56,6 +63,7 @@ __all__ = [
     "search_words",
     "seen_deliveries",
     "seen_envelopes",
+    "shared_keys",
     "web_sessions",
 ]
 
@@ -253,6 +261,42 @@ relay_messages = Table(
     _sealed(),
 )
 
+# What is known of a peer by its bundles: how many were written for it, and the newest state that one of its own showed.
+bundle_peers = Table(
+    "bundle_peers",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("written", BigInteger, nullable=False),
+    _time("state_made_at_ms"),
+    Column("state", LargeBinary, nullable=True),
+)
+# What a bundle held that ends once its destination has read it; the primary key is its id and destination, blinded.
+bundles_written = Table(
+    "bundles_written",
+    metadata,
+    _id(primary_key=True),
+    _time("made_at_ms", index=True),
+    _sealed(),
+)
+# Bundles read to their end: their ids go back with the next bundle.
+bundles_read = Table(
+    "bundles_read",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    _id("bundle", primary_key=True),
+    _time("read_at_ms", index=True),
+)
+# What is answered to what bundles brought; `about` is the blinded question, so that a newer answer replaces an older.
+bundle_answers = Table(
+    "bundle_answers",
+    metadata,
+    _id(primary_key=True),
+    _id("about", unique=True),
+    _id("destination", index=True),
+    _time("made_at_ms", index=True),
+    _sealed(),
+)
+
 # Dedup rows: written in the deposit's transaction, they outlive every envelope.
 seen_envelopes = Table(
     "seen_envelopes",
@@ -352,6 +396,17 @@ maintainers = Table(
     _time("trusted_at_ms"),
 )
 
+# Statements that contradict one held of the same node: together they prove a fork of its keys. While there is one, new
+# trust in the node waits; a recovery takes them into the chain, cancelled.
+rival_statements = Table(
+    "rival_statements",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("node_id", LargeBinary(32), nullable=False, index=True),
+    Column("statement", LargeBinary, nullable=False),
+    Column("seen_at_ms", BigInteger, nullable=False),
+)
+
 # Proofs that a node showed two histories, and what an administrator decided. While one is open, `alarm` of the peer or
 # maintainer bears its id. No name in it: a reason is what the administrator wrote for the log.
 alarms = Table(
@@ -398,6 +453,33 @@ feed_entries = Table(
     Column("version", BigInteger, nullable=False),
     Column("address", String(254), nullable=True, index=True),
     Column("operation", LargeBinary, nullable=False),
+    # Of a mailbox's keys (node/vault/key_marks.py).
+    Column("sign_mark", BigInteger, nullable=True, index=True),
+    Column("seal_mark", BigInteger, nullable=True, index=True),
+)
+
+# Marks of every key that peers and maintainers ever stated, and those marks that two identities have or had.
+node_keys = Table(
+    "node_keys",
+    metadata,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+    Column("node_id", LargeBinary(32), primary_key=True, index=True),
+)
+shared_keys = Table(
+    "shared_keys",
+    metadata,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+)
+
+# Whom a mailbox wrote to: id is blinded of both, mailbox of the sender, name of the sender and the recipient's name.
+correspondents = Table(
+    "correspondents",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox", index=True),
+    _id("name", index=True),
+    _time("kept_until_ms", index=True),
+    _sealed(),
 )
 
 # The search index, made of feed_entries alone (spec/directory.md, 9): whoever writes it locks the one row of its state.

@@ -16,6 +16,7 @@ from protocol.texts import MAX_ADDRESS_BYTES, MAX_DOMAIN_BYTES, is_address, is_d
 
 __all__ = [
     "MAX_ENTRY_BYTES",
+    "STATUSES",
     "EntryStatus",
     "check_address",
     "check_domain",
@@ -54,6 +55,9 @@ class EntryStatus(StrEnum):
 
     OPEN = "open"
     CLOSED = "closed"
+
+
+STATUSES: Final = {status.value: status for status in EntryStatus}
 
 
 def malformed(detail: str) -> RemoteProtocolError:

@@ -205,7 +205,7 @@ async def test_letters_that_flow_meanwhile(
 
 
 def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[Rows]]:
-    """How the first version archived a table: without the columns that came later."""
+    """How the first version archived a table: without the columns, and the tables, that came later."""
     engines = open_engines(f"sqlite:///{tmp_path / 'first.db'}")
     with engines.writer.begin() as connection:
         create_schema(connection, "0001")
@@ -217,6 +217,8 @@ def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[R
     now = writing._table
 
     def archived(connection: sa.Connection, table: sa.Table) -> Iterator[Rows]:
+        if table.name not in columns:
+            return
         for record in now(connection, table):
             known = columns[table.name]
             yield Rows(record.table, [{name: row[name] for name in row if name in known} for row in record.rows])
@@ -261,3 +263,5 @@ async def test_schema_of_a_newer_program_is_refused(
         assert [row for row in await a.inbox("alma") if row.stored.folder is LetterFolder.INBOX]
         with a.node.database.engines.reader.connect() as connection:
             assert sa.inspect(connection).get_indexes(schema.outbox.name)
+        # What a later version notes beside entries is noted while it is brought up to date.
+        assert every_row(a)["feed_entries"] == rows["feed_entries"]

@@ -27,7 +27,7 @@ def test_invitation_is_accepted_with_the_right_fingerprint_only(
     assert (peer["fingerprint"], peer["status"], peer["last_contact_at_ms"]) == (fingerprint, "accepted", 0)
     # Nobody there is known before the two nodes have talked.
     done = lone.try_send("dr.modele", "dr.fictive@tilleuls.example", "Bonjour")
-    assert (done.status, "has not arrived yet" in done.stderr) == (1, True)
+    assert (done.status, "is not here: it comes when both nodes run" in done.stderr) == (1, True)
 
     assert lone.json("peers", "remove", "tilleuls.example", "--yes")["status"] == "removed"
     assert " removed " in lone.say("peers")

@@ -55,6 +55,18 @@ class Publisher:
         head = Checkpoint(feed_origin(self.node, 1), self.state.size, self.state.tree.root())
         (into or self.store).put(self.node, operations, self.state.copy(), sign_checkpoint(head, log_key(self.seed)))
 
+    def change(self, count: int, *, into: MemoryStore) -> None:
+        """Publish the mailbox of operation 0 again and again, each time the same."""
+        operations: list[Operation] = []
+        subject = MailboxId(bytes(15) + b"\x01")
+        for version in range(2, count + 2):
+            if self.state.needs_snapshot:
+                self._apply(snapshot_operation(self.state.live), operations)
+            entry = mailbox(subject).encode()
+            self._apply(make_operation(OperationKind.MAILBOX, subject, version, entry, OPENING), operations)
+        head = Checkpoint(feed_origin(self.node, 1), self.state.size, self.state.tree.root())
+        into.put(self.node, operations, self.state.copy(), sign_checkpoint(head, log_key(self.seed)))
+
     def erase(self, number: int) -> None:
         """Erase the entry published as operation `number`."""
         operations: list[Operation] = []
@@ -203,6 +215,27 @@ def test_junk_is_stopped_at_the_quota_and_takes_nothing_else_along(backend: str)
         store, _ = reader_of(peer.chain, flooder.chain)
         sent = await exchange(store, READER, peer.store, peer.node, Limits(max_entries=50))
         assert (store.size(peer.node), store.size(flooder.node)) == (4, 0)
+        assert sent < 1_000_000
+
+    anyio.run(body, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("limits", [Limits(max_operations=60), Limits(max_bytes=150_000)])
+def test_one_mailbox_changed_for_ever_is_stopped_and_takes_nothing_else_along(backend: str, limits: Limits) -> None:
+    async def body() -> None:
+        peer, flooder = Publisher(1), Publisher(2)
+        peer.store.follow(flooder.chain)
+        flooder.publish(3, into=peer.store)
+        store, _ = reader_of(peer.chain, flooder.chain)
+        await exchange(store, READER, peer.store, peer.node, limits)
+        assert store.size(flooder.node) == 3
+        # Live are three all the time.
+        flooder.change(300, into=peer.store)
+        peer.publish(4)
+        sent = await exchange(store, READER, peer.store, peer.node, limits)
+        assert (store.size(peer.node), store.size(flooder.node)) == (4, 3)
+        assert not store.alarms
         assert sent < 1_000_000
 
     anyio.run(body, backend=backend)

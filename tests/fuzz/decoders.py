@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,6 +12,9 @@ from typing import Any, Final
 from node.maintainer.signed_file import decode_signed, encode_signed
 from protocol.backup import PREFIX_BYTES, BackupHeader, BackupOpener, BackupSealer, decode_header, header_length
 from protocol.box import open_box
+from protocol.bundle import decode_manifest
+from protocol.bundle_archive import ArchiveReader, decode_statements
+from protocol.bundle_items import decode_part
 from protocol.certificate import check_certificate
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import MAX_VALUES, decode
@@ -167,6 +171,13 @@ def _message(data: bytes) -> None:
         types[data[0] % len(types)].decode(data[1:])
 
 
+def _bundle(data: bytes) -> None:
+    """A whole file, to its end."""
+    archive = ArchiveReader(io.BytesIO(data).read)
+    while archive.next_section() is not None:
+        pass
+
+
 def _chain(data: bytes) -> None:
     StatementChain.from_raw_list([data])
 
@@ -182,6 +193,10 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("slip", decode_signed_slip, _seeds("slip"))
     yield Decoder("envelope", _whole_envelope, _seeds("envelope"))
     yield Decoder("withdrawal", lambda data: open_withdrawal(data, own=_NODE, secrets=_SECRETS), _seeds("withdrawal"))
+    yield Decoder("bundle", _bundle, _seeds("bundle"))
+    yield Decoder("bundle_manifest", decode_manifest, _seeds("bundle"))
+    yield Decoder("bundle_statements", decode_statements, _seeds("bundle"))
+    yield Decoder("bundle_part", decode_part, _seeds("bundle"))
     yield Decoder("descriptor", Descriptor.decode, _seeds("payload"))
     yield Decoder("box", lambda data: open_box(bytes(32), info=b"info", box=data), _seeds("box"))
     yield Decoder("seal_key", SealKey.checked, (_SECRET.seal_key,))

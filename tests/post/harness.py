@@ -6,7 +6,7 @@ Blocking work runs at once (no threads), so time jumps as soon as nothing can ha
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,8 @@ from node.vault.reading import LetterSummary, OpenedLetter
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from node.world import World
-from protocol.crypto import Secret
+from protocol.certificate import build_certificate
+from protocol.crypto import Secret, SigningSecret
 from protocol.entry import Accepts, MailboxKind
 from protocol.invite import decode_invite
 from protocol.letter import LetterClass
@@ -47,7 +48,7 @@ async def run_at_once(function: Callable[..., Any], *args: Any) -> Any:
 class Hub:
     """The network between the nodes: who listens where, which streams are open, what is cut."""
 
-    listeners: dict[str, tuple[bytes, ConnectionHandler, trio.Nursery]] = field(default_factory=dict)
+    listeners: dict[str, tuple[MemoryNetwork, ConnectionHandler, trio.Nursery]] = field(default_factory=dict)
     networks: dict[bytes, MemoryNetwork] = field(default_factory=dict)
     streams: list[trio.StapledStream[Any, Any]] = field(default_factory=list)
     is_down: bool = False
@@ -106,30 +107,40 @@ class MemoryNetwork:
 
     def __init__(self, hub: Hub, certificate: bytes) -> None:
         self._hub = hub
-        self.certificate = certificate
+        self.certificates: tuple[bytes, ...] = (certificate,)
         self.pins: frozenset[bytes] = frozenset()
         hub.networks[certificate] = self
+
+    @property
+    def certificate(self) -> bytes:
+        """The one that is shown to who dials in."""
+        return self.certificates[0]
+
+    def present(self, link_secrets: Sequence[SigningSecret]) -> None:
+        self.certificates = tuple(build_certificate(secret) for secret in link_secrets)
+        self._hub.networks.update(dict.fromkeys(self.certificates, self))
 
     def pin(self, certificates: Iterable[bytes]) -> None:
         self.pins = frozenset(certificates)
 
-    async def dial(self, endpoint: str) -> Connection:
+    async def dial(self, endpoint: str, *, attempt: int = 0) -> Connection:
         await trio.lowlevel.checkpoint()
         if self._hub.is_down or endpoint not in self._hub.listeners:
             raise LinkError("unreachable", f"{endpoint} does not answer")
-        certificate, handler, nursery = self._hub.listeners[endpoint]
+        network, handler, nursery = self._hub.listeners[endpoint]
+        certificate, own = network.certificate, self.certificates[attempt % len(self.certificates)]
         if frozenset((certificate, self.certificate)) in self._hub.parted:
             raise LinkError("unreachable", f"{endpoint} does not answer")
-        if certificate not in self.pins or self.certificate not in self._hub.networks[certificate].pins:
+        if certificate not in self.pins or own not in network.pins:
             raise LinkError("handshake", f"TLS handshake with {endpoint} failed")
         ours, theirs = trio.testing.memory_stream_pair()
         self._hub.streams += [ours, theirs]
-        nursery.start_soon(handler, Connection(CountedStream(theirs, self._hub), self.certificate, "memory"))
+        nursery.start_soon(handler, Connection(CountedStream(theirs, self._hub), own, "memory"))
         return Connection(CountedStream(ours, self._hub), certificate, endpoint)
 
     async def listen(self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]) -> None:
         async with trio.open_nursery() as nursery:
-            self._hub.listeners[endpoint] = (self.certificate, handler, nursery)
+            self._hub.listeners[endpoint] = (self, handler, nursery)
             task_status.started(endpoint)
             try:
                 await trio.sleep_forever()

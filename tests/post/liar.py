@@ -41,10 +41,12 @@ class Liar:
     def now_ms(self) -> int:
         return int(trio.current_time() * 1000)
 
-    async def greet(self, *, heads: tuple[bytes, ...] = (), node: NodeId | None = None) -> None:
+    async def greet(
+        self, *, heads: tuple[bytes, ...] = (), node: NodeId | None = None, statement_number: int = 0
+    ) -> None:
         hello = Hello(
             node=node or self.member.node.node_id,
-            statement_number=0,
+            statement_number=statement_number,
             now_ms=EPOCH_MS,
             heads=heads,
             seen=(),
@@ -132,12 +134,12 @@ async def liar_at(tmp_path: Path) -> AsyncIterator[tuple[Federation, Institution
         yield federation, a, Liar(evil, connection), slip, descriptor, ciphertext
 
 
-def true_slip(a: Institution, evil: Institution) -> tuple[Slip, Descriptor, bytes]:
+def true_slip(a: Institution, evil: Institution, to: str = "anna") -> tuple[Slip, Descriptor, bytes]:
     letter_id, key = LetterId(bytes(range(16))), Secret(bytes(32))
     sealer = PayloadSealer(key, letter_id, 1024)
     chunks = sealer.update(bytes(1024)) + sealer.finish()
     descriptor = sealer.descriptor
-    anna = a.people["anna"]
+    anna = a.people[to]
     wrap = seal_wrap(
         key,
         seal_key=anna.secrets.read.seal_key,

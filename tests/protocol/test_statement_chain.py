@@ -77,6 +77,15 @@ def test_a_statement_is_in_force_for_its_time() -> None:
     assert not chain.in_force(-1, FROM_MS)
 
 
+def test_what_a_recovery_says_was_lost_is_in_force_until_then_only() -> None:
+    bad_from_ms = FROM_MS + 1000
+    chain = chain_of(FIRST, recovery(FIRST, "recovered", bad_from_ms=bad_from_ms))
+    assert chain.in_force(0, bad_from_ms - 1)
+    assert not chain.in_force(0, bad_from_ms)
+    assert chain.in_force(1, bad_from_ms)
+    assert chain_of(FIRST).in_force(0, bad_from_ms)
+
+
 def test_a_statement_twice_changes_nothing() -> None:
     chain = chain_of(FIRST, SECOND)
     assert chain.extend(FIRST) is chain

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
 from node.post.network import Connection, ConnectionHandler, LinkError
+from protocol.certificate import build_certificate
+from protocol.crypto import SigningSecret
 
 __all__ = ["SimulatedNetwork", "Weather"]
 
@@ -183,30 +185,40 @@ class SimulatedNetwork:
     def __init__(self, weather: Weather, name: str, certificate: bytes, is_silent: Callable[[], bool]) -> None:
         self._weather = weather
         self.name = name
-        self.certificate = certificate
+        self.certificates: tuple[bytes, ...] = (certificate,)
         self.is_silent = is_silent
         self.pins: frozenset[bytes] = frozenset()
         weather.networks[certificate] = self
+
+    @property
+    def certificate(self) -> bytes:
+        """The one that is shown to who dials in."""
+        return self.certificates[0]
+
+    def present(self, link_secrets: Sequence[SigningSecret]) -> None:
+        """See Network."""
+        self.certificates = tuple(build_certificate(secret) for secret in link_secrets)
+        self._weather.networks.update(dict.fromkeys(self.certificates, self))
 
     def pin(self, certificates: Iterable[bytes]) -> None:
         """See Network."""
         self.pins = frozenset(certificates)
 
-    async def dial(self, endpoint: str) -> Connection:
+    async def dial(self, endpoint: str, *, attempt: int = 0) -> Connection:
         """See Network. A dial may arrive later than one begun after it, and may leave a second, dead connection."""
-        weather = self._weather
+        weather, own = self._weather, self.certificates[attempt % len(self.certificates)]
         await trio.sleep(weather.random.choice((0.0, 0.01, 1.0, 10.0)) if weather.badness else 0.0)
         other, handler, nursery = weather.listeners.get(endpoint, (None, None, None))
         if other is None or handler is None or nursery is None or weather.is_cut(self.name, other.name):
             await trio.sleep(_DIAL_TIMEOUT_S)
             raise LinkError("unreachable", f"{endpoint} does not answer")
-        if other.certificate not in self.pins or self.certificate not in other.pins:
+        if other.certificate not in self.pins or own not in other.pins:
             raise LinkError("handshake", f"TLS handshake with {endpoint} failed")
         if weather.random.random() < weather.badness / 3:
             _, ghost = weather.wire(self, other)
-            nursery.start_soon(handler, Connection(ghost, self.certificate, "twin"))
+            nursery.start_soon(handler, Connection(ghost, own, "twin"))
         ours, theirs = weather.wire(self, other)
-        nursery.start_soon(handler, Connection(theirs, self.certificate, self.name))
+        nursery.start_soon(handler, Connection(theirs, own, self.name))
         return Connection(ours, other.certificate, endpoint)
 
     async def listen(self, endpoint: str, handler: ConnectionHandler, *, task_status: trio.TaskStatus[str]) -> None:

@@ -83,6 +83,7 @@ async def test_a_session_ends_when_idle_and_after_a_day(tmp_path: Path) -> None:
         now_ms[0] += 31 * 60_000
         assert (await client.get("/")).headers["location"] == "/login"
         await log_in(client, "fictive")
+        lives = True
         for _ in range(25):
             now_ms[0] += 29 * 60_000
             lives = (await client.get("/")).headers["location"] != "/login"

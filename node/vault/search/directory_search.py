@@ -148,6 +148,14 @@ class DirectorySearch:
                 numbers |= (found - numbers)[:room]
         return nearest(address, (match.shown.address for match in self._matches(connection, numbers)), limit)
 
+    def named(self, connection: sa.Connection, folded: Sequence[str]) -> list[Match]:
+        """Open, listed, usable mailboxes whose name has all these folded words, whole; the oldest 200 at most."""
+        lists = read_postings(connection, Field.NAME, [word.encode() for word in folded])
+        if not folded or len(lists) < len(set(folded)):
+            return []
+        numbers = self._usable(connection, BitMap.intersection(*lists.values()))
+        return self._matches(connection, numbers[:_CANDIDATES])
+
     # -- finding
 
     def _found(self, connection: sa.Connection, query: SearchQuery, typed: Sequence[str]) -> tuple[BitMap, list[Term]]:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from directory_sync.words import FOLDING_VERSION
 from node.errors import StoreError
 from node.vault import schema
+from node.vault.bulk import insert_rows
 from node.vault.search.postings import MAX_NUMBER, PostingChanges
 from node.vault.search.shown import ShownInstitution, ShownMailbox
 from node.vault.search.vocabulary import update_vocabulary
@@ -75,11 +76,16 @@ class IndexBatch:
         self._changes = PostingChanges()
 
     def update(
-        self, node: NodeId, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool
+        self,
+        node: NodeId,
+        mailboxes: Mapping[MailboxId, MailboxEntry | None],
+        *,
+        institution_changed: bool,
+        is_whole: bool = False,
     ) -> None:
-        """As `index_entries`, for one feed."""
+        """As `index_entries`, for one feed. is_whole: nothing else of it is stored, and nothing was before."""
         index = _NodeIndex(self._connection, node, self._changes)
-        index.update(mailboxes, institution_changed=institution_changed)
+        index.update(mailboxes, institution_changed=institution_changed, is_whole=is_whole)
 
     def write(self) -> None:
         """Write what was gathered."""
@@ -131,14 +137,17 @@ class _NodeIndex:
         rows = connection.execute(sa.select(table).where(table.c.node_id == node)).all()
         self._groups = {row.domain: _Group(row.number, ShownInstitution.decode(row.shown)) for row in rows}
 
-    def update(self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool) -> None:
-        """See index_entries."""
+    def update(
+        self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool, is_whole: bool
+    ) -> None:
+        """See IndexBatch.update."""
         added: set[str] = set()
+        is_new = is_whole and not self._groups
         if institution_changed:
             added = self._update_groups()
         for some in _pieces(mailboxes.items(), _ENTRIES_AT_ONCE):
-            self._update_mailboxes(dict(some))
-        if added:
+            self._update_mailboxes(dict(some), is_new=is_new)
+        if added and not is_whole:
             for some in _pieces(self._stored(added, mailboxes), _ENTRIES_AT_ONCE):
                 self._update_mailboxes(dict(some))
         state = schema.search_state
@@ -233,11 +242,11 @@ class _NodeIndex:
                 if entry is not None:
                     yield MailboxId(row.subject), MailboxEntry.decode(entry)
 
-    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None]) -> None:
-        known = self._known(mailboxes)
+    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, is_new: bool = False) -> None:
+        known = {} if is_new else self._known(mailboxes)
         if known:
             self._write()
-        created: list[dict[str, Any]] = []
+        created: list[tuple[int, int, bytes, str]] = []
         changed: list[dict[str, Any]] = []
         removed: list[int] = []
         placed: dict[int, list[int]] = {}
@@ -266,9 +275,7 @@ class _NodeIndex:
                 number = self._number()
                 self._changes.add(shown.tokens(), [number])
                 placed.setdefault(group.number, []).append(number)
-                created.append(
-                    {"number": number, "group_number": group.number, "subject": subject, "shown": shown.encode()}
-                )
+                created.append((number, group.number, subject, shown.encode()))
         for group in self._groups.values():
             if group.number in placed:
                 self._changes.add(group.shown.tokens(group.number), placed[group.number])
@@ -299,12 +306,14 @@ class _NodeIndex:
             found.update({MailboxId(row.subject): row for row in self._connection.execute(query)})
         return found
 
-    def _store(self, created: list[dict[str, Any]], changed: list[dict[str, Any]], removed: list[int]) -> None:
+    def _store(
+        self, created: list[tuple[int, int, bytes, str]], changed: list[dict[str, Any]], removed: list[int]
+    ) -> None:
         table = schema.search_documents
         for numbers in _pieces(removed, _SUBJECTS_AT_ONCE):
             self._connection.execute(table.delete().where(table.c.number.in_(numbers)))
         if created:
-            self._connection.execute(table.insert(), created)
+            insert_rows(self._connection, table, ("number", "group_number", "subject", "shown"), created)
         if changed:
             update = table.update().where(table.c.number == sa.bindparam("b_number"))
             self._connection.execute(update.values(shown=sa.bindparam("b_shown")), changed)

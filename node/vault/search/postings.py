@@ -72,9 +72,13 @@ class PostingChanges:
             known = dict(_read(connection, keys))
             rows, empty = [], []
             for key in keys:
-                bits = known.get(key, BitMap())
-                bits |= BitMap(added.get(key, ()))
-                bits -= BitMap(taken.get(key, ()))
+                bits = known.get(key)
+                if bits is None:
+                    bits = BitMap(added.get(key, ()))
+                elif key in added:
+                    bits |= BitMap(added[key])
+                if key in taken:
+                    bits -= BitMap(taken[key])
                 token = key[:2]
                 if bits:
                     rows.append((*key, bits.serialize()))

@@ -54,7 +54,7 @@ def flat(text: str) -> bytes:
 
 
 # Professions, units, towns and given names come again and again.
-@lru_cache(maxsize=32_768)
+@lru_cache(maxsize=8_192)
 def _tokens_of(text: str, word: int = Field.OTHER, start: int = Field.OTHER_START) -> frozenset[Token]:
     found = set()
     for item in words(text):
@@ -63,7 +63,10 @@ def _tokens_of(text: str, word: int = Field.OTHER, start: int = Field.OTHER_STAR
     return frozenset(found)
 
 
-_NAME: Final = {Field.OTHER: Field.NAME, Field.OTHER_START: Field.NAME_START}
+# A profession, a specialty and a unit go together as often as each comes by itself.
+@lru_cache(maxsize=8_192)
+def _tokens_of_all(*texts: str) -> frozenset[Token]:
+    return frozenset[Token]().union(*(_tokens_of(text) for text in texts if text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +120,16 @@ class ShownMailbox:
     def tokens(self) -> set[Token]:
         """All tokens of this mailbox by itself."""
         # In parts, which many mailboxes share: given names, and the pieces of addresses made of names.
-        name = set[Token]().union(*(_tokens_of(part) for part in self.name.split()))
-        texts = [self.profession, self.specialty, self.unit, self.town, *self.address.partition("@")[0].split(".")]
+        parts = self.name.split()
+        pieces = [_tokens_of(text) for text in self.address.partition("@")[0].split(".")]
         for item in self.identifiers:
             # As registers print it, and as people type it: "10 1234 5678" and "1012345678".
-            texts += [item.value, "".join(words(item.value))]
-        other = set[Token]().union(*(_tokens_of(text) for text in texts if text)) - name
-        found = {(token, _NAME[field]) for token, field in name}
-        found.update(other)
+            pieces += [_tokens_of(item.value), _tokens_of("".join(words(item.value)))]
+        found = set(_tokens_of_all(self.profession, self.specialty, self.unit, self.town))
+        found.update(*pieces)
+        for part in parts:
+            found -= _tokens_of(part)
+        found.update(*[_tokens_of(part, Field.NAME, Field.NAME_START) for part in parts])
         found.add((self.kind.value.encode(), Field.KIND))
         if self.town:
             found.add((flat(self.town), Field.TOWN))
