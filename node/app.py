@@ -20,6 +20,7 @@ from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
@@ -281,6 +282,17 @@ class Node:
             data_key=self.keyring.data_key,
             world=self.world,
         )
+
+    async def record_backup(self, summary: BackupSummary) -> None:
+        """Put on record that a backup was made."""
+
+        def write(tx: Transaction, items: Sequence[BackupSummary]) -> Sequence[None]:
+            for item in items:
+                code = f"{item.epoch}/{item.log_size}"
+                tx.log.append(EventKind.BACKUP_MADE, Details(node=self.node_id, code=code))
+            return [None] * len(items)
+
+        await self.database.write(write, summary)
 
     # -- running
 

@@ -23,6 +23,7 @@ from node.cli.common import (
     say,
     table,
 )
+from node.cli.retention import mailbox_retention
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -252,4 +253,5 @@ def alerts(
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     sharing.add_to(mailbox_app)
+    mailbox_app.command("retention")(mailbox_retention)
     app.add_typer(mailbox_app, name="mailbox")

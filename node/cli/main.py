@@ -15,7 +15,9 @@ from node.cli import (
     demo,
     directory,
     evidence,
+    export_data,
     federation,
+    holds,
     letters_reading,
     letters_writing,
     lists,
@@ -23,6 +25,7 @@ from node.cli import (
     maintainer,
     operation,
     relay,
+    retention,
     trust,
 )
 from node.cli.common import State
@@ -76,6 +79,9 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+retention.add_to(app)
+holds.add_to(app)
+export_data.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 backup.add_to(app)

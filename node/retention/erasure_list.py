@@ -21,7 +21,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.labels import Label
 
-__all__ = ["Erasure", "ErasureListReader", "append_records", "read_erasure_list"]
+__all__ = ["Erasure", "ErasureListReader", "append_records", "check_erasure_list"]
 
 _MAGIC: Final = b"coffre erasures 1\n"
 _START_BYTES: Final = len(_MAGIC) + 32
@@ -133,9 +133,15 @@ class ErasureListReader:
         return found
 
 
-def read_erasure_list(path: Path, *, node: NodeId, data_key: Secret) -> list[Erasure]:
-    """All of an exported list. BackupError."""
-    return list(ErasureListReader(path, node=node, data_key=data_key, is_own=False))
+def check_erasure_list(path: Path, *, node: NodeId, data_key: Secret) -> int:
+    """Read all of a list from outside; how many erasures it holds. BackupError. A last record that a crash of the node
+    cut short is passed over: the folder's own file is one, too.
+    """
+    reader = ErasureListReader(path, node=node, data_key=data_key, is_own=True)
+    count = sum(1 for _ in reader)
+    if not reader.end:
+        raise BackupError(f"{path} is no list of erasures", hint="coffre erasures export writes one")
+    return count
 
 
 def append_records(

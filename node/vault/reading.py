@@ -279,6 +279,20 @@ class Reading:
             await self._database.write(self._write_opening, opening)
         return OpenedLetter(stored=stored, content=content, deputy=deputy)
 
+    async def export(self, opened: OpenMailbox, stored: StoredLetter) -> OpenedLetter:
+        """A letter for an export that the caller put on record as a whole; of the letter nothing is logged.
+
+        Errors as of `open`.
+        """
+
+        def read(connection: sa.Connection) -> OpenedLetter:
+            self._check_access(connection, opened)
+            content = self._content(connection, opened, stored)
+            deputy = self._check_sender(connection, opened, stored, content.signed)
+            return OpenedLetter(stored=stored, content=content, deputy=deputy)
+
+        return await self._database.read(read)
+
     def _write_opening(self, tx: Transaction, items: Sequence[_Opening]) -> Sequence[Exception | None]:
         """Batch handler: decided under the letter row's lock, so that opening and withdrawing exclude each other."""
         table = schema.letters
