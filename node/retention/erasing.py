@@ -129,7 +129,7 @@ class Eraser:
             self._erase_leaves(tx, row, mailbox, gone)
             self._erase_beside(tx, row, mailbox, gone)
             if row.folder == LetterFolder.INBOX and row.state == LetterState.UNREAD:
-                last_words.append(self._last_word(tx, row, fields))
+                last_words.append(self._last_word(tx, row, mailbox, fields))
             if row.payload is not None:
                 self._free(tx, mailbox, row.payload, gone)
             gone.keys.append({"mailbox": row.mailbox, "folder": row.folder, "letter": row.letter})
@@ -176,7 +176,9 @@ class Eraser:
             gone.payloads.add(payload)
         execute(outbox.delete().where(outbox.c.tag == row.tag))
 
-    def _last_word(self, tx: Transaction, row: sa.Row[Any], fields: FieldReader) -> Callable[[], None]:
+    def _last_word(
+        self, tx: Transaction, row: sa.Row[Any], mailbox: MailboxId, fields: FieldReader
+    ) -> Callable[[], None]:
         """What its sender is told of a letter that goes unread."""
         signed = decode_signed_slip(fields.binary("slip", high=_MAX_SLIP_BYTES))
         envelope, slip = EnvelopeId(fields.fixed("env", 32)), signed.slip
@@ -187,7 +189,7 @@ class Eraser:
             slip=signed.slip_id,
             letter=slip.letter_id,
             payload=slip.payload_id,
-            mailbox=MailboxId(fields.fixed("mb", 16)),
+            mailbox=mailbox,
         )
 
         def say() -> None:

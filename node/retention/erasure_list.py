@@ -61,7 +61,8 @@ class Erasure:
 class ErasureListReader:
     """Reads a list from its beginning; afterwards says where it ends. It blocks.
 
-    is_own: the folder's own file, whose last record a crash may have cut short: it ends before that.
+    is_own: the folder's own file, whose last records a crash may have cut short, or left as zeros: it ends before
+    those, and they are written again.
     """
 
     def __init__(self, path: Path, *, node: NodeId, data_key: Secret, is_own: bool) -> None:
@@ -78,7 +79,7 @@ class ErasureListReader:
         try:
             with self._path.open("rb") as stream:
                 start = stream.read(_START_BYTES)
-                if self._is_own and len(start) < _START_BYTES:
+                if self._is_own and (len(start) < _START_BYTES or not any(start)):
                     return
                 if start[: len(_MAGIC)] != _MAGIC:
                     raise BackupError(f"{self._path} is no list of erasures", hint="coffre erasures export writes one")
@@ -87,6 +88,8 @@ class ErasureListReader:
                 self.end = _START_BYTES
                 while head := stream.read(_LENGTH_BYTES):
                     length = int.from_bytes(head, "big")
+                    if self._is_own and not length and not any(stream.read()):
+                        return
                     box = stream.read(length) if length <= _MAX_RECORD_BYTES else b""
                     if len(head) < _LENGTH_BYTES or len(box) < length:
                         if self._is_own and length <= _MAX_RECORD_BYTES:
@@ -101,11 +104,11 @@ class ErasureListReader:
         places: list[tuple[int, int]] = []
         size = self._path.stat().st_size
         with self._path.open("rb") as stream:
-            at = _START_BYTES
+            at = _START_BYTES if any(stream.read(_START_BYTES)) else size
             while at + _LENGTH_BYTES <= size:
                 stream.seek(at)
                 length = int.from_bytes(stream.read(_LENGTH_BYTES), "big")
-                if at + _LENGTH_BYTES + length > size:
+                if not length or at + _LENGTH_BYTES + length > size:
                     break
                 places.append((at + _LENGTH_BYTES, length))
                 at += _LENGTH_BYTES + length

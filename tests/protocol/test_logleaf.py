@@ -141,6 +141,7 @@ def test_a_letter_s_events_have_the_names_of_the_standard() -> None:
         "opened": "ContentHandover",
         "collected": "ContentHandover",
         "unreadable": "ContentHandoverFailure",
+        "downloaded": "ContentHandover",
     }
 
 

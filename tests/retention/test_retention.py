@@ -183,6 +183,7 @@ async def test_a_hold_keeps_what_its_owner_deletes_and_its_sender_withdraws(
         await b.node.database.write(b.node.holds.remove, (held.id.hex(), "classé"))
         with pytest.raises(StateError, match="removed already"):
             await b.node.database.write(b.node.holds.remove, (held.id.hex(), "classé"))
+        await days(federation, 0.1)
         await days(federation, 13)
         assert len(rows(b, schema.letters)) == 1, "it was unread: the warnings come first"
         await days(federation, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import trio
 from node.audit.log import LeafRef, read_evidence
 from node.retention.policy import KeepDays
 from node.vault import schema
+from node.vault.database import Transaction
 from node.vault.reading import StoredLetter
 from node.vault.states import LetterFolder
 from protocol.details import Details, decode_details
 from protocol.logleaf import EventKind, LogLeaf
 from tests.post.harness import Federation, Institution
 
-__all__ = ["DAY_S", "days", "every_byte", "keep", "leaves", "pair", "rows", "stored"]
+__all__ = ["DAY_S", "days", "erase", "every_byte", "keep", "leaves", "pair", "rows", "stored"]
 
 DAY_S = 86_400
 RUNNING_S = 2.5 * 3600
@@ -98,3 +99,25 @@ def every_byte(institution: Institution) -> Iterator[tuple[str, bytes]]:
         for row in rows(institution, table):
             for value in row:
                 yield name, value if isinstance(value, bytes) else str(value).encode()
+
+
+async def erase(institution: Institution, local: str, subject: str) -> None:
+    """Delete a letter and erase it now: its trash is emptied at once."""
+    node, opened = institution.node, institution.people[local]
+    (stored,) = [
+        summary.stored
+        for summary in await node.reading.page(opened, LetterFolder.INBOX)
+        if summary.letter is not None and summary.letter.subject == subject
+    ]
+    await node.reading.open(opened, stored)
+    await trio.sleep(60)
+    await node.trash.delete(opened, stored)
+
+    def age(tx: Transaction, items: Sequence[bytes]) -> Sequence[None]:
+        for row in items:
+            table = schema.letters
+            tx.connection.execute(table.update().where(table.c.id == row).values(trashed_at_ms=1))
+        return [None] * len(items)
+
+    await node.database.write(age, stored.row)
+    assert (await node.retention.look()).erased == 1
