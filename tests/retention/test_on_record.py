@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from node.config import Settings
+from node.config import Settings, StorageSettings
 from node.errors import WrongSecretError
 from node.settings_record import SettingsRecord, flat_settings
 from node.vault.alert_queue import AlertPreferences
@@ -80,7 +80,9 @@ async def test_settings_that_changed_since_the_last_start(
         await record.note(settings)
         await record.note(settings)
         other = Settings(
-            institution="a", domain="a.example", storage={"database": "postgresql://coffre:SECRET-77@db.example/c"}
+            institution="a",
+            domain="a.example",
+            storage=StorageSettings(database="postgresql://coffre:SECRET-77@db.example/c"),
         )
         await record.note(other)
         assert of(a, EventKind.SETTINGS_CHANGED) == ["first", "storage.database"]
