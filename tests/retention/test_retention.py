@@ -5,15 +5,18 @@ Spec: spec/retention.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import trio
 import trio.testing
 
 from node.errors import NotFoundError, StateError
 from node.retention.holds import NewHold
 from node.vault import schema
 from node.vault.alert_queue import AlertPreferences
+from node.vault.database import Transaction
 from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.logleaf import EventKind
 from tests.backup.copies import what_is_wrong
@@ -322,3 +325,32 @@ async def test_a_moved_clock_erases_nothing_for_a_day(
         assert len(await b.inbox("bruno")) == 1
         await days(federation, 32)
         assert await b.inbox("bruno") == []
+
+
+async def test_many_letters_go_a_hundred_at_a_time_and_mail_goes_on(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with pair(tmp_path, database_url) as (_, a, b):
+        for number in range(210):
+            await a.send("anna", "bruno@b.example", subject=str(number))
+        await settled()
+        assert len(rows(b, schema.letters)) == 210
+
+        def read_and_deleted(tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+            tx.connection.execute(schema.letters.update().values(state=int(LetterState.OPENED), trashed_at_ms=1))
+            return items
+
+        await b.node.database.write(read_and_deleted, None)
+        so_far: list[int] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(b.node.retention.look, so_far.append)
+            letter = await a.send("anna", "bruno@b.example", subject="entre-temps")
+            await settled()
+        assert so_far == [100, 200, 210]
+        (summary,) = await b.inbox("bruno")
+        assert summary.letter is not None
+        assert summary.letter.letter_id == letter.letter_id
+        codes = [details.code for kind, details in leaves(b) if kind is EventKind.ERASED and details is not None]
+        assert codes == ["100 letters, 100 leaves", "100 letters, 100 leaves", "10 letters, 10 leaves"]
+        assert len(rows(b, schema.erased_letters)) == 210
+        assert await what_is_wrong(b) == []
