@@ -150,6 +150,20 @@ letters = Table(
     Column("erase_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("told_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("warnings", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_letters_mailbox_trashed_at_ms",
+        "mailbox",
+        "trashed_at_ms",
+        sqlite_where=text("trashed_at_ms > 0"),
+        postgresql_where=text("trashed_at_ms > 0"),
+    ),
+    Index(
+        "ix_letters_mailbox_erase_at_ms",
+        "mailbox",
+        "erase_at_ms",
+        sqlite_where=text("erase_at_ms > 0"),
+        postgresql_where=text("erase_at_ms > 0"),
+    ),
     Index("ix_letters_mailbox_folder_arrived_at_ms", "mailbox", "folder", "arrived_at_ms"),
     Index("uq_letters_mailbox_folder_letter", "mailbox", "folder", "letter", unique=True),
 )

@@ -24,6 +24,10 @@ def upgrade() -> None:
     for name in ("trashed_at_ms", "erase_at_ms", "told_at_ms"):
         op.add_column("letters", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("letters", sa.Column("warnings", sa.SmallInteger(), nullable=False, server_default="0"))
+    for name in ("trashed_at_ms", "erase_at_ms"):
+        where = sa.text(f"{name} > 0")
+        index = f"ix_letters_mailbox_{name}"
+        op.create_index(index, "letters", ["mailbox", name], sqlite_where=where, postgresql_where=where)
     for name in ("keep_received_days", "keep_sent_days", "keep_trash_days"):
         op.add_column("mailboxes", sa.Column(name, sa.Integer(), nullable=True))
     op.add_column("returns", sa.Column("letter", sa.LargeBinary(16), nullable=True))
@@ -86,5 +90,7 @@ def downgrade() -> None:
         op.drop_column("returns", name)
     for name in ("keep_trash_days", "keep_sent_days", "keep_received_days"):
         op.drop_column("mailboxes", name)
+    for name in ("erase_at_ms", "trashed_at_ms"):
+        op.drop_index(f"ix_letters_mailbox_{name}", "letters")
     for name in ("warnings", "told_at_ms", "erase_at_ms", "trashed_at_ms"):
         op.drop_column("letters", name)
