@@ -127,8 +127,11 @@ class ErasureListReader:
             info = _info(self._node, self.count, self.previous)
             found = Erasure.decode(open_box(self._key.reveal(), info=info, box=box))
         except RemoteProtocolError as error:
+            hint = "use another copy"
+            if self._is_own:
+                hint = "put an exported list in its place; or remove it, if the database is the newest one"
             raise BackupError(
-                f"{self._path} is damaged in record {self.count} ({error.reason.value})", hint="use another copy"
+                f"{self._path} is damaged in record {self.count} ({error.reason.value})", hint=hint
             ) from error
         self.count += 1
         self.previous = sha256(box)
