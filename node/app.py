@@ -20,6 +20,7 @@ from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
 from node.bundle.gathering import Gatherer
 from node.bundle.reading import BundleReader
@@ -48,6 +49,13 @@ from node.post.withdraw import Withdrawals
 from node.relay.book import RelayBook
 from node.relay.clients import RelayClients
 from node.relay.custody import Custody
+from node.retention.erasing import Eraser
+from node.retention.holds import HoldRows
+from node.retention.keeper import Retention
+from node.retention.policy import Policies
+from node.retention.replaying import ErasureKeeper
+from node.retention.warning import Warner
+from node.settings_record import SettingsRecord
 from node.supervision import keep_running
 from node.trust.alarm_rows import AlarmRows
 from node.trust.followed import Following
@@ -67,6 +75,7 @@ from node.vault.keyring import Keyring, load_keyring
 from node.vault.lookalike_book import Cautions
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
+from node.vault.node_state import NodeState
 from node.vault.outbox_rows import OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.payloads import FilePayloadStore
@@ -78,6 +87,7 @@ from node.vault.sharing import Sharing
 from node.vault.sharing_rows import SharingRows
 from node.vault.signals import LOG
 from node.vault.timeline import Timelines
+from node.vault.trash import Trash
 from node.vault.way_rows import WayRows
 from node.world import World
 from protocol.crypto import Secret
@@ -155,8 +165,11 @@ class Node:
             keys=self.keys,
             directory=self.directory,
             payloads=self.payloads,
+            returns=self.returns,
             access=access,
         )
+        self.trash = Trash(database=self.database, keys=self.keys, access=access)
+        self._assemble_retention()
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         self.alarm_rows = AlarmRows(own_keys.chain)
         self.trust = TrustKeeper(
@@ -222,6 +235,28 @@ class Node:
         """The node's secrets as they are now."""
         return self.own_keys.keyring
 
+    def _assemble_retention(self) -> None:
+        warn_days = self.settings.retention.warn_days
+        self.state = NodeState(self.keys)
+        self.policies = Policies(self.keys, self.settings.retention)
+        self.holds = HoldRows(self.keys)
+        eraser = Eraser(keys=self.keys, payloads=self.payloads, returns=self.returns, warn_days=warn_days)
+        self.erasures = ErasureKeeper(
+            folder=self.folder,
+            database=self.database,
+            node_id=self.node_id,
+            data_key=self.keyring.data_key,
+            eraser=eraser,
+            state=self.state,
+        )
+        self.retention = Retention(
+            database=self.database,
+            policies=self.policies,
+            eraser=eraser,
+            warner=Warner(keys=self.keys, alerts=self.alerts, returns=self.returns, warn_days=warn_days),
+            erasures=self.erasures,
+        )
+
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:
         return self.database.read_now(read_evidence, self.keys, ref)
 
@@ -273,6 +308,17 @@ class Node:
             data_key=self.keyring.data_key,
             world=self.world,
         )
+
+    async def record_backup(self, summary: BackupSummary) -> None:
+        """Put on record that a backup was made."""
+
+        def write(tx: Transaction, items: Sequence[BackupSummary]) -> Sequence[None]:
+            for item in items:
+                code = f"{item.epoch}/{item.log_size}"
+                tx.log.append(EventKind.BACKUP_MADE, Details(node=self.node_id, code=code))
+            return [None] * len(items)
+
+        await self.database.write(write, summary)
 
     # -- taking in and sending out, over links and by bundles
 
@@ -435,6 +481,7 @@ class Node:
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
             await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
+            await SettingsRecord(self.database, self.keys, self.state).note(self.settings)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
                 duties = (
@@ -442,6 +489,7 @@ class Node:
                     (sender.run, "alerts"),
                     (self.trust.run, "trust"),
                     (self.key_keeper.run, "keys"),
+                    (self.retention.run, "retention"),
                 )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
@@ -551,6 +599,7 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
             await nursery.start(node.database.run)
             await node.history.settle()
             await node.key_keeper.settle()
+            await node.erasures.settle()
             yield node
             await node.history.write_head_file()
             nursery.cancel_scope.cancel()

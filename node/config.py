@@ -21,6 +21,7 @@ __all__ = [
     "KeySettings",
     "LimitSettings",
     "LinkSettings",
+    "RetentionSettings",
     "Settings",
     "StorageSettings",
     "TrustSettings",
@@ -85,6 +86,18 @@ class LimitSettings(_Section):
     disk_all_percent: Annotated[int, Field(ge=1, le=100)] = 95
     peer_unfinished_bytes: Bytes = 8 * GIB
     """What one peer may have announced but not yet delivered."""
+
+
+_Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
+class RetentionSettings(_Section):
+    """[retention]: days that letters are kept, 0 for ever; `warn_days` before an unread one goes, both sides know."""
+
+    received_days: _Days = 0
+    sent_days: _Days = 0
+    trash_days: _Days = 30
+    warn_days: Annotated[int, Field(ge=1, le=365)] = 14
 
 
 class DiscoverySettings(_Section):
@@ -202,6 +215,7 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -30,6 +30,11 @@ _AT_RECIPIENT: Final = frozenset(
         EventKind.OPENED,
         EventKind.COLLECTED,
         EventKind.UNREADABLE,
+        EventKind.ERASURE_DUE,
+        EventKind.ERASED_UNREAD,
+        EventKind.DOWNLOADED,
+        EventKind.DELETED,
+        EventKind.UNDELETED,
     }
 )
 # A refusal of one mailbox is logged by the destination, one of the whole envelope by the sender that was told of it.

@@ -36,9 +36,18 @@ class EventKind(IntEnum):
     WITHDRAW_REQUESTED = 123
     ALERTED = 130
 
+    ERASURE_DUE = 140
+    ERASED_UNREAD = 141
+    ERASED = 142
+    HOLD_ADDED = 143
+    HOLD_REMOVED = 144
+
     OPENED = 200
     COLLECTED = 201
     UNREADABLE = 202
+    DOWNLOADED = 203
+    DELETED = 204
+    UNDELETED = 205
 
     MAILBOX_CREATED = 300
     MAILBOX_CLOSED = 301
@@ -52,6 +61,11 @@ class EventKind(IntEnum):
     DELEGATION_ADDED = 310
     DELEGATION_ENDED = 311
     DELEGATION_REVOKED = 312
+    LOGGED_IN = 313
+    MAILBOX_CHANGED = 314
+    ALERTS_CHANGED = 315
+    RETENTION_CHANGED = 316
+    DATA_EXPORTED = 317
 
     PEER_ACCEPTED = 400
     PEER_REMOVED = 401
@@ -81,6 +95,12 @@ class EventKind(IntEnum):
     STARTED = 501
     STOPPED = 502
     CLOCK_JUMPED = 503
+    INSTITUTION_CHANGED = 504
+    SETTINGS_CHANGED = 505
+    BACKUP_MADE = 506
+    BACKUP_RESTORED = 507
+    ERASURES_REPLAYED = 508
+    OUTBOX_RETRIED = 509
 
     @property
     def word(self) -> str:
@@ -103,6 +123,7 @@ _ETSI: Final = {
     EventKind.OPENED: "ContentHandover",
     EventKind.COLLECTED: "ContentHandover",
     EventKind.UNREADABLE: "ContentHandoverFailure",
+    EventKind.DOWNLOADED: "ContentHandover",
 }
 
 

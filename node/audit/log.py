@@ -26,7 +26,18 @@ from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence"]
+__all__ = [
+    "NO_TAG",
+    "Head",
+    "LeafRef",
+    "Log",
+    "LogAppender",
+    "TaggedLeaf",
+    "erase_leaf",
+    "read_details",
+    "read_evidence",
+    "tagged_leaves",
+]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32
@@ -266,3 +277,36 @@ def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: E
             opened = keys.open("log_leaves", _row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
             found.append(decode_details(opened[OPENING_BYTES:]))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedLeaf:
+    """A leaf of a letter that was not erased: where it stands, its bytes, and what it commits to."""
+
+    ref: LeafRef
+    leaf: bytes
+    details: Details
+
+
+def tagged_leaves(connection: sa.Connection, keys: RowKeys, tag: LeafTag) -> list[TaggedLeaf]:
+    """All leaves with this tag that were not erased, in the order of the log."""
+    table = schema.log_leaves
+    query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed).where(
+        table.c.tag == tag, table.c.sealed.is_not(None)
+    )
+    found = []
+    for row in connection.execute(query.order_by(table.c.epoch, table.c.position)):
+        ref = LeafRef(row.epoch, row.position)
+        opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
+        found.append(TaggedLeaf(ref, row.leaf, decode_details(opened[OPENING_BYTES:])))
+    return found
+
+
+def erase_leaf(connection: sa.Connection, ref: LeafRef) -> None:
+    """Destroy a leaf's opening and details, and its tag's place in the index. The leaf stays: the tree rests on it."""
+    table = schema.log_leaves
+    connection.execute(
+        table.update()
+        .where(table.c.epoch == ref.epoch, table.c.position == ref.position)
+        .values(sealed=None, tag=bytes(NO_TAG))
+    )

@@ -16,7 +16,9 @@ from node.cli import (
     demo,
     directory,
     evidence,
+    export_data,
     federation,
+    holds,
     institution,
     keys,
     letters_reading,
@@ -26,6 +28,7 @@ from node.cli import (
     maintainer,
     operation,
     relay,
+    retention,
     trust,
 )
 from node.cli.common import State
@@ -81,6 +84,9 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+retention.add_to(app)
+holds.add_to(app)
+export_data.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 backup.add_to(app)

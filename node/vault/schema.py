@@ -33,11 +33,16 @@ __all__ = [
     "bundles_written",
     "correspondents",
     "deliveries",
+    "erased_files",
+    "erased_letters",
+    "erasures",
     "feed_entries",
     "feed_operations",
     "feeds",
+    "holds",
     "letters",
     "log_epochs",
+    "log_ins",
     "log_leaves",
     "log_tiles",
     "mailbox_former_keys",
@@ -46,6 +51,7 @@ __all__ = [
     "maintainers",
     "metadata",
     "node_keys",
+    "node_state",
     "outbox",
     "payloads",
     "peer_evidence",
@@ -102,6 +108,10 @@ mailboxes = Table(
     _sealed("settings"),
     # Why the next log-in makes new keys (RenewalCause), 0 if it does not.
     Column("renewal", SmallInteger, nullable=False, server_default="0"),
+    # How many days letters are kept; NULL: as the institution's settings say, 0: for ever.
+    Column("keep_received_days", Integer, nullable=True),
+    Column("keep_sent_days", Integer, nullable=True),
+    Column("keep_trash_days", Integer, nullable=True),
 )
 
 # Ways to open a mailbox's secrets: one row per password, recovery key, member and deputy. holder: the own mailbox whose
@@ -142,6 +152,26 @@ letters = Table(
     Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True, index=True),
     _id("tag", index=True),
     _sealed(),
+    # Deleted by its owner, 0 if not. Of an unread one that is to go: not before when, as the warnings say (0: none went
+    # out), since when its sender's node has the warning, and how many its recipient got.
+    Column("trashed_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("erase_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("told_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("warnings", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_letters_mailbox_trashed_at_ms",
+        "mailbox",
+        "trashed_at_ms",
+        sqlite_where=text("trashed_at_ms > 0"),
+        postgresql_where=text("trashed_at_ms > 0"),
+    ),
+    Index(
+        "ix_letters_mailbox_erase_at_ms",
+        "mailbox",
+        "erase_at_ms",
+        sqlite_where=text("erase_at_ms > 0"),
+        postgresql_where=text("erase_at_ms > 0"),
+    ),
     Index("ix_letters_mailbox_folder_arrived_at_ms", "mailbox", "folder", "arrived_at_ms"),
     Index("uq_letters_mailbox_folder_letter", "mailbox", "folder", "letter", unique=True),
 )
@@ -221,6 +251,9 @@ returns = Table(
     _id("destination", index=True),
     Column("expires_at_ms", BigInteger, nullable=False),
     _sealed(),
+    # The letter's row, and whether it is the warning before the letter goes unread.
+    Column("letter", LargeBinary(16), nullable=True, index=True),
+    Column("is_warning", Boolean, nullable=False, server_default=text("false")),
 )
 
 # As a relay: who may have its letters kept here, and how much.
@@ -545,5 +578,54 @@ alerts = Table(
     _time("next_attempt_at_ms"),
     _time("expires_at_ms"),
     _sealed(),
+    # The letter's tag: what is erased leaves no alert behind.
+    Column("tag", LargeBinary(16), nullable=True, index=True),
     Index("ix_alerts_state_next_attempt_at_ms", "state", "next_attempt_at_ms"),
 )
+
+# Legal holds: what one covers is kept whatever else says. letter: a letter's row; mailbox: blinded, as in letters; both
+# NULL: the whole institution. Letters that arrived, or were sent, from from_ms until before until_ms.
+holds = Table(
+    "holds",
+    metadata,
+    _id(primary_key=True),
+    Column("letter", LargeBinary(16), nullable=True, index=True),
+    Column("mailbox", LargeBinary(16), nullable=True, index=True),
+    _time("from_ms"),
+    _time("until_ms"),
+    _time("created_at_ms"),
+    # 0 while it holds.
+    _time("removed_at_ms"),
+    _sealed(),
+)
+
+# What was erased, by blinded keys: whatever of it is put back by an old backup, or comes again, is erased again.
+erasures = Table(
+    "erasures",
+    metadata,
+    _id(primary_key=True),
+    _time("made_at_ms"),
+    Column("letters", Integer, nullable=False),
+)
+erased_letters = Table(
+    "erased_letters",
+    metadata,
+    Column("mailbox", LargeBinary(16), primary_key=True),
+    Column("folder", SmallInteger, primary_key=True, autoincrement=False),
+    Column("letter", LargeBinary(16), primary_key=True),
+    Column("erasure", LargeBinary(16), ForeignKey("erasures.id"), nullable=False, index=True),
+)
+# Payload files that erasures left to be removed: written in their transaction, so that none outlives a crash.
+erased_files = Table("erased_files", metadata, _id(primary_key=True))
+
+# When a log-in was last put on record: of many within minutes one is. actor: zero for the owner.
+log_ins = Table(
+    "log_ins",
+    metadata,
+    Column("mailbox", LargeBinary(16), primary_key=True),
+    Column("actor", LargeBinary(16), primary_key=True),
+    _time("at_ms"),
+)
+
+# Small values of the node itself, sealed, by name.
+node_state = Table("node_state", metadata, Column("name", String(40), primary_key=True), _sealed())

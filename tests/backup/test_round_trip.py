@@ -205,7 +205,7 @@ async def test_letters_that_flow_meanwhile(
 
 
 def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[Rows]]:
-    """How the first version archived a table: without the columns, and the tables, that came later."""
+    """How the first version archived a table: without the columns and tables that came later."""
     engines = open_engines(f"sqlite:///{tmp_path / 'first.db'}")
     with engines.writer.begin() as connection:
         create_schema(connection, "0001")

@@ -35,9 +35,17 @@ NUMBERS = {
     "withdraw_too_late": 122,
     "withdraw_requested": 123,
     "alerted": 130,
+    "erasure_due": 140,
+    "erased_unread": 141,
+    "erased": 142,
+    "hold_added": 143,
+    "hold_removed": 144,
     "opened": 200,
     "collected": 201,
     "unreadable": 202,
+    "downloaded": 203,
+    "deleted": 204,
+    "undeleted": 205,
     "mailbox_created": 300,
     "mailbox_closed": 301,
     "login_failed": 302,
@@ -50,6 +58,11 @@ NUMBERS = {
     "delegation_added": 310,
     "delegation_ended": 311,
     "delegation_revoked": 312,
+    "logged_in": 313,
+    "mailbox_changed": 314,
+    "alerts_changed": 315,
+    "retention_changed": 316,
+    "data_exported": 317,
     "peer_accepted": 400,
     "peer_removed": 401,
     "fork_seen": 402,
@@ -75,6 +88,12 @@ NUMBERS = {
     "started": 501,
     "stopped": 502,
     "clock_jumped": 503,
+    "institution_changed": 504,
+    "settings_changed": 505,
+    "backup_made": 506,
+    "backup_restored": 507,
+    "erasures_replayed": 508,
+    "outbox_retried": 509,
 }
 KINDS = st.sampled_from(list(EventKind))
 TIMES = st.integers(0, 2**64 - 1)
@@ -129,6 +148,7 @@ def test_a_letter_s_events_have_the_names_of_the_standard() -> None:
         "opened": "ContentHandover",
         "collected": "ContentHandover",
         "unreadable": "ContentHandoverFailure",
+        "downloaded": "ContentHandover",
     }
 
 
