@@ -8,9 +8,10 @@ the formats that it holds: each line known, one way to write it, nothing after t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from protocol.checkpoint import peek_checkpoint
 from protocol.details import MAX_DETAILS_BYTES
 from protocol.entry import MAX_ENTRY_BYTES
 from protocol.entry_evidence import EntryEvidence
@@ -29,10 +30,12 @@ from protocol.text_file import (
     strict_head,
     take_node,
 )
+from protocol.timestamp import MAX_TOKEN_BYTES
 from protocol.tlogproof import TlogProof
 
 __all__ = [
     "MAX_EVIDENCE_FILE_BYTES",
+    "MAX_TIMESTAMPS",
     "EvidenceFile",
     "NodeStatements",
     "parse_evidence_file",
@@ -41,17 +44,42 @@ __all__ = [
 
 # A letter to 1,000 mailboxes, each deposited and opened, with their entries, takes 7 MB; the rest is for statements.
 MAX_EVIDENCE_FILE_BYTES: Final = 16 * 1024 * 1024
+# One a day for each log of a letter's way would be two or three; merged files may bring more.
+MAX_TIMESTAMPS: Final = 64
 _NAME: Final = "coffre-evidence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceFile:
-    """What the file holds. nodes: each whose log or feed an item is from. events: one at least. entries: or none."""
+    """What the file holds. nodes: each whose log or feed an item is from. events: one at least. entries: or none.
+
+    timestamps: RFC 3161 tokens over heads of these proofs.
+    """
 
     letter: LetterId
     nodes: tuple[NodeStatements, ...]
     events: tuple[Evidence, ...]
     entries: tuple[EntryEvidence, ...] = ()
+    timestamps: tuple[bytes, ...] = ()
+
+    @property
+    def proofs(self) -> tuple[TlogProof, ...]:
+        """The proofs of all events and entries."""
+        return (*(item.proof for item in self.events), *(item.proof for item in self.entries))
+
+    def arranged(self) -> EvidenceFile:
+        """The same, in the order in which files are written: events by time, entries by their place."""
+        return replace(
+            self,
+            nodes=tuple(sorted(self.nodes, key=lambda item: item.node)),
+            events=tuple(sorted(self.events, key=lambda item: (item.leaf[3:11], item.leaf, item.proof.encode()))),
+            entries=tuple(sorted(self.entries, key=_place)),
+            timestamps=tuple(sorted(self.timestamps)),
+        )
+
+
+def _place(entry: EntryEvidence) -> tuple[str, int, bytes]:
+    return peek_checkpoint(entry.proof.checkpoint).origin, entry.proof.index, entry.leaf
 
 
 def _proof_lines(proof: TlogProof) -> list[str]:
@@ -75,6 +103,8 @@ def _lines(file: EvidenceFile) -> Iterator[str]:
         yield encoded_line("opening", entry.opening)
         yield encoded_line("published", entry.entry)
         yield from _proof_lines(entry.proof)
+    for token in file.timestamps:
+        yield encoded_line("timestamp", token)
 
 
 def _render(file: EvidenceFile) -> bytes:
@@ -139,14 +169,25 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
         events.append(_take_event(cursor))
     while cursor.next_is("entry"):
         entries.append(_take_entry(cursor))
+    timestamps = []
+    while cursor.next_is("timestamp"):
+        timestamps.append(cursor.take_binary("timestamp", 1, MAX_TOKEN_BYTES))
     if not cursor.done:
         raise _malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes):
         raise _malformed("one node twice")
-    for items in (events, entries):
+    if len(timestamps) > MAX_TIMESTAMPS:
+        raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_TIMESTAMPS} timestamps")
+    for items in (events, entries, timestamps):
         if len(set(items)) != len(items):
-            raise _malformed("one event or entry twice")
-    file = EvidenceFile(letter=letter, nodes=tuple(nodes), events=tuple(events), entries=tuple(entries))
+            raise _malformed("one event, entry or timestamp twice")
+    file = EvidenceFile(
+        letter=letter,
+        nodes=tuple(nodes),
+        events=tuple(events),
+        entries=tuple(entries),
+        timestamps=tuple(timestamps),
+    )
     if _render(file) != raw:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "written in another way than the one allowed")
     return file

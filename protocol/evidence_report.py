@@ -14,9 +14,11 @@ from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import Evidence, VerifiedEvidence, verify_evidence, verify_opened_signature
 from protocol.evidence_file import EvidenceFile, NodeStatements
 from protocol.evidence_findings import Defect, Doubt, EntryFinding, EventFinding, NodeFinding, Report
+from protocol.evidence_timestamps import StampedHeads
 from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId, PayloadId
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain
+from protocol.timestamp import TsaRoots
 from protocol.tlogproof import TlogProof
 
 __all__ = ["verify_evidence_file"]
@@ -34,18 +36,24 @@ _AT_RECIPIENT: Final = frozenset(
 )
 # A refusal of one mailbox is logged by the destination, one of the whole envelope by the sender that was told of it.
 _ELSEWHERE: Final = frozenset({EventKind.REFUSED, EventKind.RELAYED, EventKind.ALERTED})
+# What clocks that people set differ by (spec/sealing.md, 6).
+_CLOCK_TOLERANCE_MS: Final = 600_000
 _OF_LETTERS: Final = _AT_SENDER | _AT_RECIPIENT | _ELSEWHERE
 
 
-def verify_evidence_file(file: EvidenceFile, *, expected_nodes: Collection[NodeId] | None = None) -> Report:
+def verify_evidence_file(
+    file: EvidenceFile, *, expected_nodes: Collection[NodeId] | None = None, tsa_roots: TsaRoots | None = None
+) -> Report:
     """Check every item of a parsed file.
 
     expected_nodes: the nodes that the reader knows to be those of the institutions concerned; another one in the file
     is a defect. None: any node will do, and each is reported as unconfirmed.
+    tsa_roots: the timestamping authorities that the reader trusts. None: timestamps are reported as unconfirmed.
     Raises nothing for what is in the file: the report says it.
     """
     nodes = [_check_node(item, expected_nodes) for item in file.nodes]
-    heads = _Heads(node for node, _ in nodes if node is not None)
+    stamped = StampedHeads(file.timestamps, [proof.checkpoint for proof in file.proofs], tsa_roots)
+    heads = _Heads((node for node, _ in nodes if node is not None), stamped)
     entries = _check_domains([_check_entry(item, heads) for item in file.entries])
     known = [item.verified for item in entries if item.verified is not None]
     events = [_check_event(item, heads, known) for item in file.events]
@@ -54,6 +62,7 @@ def verify_evidence_file(file: EvidenceFile, *, expected_nodes: Collection[NodeI
         nodes=tuple(finding for _, finding in nodes),
         events=tuple(_agree(events, file.letter)),
         entries=entries,
+        timestamps=stamped.findings,
     )
 
 
@@ -66,12 +75,17 @@ class _Node:
         recoveries = [at for at, item in enumerate(chain.statements) if item.statement.bad_from_ms is not None]
         kept = chain.statements[recoveries[-1] :] if recoveries else chain.statements
         self._kept = CheckpointVerifier(chain.node_id, [item.statement.log_key for item in kept])
+        bad_from = [item.statement.bad_from_ms for item in chain.statements if item.statement.bad_from_ms is not None]
+        self._bad_from_ms = min(bad_from, default=None)
 
-    def doubts(self, raw: bytes) -> tuple[Doubt, ...]:
-        """What to ask about a head that verifies."""
+    def doubts(self, raw: bytes, existed_at_ms: int | None) -> tuple[Doubt, ...]:
+        """What to ask about a head that verifies. existed_at_ms: since when a timestamp proves it."""
         try:
             self._kept.open(raw)
         except RemoteProtocolError:
+            # No thief has a key before it was lost.
+            if existed_at_ms is not None and self._bad_from_ms is not None and existed_at_ms < self._bad_from_ms:
+                return ()
             return (Doubt.LOST_KEY,)
         return ()
 
@@ -79,8 +93,9 @@ class _Node:
 class _Heads:
     """The heads of a file: whose they are, and whether two of them contradict each other."""
 
-    def __init__(self, nodes: Iterable[_Node]) -> None:
+    def __init__(self, nodes: Iterable[_Node], stamped: StampedHeads) -> None:
         self._nodes = {node.node_id: node for node in nodes}
+        self.stamped = stamped
         self._roots: dict[tuple[str, int], bytes] = {}
 
     def node_of(self, proof: TlogProof) -> _Node:
@@ -116,7 +131,8 @@ def _check_entry(item: EntryEvidence, heads: _Heads) -> EntryFinding:
         heads.add(verified.checkpoint)
     except RemoteProtocolError as error:
         return EntryFinding(None, Defect.of(error))
-    return EntryFinding(verified, None, node.doubts(item.proof.checkpoint))
+    head = item.proof.checkpoint
+    return EntryFinding(verified, None, node.doubts(head, heads.stamped.existed_at_ms(head)))
 
 
 def _check_domains(findings: list[EntryFinding]) -> tuple[EntryFinding, ...]:
@@ -144,12 +160,15 @@ def _check_event(item: Evidence, heads: _Heads, entries: list[VerifiedEntry]) ->
         heads.add(verified.checkpoint)
         if verified.kind not in _OF_LETTERS:
             raise RemoteProtocolError(Reason.MISMATCH, f"{verified.kind.word} is no event of a letter")
-        doubts = node.doubts(item.proof.checkpoint)
+        existed_at_ms = heads.stamped.existed_at_ms(item.proof.checkpoint)
+        doubts = node.doubts(item.proof.checkpoint, existed_at_ms)
+        if existed_at_ms is not None and verified.time_ms > existed_at_ms + _CLOCK_TOLERANCE_MS:
+            doubts += (Doubt.CLOCK_AHEAD,)
         if verified.kind is EventKind.OPENED:
             doubts += _check_opener(verified, entries)
     except RemoteProtocolError as error:
         return EventFinding(None, Defect.of(error))
-    return EventFinding(verified, None, doubts)
+    return EventFinding(verified, None, doubts, existed_at_ms)
 
 
 def _check_opener(verified: VerifiedEvidence, entries: list[VerifiedEntry]) -> tuple[Doubt, ...]:
