@@ -104,6 +104,8 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.AUDITOR_REMOVED: frozenset({"code"}),
     EventKind.RELAY_ADMITTED: frozenset({"peer"}),
     EventKind.RELAY_REMOVED: frozenset({"peer"}),
+    EventKind.HEAD_TIMESTAMPED: frozenset({"code"}),
+    EventKind.CONTENT_DISCLOSED: frozenset({"letter", "mailbox"}),
     EventKind.EPOCH_OPENED: frozenset({"code"}),
     EventKind.STARTED: frozenset(),
     EventKind.STOPPED: frozenset(),

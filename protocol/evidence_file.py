@@ -38,7 +38,9 @@ __all__ = [
     "MAX_TIMESTAMPS",
     "EvidenceFile",
     "NodeStatements",
+    "entry_lines",
     "parse_evidence_file",
+    "take_entry",
     "write_evidence_file",
 ]
 
@@ -86,6 +88,15 @@ def _proof_lines(proof: TlogProof) -> list[str]:
     return [*proof.encode().decode().removesuffix("\n").split("\n"), "end"]
 
 
+def entry_lines(entry: EntryEvidence) -> Iterator[str]:
+    """The lines of an entry, from `entry` to `end`."""
+    yield "entry"
+    yield encoded_line("leaf", entry.leaf)
+    yield encoded_line("opening", entry.opening)
+    yield encoded_line("published", entry.entry)
+    yield from _proof_lines(entry.proof)
+
+
 def _lines(file: EvidenceFile) -> Iterator[str]:
     yield f"{_NAME}@v1"
     yield f"letter {file.letter.text}"
@@ -98,11 +109,7 @@ def _lines(file: EvidenceFile) -> Iterator[str]:
         yield encoded_line("details", event.details)
         yield from _proof_lines(event.proof)
     for entry in file.entries:
-        yield "entry"
-        yield encoded_line("leaf", entry.leaf)
-        yield encoded_line("opening", entry.opening)
-        yield encoded_line("published", entry.entry)
-        yield from _proof_lines(entry.proof)
+        yield from entry_lines(entry)
     for token in file.timestamps:
         yield encoded_line("timestamp", token)
 
@@ -141,7 +148,8 @@ def _take_event(cursor: LineCursor) -> Evidence:
     )
 
 
-def _take_entry(cursor: LineCursor) -> EntryEvidence:
+def take_entry(cursor: LineCursor) -> EntryEvidence:
+    """The entry whose lines come next. RemoteProtocolError: malformed, not_canonical, too_large, unknown_version."""
     cursor.take("entry")
     return EntryEvidence(
         cursor.take_binary("leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES),
@@ -168,7 +176,7 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
     while cursor.next_is("event"):
         events.append(_take_event(cursor))
     while cursor.next_is("entry"):
-        entries.append(_take_entry(cursor))
+        entries.append(take_entry(cursor))
     timestamps = []
     while cursor.next_is("timestamp"):
         timestamps.append(cursor.take_binary("timestamp", 1, MAX_TOKEN_BYTES))
