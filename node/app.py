@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 import structlog
@@ -20,6 +20,7 @@ from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.audit.timestamp_rows import TimestampRows
 from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
@@ -53,6 +54,7 @@ from node.vault.claims import Claims
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
+from node.vault.disclosing import Disclosing
 from node.vault.disk import DiskWatch
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.keyring import Keyring, load_keyring
@@ -76,6 +78,9 @@ from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
+
+if TYPE_CHECKING:
+    from node.audit.timestamping import Timestamper
 
 __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
 
@@ -110,6 +115,7 @@ class Node:
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
         self.auditors = Auditors(self.database, self.keys)
+        self.timestamps = TimestampRows(self.node_id)
         self.web_listening_on = ""
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=lambda: keyring.chain)
         self.directory = Directory(
@@ -146,6 +152,13 @@ class Node:
             directory=self.directory,
             payloads=self.payloads,
             access=access,
+        )
+        self.disclosing = Disclosing(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            payloads=self.payloads,
+            reading=self.reading,
         )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         self.alarm_rows = AlarmRows(lambda: keyring.chain)
@@ -215,6 +228,13 @@ class Node:
             made_at_ms=self.world.now_ms(),
         )
         return encode_invite(invite, self.keyring.identity)
+
+    def timestamper(self) -> Timestamper:
+        """What has heads of the log stamped."""
+        # Only here: a node that asks no authority does not pay for the client.
+        from node.audit.timestamping import Timestamper
+
+        return Timestamper(self.database, self.timestamps, self.settings.evidence, self.folder.path)
 
     async def admit_auditor(self, name: str, *, days: int) -> Admission:
         """Admit an auditor, and make what they are given. ConfigError if this node serves no HTTPS."""
@@ -356,6 +376,8 @@ class Node:
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
+                if self.settings.evidence.timestamp_url:
+                    nursery.start_soon(self.claims.hold, partial(keep_running, self.timestamper().run), "timestamps")
                 if self.settings.discovery.announce and office.listening_on:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:

@@ -18,6 +18,7 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "EvidenceSettings",
     "LimitSettings",
     "LinkSettings",
     "Settings",
@@ -163,6 +164,27 @@ class WebSettings(_Section):
         return list(dict.fromkeys(name for name in names if name))
 
 
+class EvidenceSettings(_Section):
+    """[evidence]: the timestamping authority (RFC 3161) that stamps heads of the log; `timestamp_url` empty = none.
+
+    timestamp_ca_file: its CA's certificate, PEM, relative to the folder; without it answers are taken unverified.
+    timestamp_policy: dotted decimal that its answers must bear, empty for any.
+    """
+
+    timestamp_url: str = ""
+    timestamp_ca_file: str = ""
+    timestamp_policy: Annotated[str, Field(pattern=r"^([0-2](\.(0|[1-9][0-9]*))+)?$")] = ""
+    timestamp_every_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value
+
+
 class AlertSettings(_Section):
     """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
 
@@ -194,6 +216,7 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     @classmethod
     def settings_customise_sources(

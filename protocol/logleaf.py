@@ -83,6 +83,11 @@ class EventKind(IntEnum):
         return self.name.lower()
 
     @property
+    def is_of_letter(self) -> bool:
+        """Whether this kind belongs to a letter's way or end, and so into the letter's evidence file."""
+        return self < EventKind.MAILBOX_CREATED
+
+    @property
     def etsi_event(self) -> str:
         """The event name of ETSI EN 319 522-1 that this kind corresponds to; empty where the standard has none."""
         return _ETSI.get(self, "")

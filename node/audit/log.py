@@ -12,7 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.audit.tiles import TileReader, extend_tiles
+from node.audit.tiles import StoredTileReader, TileReader, extend_tiles
 from node.errors import StoreError
 from node.vault import schema
 from node.vault.sealing import RowKeys
@@ -221,8 +221,11 @@ def began_anew_at_ms(connection: sa.Connection) -> int:
     return first.time_ms if first is not None and first.kind == EventKind.EPOCH_OPENED else 0
 
 
-def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evidence | None:
-    """The evidence of an older leaf under the present head of its epoch; None once it was erased."""
+def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under: Head | None = None) -> Evidence | None:
+    """The evidence of an older leaf under the present head of its epoch; None once it was erased.
+
+    under: an older head of that epoch, above the leaf, instead.
+    """
     leaves, epochs = schema.log_leaves, schema.log_epochs
     row = connection.execute(
         sa.select(leaves.c.leaf, leaves.c.sealed).where(leaves.c.epoch == ref.epoch, leaves.c.position == ref.position)
@@ -233,10 +236,13 @@ def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evi
     if row.sealed is None:
         return None
     opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
-    reader = TileReader.load(connection, ref.epoch, head.size, first=ref.position, last=ref.position)
-    proof = inclusion_proof(ref.position, head.size, reader)
+    size, note = (head.size, head.note) if under is None else (under.size, under.note)
+    reader: TileReader = StoredTileReader(connection, ref.epoch)
+    if under is None:
+        reader = TileReader.load(connection, ref.epoch, size, first=ref.position, last=ref.position)
+    proof = inclusion_proof(ref.position, size, reader)
     return Evidence(
-        row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), head.note)
+        row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), note)
     )
 
 

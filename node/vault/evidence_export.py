@@ -1,4 +1,4 @@
-"""Gathering one letter's evidence into an evidence file. Spec: spec/evidence.md, 8 and 10."""
+"""Gathering one letter's evidence into an evidence file. Spec: spec/evidence.md, 8, 10 and 14."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from node.audit.log import LeafRef, read_evidence
+from node.audit.timestamp_rows import stamped_head_over
 from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Database
@@ -21,10 +22,11 @@ from protocol.evidence import Evidence, decode_evidence
 from protocol.evidence_file import EvidenceFile, NodeStatements
 from protocol.feed import Operation, OperationKind, decode_operation
 from protocol.ids import LeafTag, MailboxId, NodeId
+from protocol.logleaf import LogLeaf
 from protocol.merkle import ListReader, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["export_evidence"]
+__all__ = ["entries_of", "export_evidence", "statements_of"]
 
 
 async def export_evidence(
@@ -45,7 +47,8 @@ class _Gatherer:
 
     def gather(self, connection: sa.Connection, prefix: str) -> EvidenceFile:
         tag = self._tag(connection, prefix)
-        events = [*self._own_events(connection, tag), *self._received(connection, tag)]
+        tokens: set[bytes] = set()
+        events = [*self._own_events(connection, tag, tokens), *self._received(connection, tag)]
         letters = {details.letter for event in events if (details := decode_details(event.details)).letter}
         if not events or len(letters) != 1:
             raise NotFoundError(f"no evidence is left for letter {prefix}")
@@ -55,10 +58,11 @@ class _Gatherer:
         assert letter is not None
         return EvidenceFile(
             letter=letter,
-            nodes=tuple(self._statements(connection, nodes)),
-            events=tuple(sorted(set(events), key=lambda event: event.leaf[3:11])),
-            entries=tuple(self._entries(connection, chosen)),
-        )
+            nodes=tuple(statements_of(connection, self._directory, nodes)),
+            events=tuple(set(events)),
+            entries=tuple(entries_of(connection, chosen)),
+            timestamps=tuple(tokens),
+        ).arranged()
 
     def _tag(self, connection: sa.Connection, prefix: str) -> LeafTag:
         table = schema.letters
@@ -67,11 +71,18 @@ class _Gatherer:
             raise NotFoundError(f"no single letter has the id {prefix}", hint="use more of the id, as lists show it")
         return LeafTag(rows[0].tag)
 
-    def _own_events(self, connection: sa.Connection, tag: LeafTag) -> Iterable[Evidence]:
+    def _own_events(self, connection: sa.Connection, tag: LeafTag, tokens: set[bytes]) -> Iterable[Evidence]:
+        """Leaves of the own log, each under the oldest stamped head above it if there is one; its token is added."""
         table = schema.log_leaves
-        for row in connection.execute(sa.select(table.c.epoch, table.c.position).where(table.c.tag == tag)).all():
-            evidence = read_evidence(connection, self._keys, LeafRef(row.epoch, row.position))
+        query = sa.select(table.c.epoch, table.c.position, table.c.leaf).where(table.c.tag == tag)
+        for row in connection.execute(query).all():
+            if not LogLeaf.decode(row.leaf).kind.is_of_letter:
+                continue
+            ref = LeafRef(row.epoch, row.position)
+            stamped = stamped_head_over(connection, ref)
+            evidence = read_evidence(connection, self._keys, ref, None if stamped is None else stamped.head)
             if evidence is not None:
+                tokens |= set() if stamped is None else {stamped.token}
                 yield evidence
 
     def _received(self, connection: sa.Connection, tag: LeafTag) -> Iterable[Evidence]:
@@ -88,37 +99,40 @@ class _Gatherer:
             chosen |= {(delivery.node, delivery.mailbox), (delivery.node, None)}
         for event in events:
             details = decode_details(event.details)
-            chosen.add((details.node, None))
+            # The institution on the other side too: a node id tells nobody who wrote.
+            chosen |= {(node, None) for node in (details.node, details.peer) if node is not None}
             for mailbox in (details.mailbox, details.actor):
                 if mailbox is not None and self._directory.mailbox_of(connection, details.node, mailbox):
                     chosen.add((details.node, mailbox))
         return chosen
 
-    def _statements(self, connection: sa.Connection, nodes: set[NodeId]) -> Iterable[NodeStatements]:
-        for node in sorted(nodes):
-            chain = self._directory.known_chain(connection, node)
-            if chain is not None:
-                yield NodeStatements(node, tuple(chain.raw_list()))
 
-    def _entries(
-        self, connection: sa.Connection, chosen: set[tuple[NodeId, MailboxId | None]]
-    ) -> Iterable[EntryEvidence]:
-        table = schema.feed_operations
-        for node in sorted({node for node, _ in chosen}):
-            head = feed_head(connection, node)
-            rows = connection.execute(
-                sa.select(table.c.operation)
-                .where(table.c.node_id == node, table.c.epoch == EPOCH)
-                .order_by(table.c.position)
-            )
-            operations = [decode_operation(raw) for raw in rows.scalars()]
-            reader = ListReader([leaf_hash(operation.leaf.encode()) for operation in operations])
-            wanted = {mailbox for other, mailbox in chosen if other == node}
-            for position, operation in enumerate(operations):
-                if _is_wanted(operation, wanted) and operation.opening and operation.entry:
-                    path = inclusion_proof(position, len(operations), reader)
-                    proof = TlogProof(position, tuple(path), head)
-                    yield EntryEvidence(operation.leaf.encode(), operation.opening, operation.entry, proof)
+def statements_of(connection: sa.Connection, directory: Directory, nodes: set[NodeId]) -> Iterable[NodeStatements]:
+    """The statements of these nodes, of those that are known here."""
+    for node in sorted(nodes):
+        chain = directory.known_chain(connection, node)
+        if chain is not None:
+            yield NodeStatements(node, tuple(chain.raw_list()))
+
+
+def entries_of(connection: sa.Connection, chosen: set[tuple[NodeId, MailboxId | None]]) -> Iterable[EntryEvidence]:
+    """Every version that their feeds hold of these mailboxes, and of institutions (None), each with its proof."""
+    table = schema.feed_operations
+    for node in sorted({node for node, _ in chosen}):
+        head = feed_head(connection, node)
+        rows = connection.execute(
+            sa.select(table.c.operation)
+            .where(table.c.node_id == node, table.c.epoch == EPOCH)
+            .order_by(table.c.position)
+        )
+        operations = [decode_operation(raw) for raw in rows.scalars()]
+        reader = ListReader([leaf_hash(operation.leaf.encode()) for operation in operations])
+        wanted = {mailbox for other, mailbox in chosen if other == node}
+        for position, operation in enumerate(operations):
+            if _is_wanted(operation, wanted) and operation.opening and operation.entry:
+                path = inclusion_proof(position, len(operations), reader)
+                proof = TlogProof(position, tuple(path), head)
+                yield EntryEvidence(operation.leaf.encode(), operation.opening, operation.entry, proof)
 
 
 def _is_wanted(operation: Operation, wanted: set[MailboxId | None]) -> bool:

@@ -301,6 +301,17 @@ log_leaves = Table(
     _sealed(nullable=True),
 )
 
+# Heads of the own log that a timestamping authority stamped (RFC 3161), and its tokens.
+log_timestamps = Table(
+    "log_timestamps",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    _time("stamped_at_ms"),
+)
+
 # Auditors admitted to the log: of their tokens the hash alone.
 auditors = Table(
     "auditors",

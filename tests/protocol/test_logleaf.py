@@ -65,6 +65,8 @@ NUMBERS = {
     "auditor_admitted": 420,
     "auditor_removed": 421,
     "epoch_opened": 500,
+    "head_timestamped": 460,
+    "content_disclosed": 461,
     "started": 501,
     "stopped": 502,
     "clock_jumped": 503,
