@@ -22,7 +22,9 @@ from node.cli import (
     mailboxes,
     maintainer,
     operation,
+    outbox,
     relay,
+    timestamps,
     trust,
 )
 from node.cli.common import State
@@ -76,8 +78,10 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+outbox.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
+timestamps.add_to(audit.log_app)
 backup.add_to(app)
 demo.add_to(app)
 

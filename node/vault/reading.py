@@ -159,8 +159,11 @@ class Reading:
         """Letters, newest first, at most `limit`, older than the row `before`. Subject and sender are checked ones."""
         return await self._database.read(self._page, opened, folder, before, limit)
 
-    async def find(self, opened: OpenMailbox, folder: LetterFolder, prefix: str) -> StoredLetter:
-        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do."""
+    async def find(self, opened: OpenMailbox, folder: LetterFolder | None, prefix: str) -> StoredLetter:
+        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do.
+
+        folder: None for any.
+        """
 
         def look(connection: sa.Connection) -> list[StoredLetter]:
             self._check_access(connection, opened)
@@ -168,7 +171,7 @@ class Reading:
             rows = connection.execute(
                 sa.select(table).where(
                     table.c.mailbox == self._keys.blind("mailbox", opened.id),
-                    table.c.folder == folder,
+                    *([] if folder is None else [table.c.folder == folder]),
                     *prefix_range(table.c.id, prefix),
                 )
             )
