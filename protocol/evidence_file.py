@@ -74,14 +74,19 @@ class EvidenceFile:
         return replace(
             self,
             nodes=tuple(sorted(self.nodes, key=lambda item: item.node)),
-            events=tuple(sorted(self.events, key=lambda item: (item.leaf[3:11], item.leaf, item.proof.encode()))),
+            events=tuple(sorted(self.events, key=_moment)),
             entries=tuple(sorted(self.entries, key=_place)),
             timestamps=tuple(sorted(self.timestamps)),
         )
 
 
-def _place(entry: EntryEvidence) -> tuple[str, int, bytes]:
-    return peek_checkpoint(entry.proof.checkpoint).origin, entry.proof.index, entry.leaf
+def _moment(event: Evidence) -> tuple[bytes, ...]:
+    return event.leaf[3:11], event.leaf, event.opening, event.details, event.proof.encode()
+
+
+def _place(entry: EntryEvidence) -> tuple[str, int, bytes, bytes, bytes]:
+    origin = peek_checkpoint(entry.proof.checkpoint).origin
+    return origin, entry.proof.index, entry.leaf, entry.opening, entry.entry
 
 
 def _proof_lines(proof: TlogProof) -> list[str]:

@@ -92,9 +92,21 @@ class TsaRoots:
         return TsaRoots((*self._certificates, *other._certificates))
 
     def verify(self, response: TimeStampResponse, imprint: bytes) -> None:
-        """Raises unless one of these leads to the signature and the imprint is this one."""
-        builder = VerifierBuilder(roots=list(dict.fromkeys(self._certificates)))
-        builder.build().verify(response, imprint)
+        """Raises unless these lead to the signature, and the imprint is this one.
+
+        Tried together, since one may be needed to reach another, then each alone: two authorities of one name hide
+        each other.
+        """
+        together = list(dict.fromkeys(self._certificates))
+        failures = []
+        for roots in (together, *([item] for item in together)):
+            try:
+                VerifierBuilder(roots=roots).build().verify(response, imprint)
+            except Exception as error:  # the library beneath has many sorts
+                failures.append(error)
+            else:
+                return
+        raise failures[0]
 
 
 def _der(tag: int, content: bytes) -> bytes:

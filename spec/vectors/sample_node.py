@@ -83,10 +83,18 @@ class SampleNode:
         """The chain as an evidence file holds it."""
         return NodeStatements(self.node_id, tuple(self.chain.raw_list()))
 
+    def renew(self) -> None:
+        """Replace identity and log key by a statement that the identity key before signs."""
+        self._succeed(bad_from_ms=None)
+
     def recover(self, *, bad_from_ms: int) -> None:
         """Replace identity and log key by a statement that the recovery key signs."""
+        self._succeed(bad_from_ms=bad_from_ms)
+
+    def _succeed(self, *, bad_from_ms: int | None) -> None:
         last = self.chain.statements[-1]
         number = last.statement.number + 1
+        before = self.identity
         self.identity = signing_secret_of(f"{self.name}/identity/{number}")
         self.log_secret = signing_secret_of(f"{self.name}/log/{number}")
         statement = replace(
@@ -97,7 +105,8 @@ class SampleNode:
             log_key=self.log_secret.verify_key,
             bad_from_ms=bad_from_ms,
         )
-        raw = sign_statement(encode_statement(statement), own=self.identity, recovery=self.recovery)
+        second = {"previous": before} if bad_from_ms is None else {"recovery": self.recovery}
+        raw = sign_statement(encode_statement(statement), own=self.identity, **second)
         self.chain = self.chain.extend(raw)
 
     def log(self, kind: EventKind, details: Details, *, time_ms: int, tag: LeafTag) -> int:
