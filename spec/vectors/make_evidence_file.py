@@ -6,6 +6,7 @@ stands in evidence_file.txt; with `resealed` the checksum line is then made anew
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from protocol.logleaf import EventKind
 from spec.vectors.common import write
 from spec.vectors.sample_letter import SampleLetter
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of
+from spec.vectors.sample_timestamps import OTHER_TOKEN, TOKEN
 
 SPEC = "evidence.md, 9 and 10"
 GOOD = write_evidence_file(SampleLetter().file()).decode()
@@ -59,6 +61,7 @@ def _event_file(letter: SampleLetter, *events: Evidence) -> dict[str, Any]:
 def _good_cases() -> list[dict[str, Any]]:
     letter = SampleLetter()
     file = letter.file()
+    stamped = replace(file, timestamps=(TOKEN,))
     nodes = [letter.sender.node_id.hex(), letter.recipient.node_id.hex()]
     recovered = SampleLetter()
     lost = recovered.recipient.evidence(recovered.deposited)
@@ -91,6 +94,7 @@ def _good_cases() -> list[dict[str, Any]]:
             replace(recovered.file(), events=(kept,), entries=()),
             UNCONFIRMED,
         ),
+        _good("timestamp", "read, and not verified", stamped, ["node_unconfirmed", "timestamp_unconfirmed"]),
     ]
 
 
@@ -160,6 +164,12 @@ def _unread_cases() -> list[dict[str, Any]]:
         ),
         _unread("no_end", "a proof without its end", "malformed", ("end\nevent", "event")),
         _unread("stray_bits", "base64 with unused bits that are not zero", "not_canonical", (padded, stray)),
+        _unread(
+            "timestamp_before_entries",
+            "timestamps come last",
+            "malformed",
+            (entries, f"timestamp {base64.b64encode(TOKEN).decode()}\n{entries}"),
+        ),
         _unread("short_leaf", "a leaf of 57 bytes", "malformed", (leaf_line, leaf_line[:-4])),
     ]
 
@@ -258,6 +268,18 @@ def _defect_cases() -> list[dict[str, Any]]:
         ),
         _forged_opening(),
         _fork(),
+        _defects(
+            "other_timestamp",
+            "a timestamp over no head of the file",
+            {"file": write_evidence_file(replace(letter.file(), timestamps=(OTHER_TOKEN,))).decode()},
+            ("timestamp", 1, "mismatch"),
+        ),
+        _defects(
+            "no_timestamp",
+            "bytes that are none",
+            {"file": write_evidence_file(replace(letter.file(), timestamps=(b"no token",))).decode()},
+            ("timestamp", 1, "malformed"),
+        ),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from node.maintainer.signed_file import decode_signed, encode_signed
@@ -18,11 +18,14 @@ from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
 from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
+from protocol.disclosure import parse_disclosure
+from protocol.disclosure_report import verify_disclosure
 from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
 from protocol.evidence_file import parse_evidence_file
+from protocol.evidence_merge import merge_evidence_files
 from protocol.evidence_report import verify_evidence_file
 from protocol.feed import FeedLeaf, decode_operation
 from protocol.feed_file import decode_feed_file
@@ -38,9 +41,12 @@ from protocol.note import parse_note
 from protocol.payload import Descriptor
 from protocol.slip import decode_signed_slip
 from protocol.statement import StatementChain, decode_signed_statement
+from protocol.timestamp import TimestampRequest, read_timestamp
 from protocol.tlogproof import TlogProof
 from protocol.withdrawal import open_withdrawal
 from spec.vectors.make_standing import MAINTAINER, REVOCATION
+from spec.vectors.sample_disclosure import DisclosedSample
+from spec.vectors.sample_timestamps import TOKEN
 from tests.protocol.link_helpers import ENVELOPE_ID, hello
 from tests.vectors.vector_files import VECTORS
 
@@ -62,6 +68,11 @@ _OTHER_SECRET: Final = Secret(bytes(range(32, 64)))
 _SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
 
 
+_SAMPLE: Final = DisclosedSample()
+_REPORT: Final = verify_evidence_file(_SAMPLE.file())
+_HEAD: Final = _SAMPLE.recipient.log_head()
+# An authority's answer around the token: granted.
+_ANSWER: Final = b"\x30\x82" + (len(TOKEN) + 5).to_bytes(2, "big") + bytes.fromhex("3003020100") + TOKEN
 _HEADER: Final = BackupHeader(node=_NODE, made_at_ms=0, keyring=b"sealed", salt=bytes(32))
 _SEALER: Final = BackupSealer(_OTHER_SECRET, _HEADER)
 _BACKUP_CHUNK: Final = _SEALER.finish()
@@ -160,6 +171,15 @@ def _whole_evidence_file(data: bytes) -> None:
     verify_evidence_file(parse_evidence_file(data))
 
 
+def _merged(data: bytes) -> None:
+    """A file from outside made one with the sample letter's."""
+    merge_evidence_files(_SAMPLE.file(), replace(parse_evidence_file(data), letter=_SAMPLE.letter))
+
+
+def _whole_disclosure(data: bytes) -> None:
+    verify_disclosure(parse_disclosure(data), _REPORT)
+
+
 def _message(data: bytes) -> None:
     """The first byte chooses the message, the rest is its body."""
     types = list(MESSAGE_TYPES.values())
@@ -196,6 +216,10 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("boxed_evidence", lambda data: open_boxed(data, reply_key=Secret(bytes(32))), _seeds("evidence"))
     yield Decoder("boxed_envelope_id", boxed_envelope_id, _seeds("evidence"))
     yield Decoder("evidence_file", _whole_evidence_file, _seeds("evidence_file"))
+    yield Decoder("timestamp", read_timestamp, _seeds("timestamp"))
+    yield Decoder("timestamp_answer", lambda data: TimestampRequest(_HEAD).take(data, None), (_ANSWER, TOKEN))
+    yield Decoder("evidence_merge", _merged, _seeds("evidence_merge"))
+    yield Decoder("disclosure", _whole_disclosure, _seeds("disclosure"))
     yield Decoder("fork_file", lambda data: parse_fork_file(data).verify(), _seeds("fork"))
     yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
     yield Decoder("operation", decode_operation, _seeds("feed"))

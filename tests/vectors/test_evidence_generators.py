@@ -9,7 +9,19 @@ import pytest
 
 from tests.vectors.vector_files import VECTORS
 
-TOPICS = ["merkle", "note", "checkpoint", "tlogproof", "logleaf", "evidence", "evidence_file", "fork"]
+TOPICS = [
+    "merkle",
+    "note",
+    "checkpoint",
+    "tlogproof",
+    "logleaf",
+    "evidence",
+    "evidence_file",
+    "fork",
+    "timestamp",
+    "evidence_merge",
+    "disclosure",
+]
 
 
 @pytest.mark.parametrize("topic", TOPICS)
