@@ -13,17 +13,23 @@ from node.vault.database import Transaction
 from protocol.details import Details
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
+from protocol.timestamp import Timestamp, read_timestamp
 
 __all__ = ["StampedHead", "TimestampRows", "stamped_head_over"]
 
 
 @dataclass(frozen=True, slots=True)
 class StampedHead:
-    """A head and the token over it. stamped_at_ms: the authority's time, milliseconds UTC."""
+    """A head and the token over it. kept_at_ms: when it was kept, by the node's own clock."""
 
     head: Head
     token: bytes
-    stamped_at_ms: int
+    kept_at_ms: int
+
+    @property
+    def stamp(self) -> Timestamp:
+        """What the token says."""
+        return read_timestamp(self.token)
 
 
 def stamped_head_over(connection: sa.Connection, ref: LeafRef) -> StampedHead | None:
@@ -32,7 +38,7 @@ def stamped_head_over(connection: sa.Connection, ref: LeafRef) -> StampedHead | 
     row = connection.execute(
         sa.select(table).where(table.c.epoch == ref.epoch, table.c.size > ref.position).order_by(table.c.size).limit(1)
     ).one_or_none()
-    return None if row is None else StampedHead(Head(row.epoch, row.size, row.note), row.token, row.stamped_at_ms)
+    return None if row is None else StampedHead(Head(row.epoch, row.size, row.note), row.token, row.kept_at_ms)
 
 
 class TimestampRows:
@@ -50,7 +56,7 @@ class TimestampRows:
         """Stamped heads, newest first."""
         table = schema.log_timestamps
         rows = connection.execute(sa.select(table).order_by(table.c.epoch.desc(), table.c.size.desc()).limit(limit))
-        return [StampedHead(Head(row.epoch, row.size, row.note), row.token, row.stamped_at_ms) for row in rows]
+        return [StampedHead(Head(row.epoch, row.size, row.note), row.token, row.kept_at_ms) for row in rows]
 
     def newest_head(self, connection: sa.Connection) -> Head:
         """The newest committed head of the own log."""
@@ -72,10 +78,10 @@ class TimestampRows:
                     size=item.head.size,
                     note=item.head.note,
                     token=item.token,
-                    stamped_at_ms=item.stamped_at_ms,
+                    kept_at_ms=item.kept_at_ms,
                 )
             )
-            code = f"{item.head.epoch}/{item.head.size} {item.stamped_at_ms}"
+            code = f"{item.head.epoch}/{item.head.size} {item.stamp.time_ms}"
             tx.log.append(EventKind.HEAD_TIMESTAMPED, Details(node=self._node_id, code=code))
             results.append(True)
         return results

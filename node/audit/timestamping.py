@@ -19,7 +19,7 @@ from node.config import EvidenceSettings
 from node.errors import ConfigError, TimestampError
 from node.vault.database import Database
 from protocol.errors import RemoteProtocolError
-from protocol.timestamp import TimestampRequest, TsaRoots, read_timestamp
+from protocol.timestamp import TimestampRequest, TsaRoots
 
 __all__ = ["Timestamper", "read_tsa_roots"]
 
@@ -85,8 +85,9 @@ class Timestamper:
         newest = await self._database.read(self._rows.newest)
         if newest is None:
             return 0
-        # A token from a clock far ahead must not end the stamping.
-        age_ms = max(0, self._database.world.now_ms() - newest.stamped_at_ms)
+        age_ms = self._database.world.now_ms() - newest.kept_at_ms
+        if age_ms < 0:  # the clock was set back
+            return 0
         return (self._settings.timestamp_every_hours * _HOUR_MS - age_ms) / 1000
 
     async def stamp(self) -> StampedHead:
@@ -99,7 +100,7 @@ class Timestamper:
             raise ConfigError("no timestamping authority is set", hint="set [evidence] timestamp_url in coffre.toml")
         head = await self._database.read(self._rows.newest_head)
         token = await self._database.world.run_blocking(self._ask, head)
-        stamped = StampedHead(head, token, read_timestamp(token).time_ms)
+        stamped = StampedHead(head, token, self._database.world.now_ms())
         await self._database.write(self._rows.add, stamped)
         return stamped
 

@@ -12,13 +12,11 @@ __all__ = ["add_to"]
 
 
 def _fields(stamped: Any) -> dict[str, Any]:
-    from protocol.timestamp import read_timestamp
-
-    stamp = read_timestamp(stamped.token)
+    stamp = stamped.stamp
     return {
         "epoch": stamped.head.epoch,
         "size": stamped.head.size,
-        "time_ms": stamped.stamped_at_ms,
+        "time_ms": stamp.time_ms,
         "authority": stamp.authority,
         "policy": stamp.policy,
         "bytes": len(stamped.token),

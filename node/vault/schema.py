@@ -309,7 +309,7 @@ log_timestamps = Table(
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("note", LargeBinary, nullable=False),
     Column("token", LargeBinary, nullable=False),
-    _time("stamped_at_ms"),
+    _time("kept_at_ms"),
 )
 
 # Auditors admitted to the log: of their tokens the hash alone.

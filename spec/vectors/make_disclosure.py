@@ -42,7 +42,7 @@ def cases() -> list[dict[str, Any]]:
     good = SAMPLE.disclosure()
     found = verify_disclosure(good, verify_evidence_file(SAMPLE.file()))
     letter = found.signed.letter
-    shown = {
+    shown: dict[str, Any] = {
         "sender": found.sender_name,
         "subject": letter.subject,
         "text_sha256": found.text_sha256.hex(),

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("note", sa.LargeBinary(), nullable=False),
         sa.Column("token", sa.LargeBinary(), nullable=False),
-        sa.Column("stamped_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("kept_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("epoch", "size", name=op.f("pk_log_timestamps")),
     )
 
