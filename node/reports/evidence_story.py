@@ -241,7 +241,7 @@ def tell(file: EvidenceFile, report: Report, language: Language, *, content: Dis
         status=status,
         verdict=language.text(_VERDICTS[status]),
         recipients=_recipients(report, names, language),
-        events=tuple(sorted(events, key=lambda event: event.time_ms)),
+        events=tuple(sorted(events, key=lambda event: (not event.time_ms, event.time_ms))),
         signers=tuple(
             _signer(item.statements, finding, names, language)
             for item, finding in zip(file.nodes, report.nodes, strict=True)

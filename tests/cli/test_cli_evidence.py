@@ -163,7 +163,8 @@ def test_both_sides_are_merged_and_the_content_disclosed(neighbours: Neighbours,
         assert "Compte rendu révélé" in run_coffre("evidence", "verify", merged, "--disclosed", disclosed).stdout
         assert "exists already" in node.refused("evidence", "disclose", mailbox, letter, disclosed, *password)
     page = tmp_path / "page.html"
-    run_coffre("evidence", "report", merged, "--disclosed", disclosed, "--lang", "fr", "--out", page)
+    opener = ("--disclosed", tmp_path / "dr.exemple.txt")
+    assert run_coffre("evidence", "report", merged, *opener, "--lang", "fr", "--out", page).status == 0
     assert "Compte rendu révélé" in page.read_text("utf-8")
 
 
