@@ -51,10 +51,10 @@ from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
+from node.vault.content_files import ContentFiles
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
-from node.vault.disclosing import Disclosing
 from node.vault.disk import DiskWatch
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.keyring import Keyring, load_keyring
@@ -153,7 +153,7 @@ class Node:
             payloads=self.payloads,
             access=access,
         )
-        self.disclosing = Disclosing(
+        self.content_files = ContentFiles(
             database=self.database,
             keys=self.keys,
             directory=self.directory,

@@ -136,15 +136,15 @@ def disclose(
 
     async def body() -> None:
         from node.folder import write_private
-        from protocol.disclosure import write_disclosure
+        from protocol.content_file import write_content_file
 
         if out.exists():
             raise ConfigError(f"{out} exists already", hint="name another file")
         async with opened_node(context) as node:
             opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             stored = await node.reading.find(opened, None, letter_id)
-            copy = await node.disclosing.disclose(opened, stored)
-        data = write_disclosure(copy.disclosure)
+            copy = await node.content_files.disclose(opened, stored)
+        data = write_content_file(copy.file)
         try:
             write_private(out, data)
         except OSError as error:

@@ -12,7 +12,7 @@ import typer
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
-    from protocol.disclosure_report import DisclosedLetter
+    from protocol.content_report import DisclosedLetter
     from protocol.evidence_file import EvidenceFile
     from protocol.evidence_findings import Report
     from protocol.ids import NodeId
@@ -109,18 +109,18 @@ def _roots(paths: Sequence[Path] | None) -> TsaRoots | None:
 
 
 def _opened(path: Path, evidence: Path, report: Report) -> DisclosedLetter:
-    from protocol.disclosure import parse_disclosure
-    from protocol.disclosure_report import verify_disclosure
+    from protocol.content_file import parse_content_file
+    from protocol.content_report import verify_content
     from protocol.errors import RemoteProtocolError
 
     raw = read_bytes(path)
     try:
-        disclosure = parse_disclosure(raw)
+        parsed = parse_content_file(raw)
     except RemoteProtocolError as error:
         message = f"{path} discloses nothing: {error.detail or error.reason.value}"
         raise ConfigError(message, hint="it was altered, cut, or is another file") from error
     try:
-        return verify_disclosure(disclosure, report)
+        return verify_content(parsed, report)
     except RemoteProtocolError as error:
         message = f"{path} is not the content that {evidence} is about: {error.detail or error.reason.value}"
         raise ConfigError(message, hint=f"code: {error.reason.value}") from error

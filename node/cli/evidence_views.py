@@ -10,7 +10,7 @@ from node.cli.common import moment, say, table
 if TYPE_CHECKING:
     from node.reports.evidence_story import Story
     from node.reports.rendering import Language
-    from protocol.disclosure_report import DisclosedLetter
+    from protocol.content_report import DisclosedLetter
     from protocol.evidence_findings import Report
 
 __all__ = ["content_fields", "doubt_words", "print_checks", "print_story", "report_fields", "story_fields"]

@@ -7,7 +7,7 @@ from typing import Final
 
 from node.reports.evidence_story import tell
 from node.reports.rendering import language_of, render
-from protocol.disclosure_report import DisclosedLetter
+from protocol.content_report import DisclosedLetter
 from protocol.evidence_file import EvidenceFile
 from protocol.evidence_findings import Report
 

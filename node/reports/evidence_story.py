@@ -18,7 +18,7 @@ from node.reports.evidence_texts import (
 )
 from node.reports.rendering import N_, Language
 from protocol.checkpoint import parse_origin
-from protocol.disclosure_report import DisclosedLetter, DisclosureDoubt
+from protocol.content_report import ContentDoubt, DisclosedLetter
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.evidence import VerifiedEvidence
 from protocol.evidence_file import EvidenceFile
@@ -231,7 +231,7 @@ def tell(file: EvidenceFile, report: Report, language: Language, *, content: Dis
     """The story of a letter. report: what verifying the file came to. content: what was disclosed of it, verified."""
     names = _Names(report, language)
     events = tuple(_event(finding, names, language) for finding in report.events)
-    doubts: list[Doubt | DisclosureDoubt] = [doubt for doubt in Doubt if doubt in report.doubts]
+    doubts: list[Doubt | ContentDoubt] = [doubt for doubt in Doubt if doubt in report.doubts]
     if content is not None:
         doubts += content.doubts
     status = "bad" if not report.ok else "open" if doubts else "ok"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from node.reports.rendering import N_
-from protocol.disclosure_report import DisclosureDoubt
+from protocol.content_report import ContentDoubt
 from protocol.errors import Reason
 from protocol.evidence_findings import Doubt
 from protocol.logleaf import EventKind
@@ -115,7 +115,7 @@ MEANINGS: Final = {
 }
 """Of each kind: what it proves, what it does not."""
 
-DOUBTS: Final[dict[Doubt | DisclosureDoubt, str]] = {
+DOUBTS: Final[dict[Doubt | ContentDoubt, str]] = {
     Doubt.NODE_UNCONFIRMED: N_(
         "Nobody has confirmed yet that these signatures are those of the institutions named. Ask each institution, by "
         "telephone or in writing, for the 30 digits of its fingerprint, and compare them with those shown here."
@@ -137,10 +137,10 @@ DOUBTS: Final[dict[Doubt | DisclosureDoubt, str]] = {
     Doubt.CLOCK_AHEAD: N_(
         "The institution's clock was ahead: an event bears a later time than the authority's timestamp over it."
     ),
-    DisclosureDoubt.SENDER_UNCONFIRMED: N_(
+    ContentDoubt.SENDER_UNCONFIRMED: N_(
         "The letter's signature holds, but no directory entry enclosed says that the key was the sender's."
     ),
-    DisclosureDoubt.NOT_OPENED: N_("No opening in the evidence names this text: nobody is shown to have read it."),
+    ContentDoubt.NOT_OPENED: N_("No opening in the evidence names this text: nobody is shown to have read it."),
 }
 
 REASONS: Final = {

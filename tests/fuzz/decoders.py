@@ -14,12 +14,12 @@ from protocol.box import open_box
 from protocol.certificate import check_certificate
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import MAX_VALUES, decode
+from protocol.content_file import parse_content_file
+from protocol.content_report import verify_content
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
 from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
-from protocol.disclosure import parse_disclosure
-from protocol.disclosure_report import verify_disclosure
 from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
@@ -45,7 +45,7 @@ from protocol.timestamp import TimestampRequest, read_timestamp
 from protocol.tlogproof import TlogProof
 from protocol.withdrawal import open_withdrawal
 from spec.vectors.make_standing import MAINTAINER, REVOCATION
-from spec.vectors.sample_disclosure import DisclosedSample
+from spec.vectors.sample_content import ContentSample
 from spec.vectors.sample_timestamps import TOKEN
 from tests.protocol.link_helpers import ENVELOPE_ID, hello
 from tests.vectors.vector_files import VECTORS
@@ -68,7 +68,7 @@ _OTHER_SECRET: Final = Secret(bytes(range(32, 64)))
 _SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
 
 
-_SAMPLE: Final = DisclosedSample()
+_SAMPLE: Final = ContentSample()
 _REPORT: Final = verify_evidence_file(_SAMPLE.file())
 _HEAD: Final = _SAMPLE.recipient.log_head()
 # An authority's answer around the token: granted.
@@ -176,8 +176,8 @@ def _merged(data: bytes) -> None:
     merge_evidence_files(_SAMPLE.file(), replace(parse_evidence_file(data), letter=_SAMPLE.letter))
 
 
-def _whole_disclosure(data: bytes) -> None:
-    verify_disclosure(parse_disclosure(data), _REPORT)
+def _whole_content(data: bytes) -> None:
+    verify_content(parse_content_file(data), _REPORT)
 
 
 def _message(data: bytes) -> None:
@@ -219,7 +219,7 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("timestamp", read_timestamp, _seeds("timestamp"))
     yield Decoder("timestamp_answer", lambda data: TimestampRequest(_HEAD).take(data, None), (_ANSWER, TOKEN))
     yield Decoder("evidence_merge", _merged, _seeds("evidence_merge"))
-    yield Decoder("disclosure", _whole_disclosure, _seeds("disclosure"))
+    yield Decoder("content_file", _whole_content, _seeds("content"))
     yield Decoder("fork_file", lambda data: parse_fork_file(data).verify(), _seeds("fork"))
     yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
     yield Decoder("operation", decode_operation, _seeds("feed"))

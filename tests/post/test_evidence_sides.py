@@ -14,8 +14,8 @@ from node.post.submit import Accepted
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from node.vault.states import LetterFolder
-from protocol.disclosure import parse_disclosure, write_disclosure
-from protocol.disclosure_report import verify_disclosure
+from protocol.content_file import parse_content_file, write_content_file
+from protocol.content_report import verify_content
 from protocol.entry import InstitutionEntry
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence_file import EvidenceFile, parse_evidence_file, write_evidence_file
@@ -121,10 +121,10 @@ async def test_either_side_discloses_the_content_on_record(
         for side, local, folder in ((a, "anna", LetterFolder.SENT), (b, "bruno", LetterFolder.INBOX)):
             rows = [item.stored for item in await side.node.reading.page(side.people[local], folder)
                     if item.letter is not None and item.letter.letter_id == letter.letter_id]  # fmt: skip
-            copy = await side.node.disclosing.disclose(side.people[local], rows[0])
-            raw = write_disclosure(copy.disclosure)
-            assert len(copy.disclosure.chunks) == 1  # of three
-            found = verify_disclosure(parse_disclosure(raw), evidence)
+            copy = await side.node.content_files.disclose(side.people[local], rows[0])
+            raw = write_content_file(copy.file)
+            assert len(copy.file.chunks) == 1  # of three
+            found = verify_content(parse_content_file(raw), evidence)
             assert (found.signed.letter.subject, found.signed.letter.text) == ("Compte rendu", "Voici.")
             assert (found.sender_name, found.doubts) == ("Dr Anna Fictive", ())
             [attachment] = found.signed.letter.attachments
@@ -132,7 +132,7 @@ async def test_either_side_discloses_the_content_on_record(
             leaves = await side.node.database.read(_leaves)
             assert [leaf.kind for leaf in leaves].count(EventKind.CONTENT_DISCLOSED) == 1
             with pytest.raises(RemoteProtocolError) as caught:
-                verify_disclosure(copy.disclosure, verify_evidence_file(await exported(a, other.row)))
+                verify_content(copy.file, verify_evidence_file(await exported(a, other.row)))
             assert caught.value.reason is Reason.MISMATCH
         # What was disclosed is on record, and is no part of the letter's own evidence.
         assert "content_disclosed" not in kinds(await exported(a, letter.row))
@@ -146,7 +146,7 @@ async def test_a_withdrawn_letter_discloses_nothing(autojump_clock: trio.testing
         await a.withdraw("anna", letter)
         await settled()
         with pytest.raises(StateError, match="withdrawn"):
-            await b.node.disclosing.disclose(b.people["bruno"], before.stored)
+            await b.node.content_files.disclose(b.people["bruno"], before.stored)
         leaves = await b.node.database.read(_leaves)
         assert EventKind.CONTENT_DISCLOSED not in [leaf.kind for leaf in leaves]
 

@@ -16,7 +16,7 @@ from node.reports.evidence_html import MAX_ENCLOSED_BYTES, evidence_html
 from node.reports.evidence_story import Story, plain, tell
 from node.reports.evidence_texts import DOUBTS, MEANINGS, NAMES, SENTENCES
 from node.reports.rendering import language_of
-from protocol.disclosure_report import DisclosureDoubt, verify_disclosure
+from protocol.content_report import ContentDoubt, verify_content
 from protocol.entry import MailboxEntry
 from protocol.evidence import Evidence
 from protocol.evidence_file import EvidenceFile, write_evidence_file
@@ -25,7 +25,7 @@ from protocol.evidence_report import verify_evidence_file
 from protocol.ids import LeafTag
 from protocol.logleaf import EventKind
 from protocol.timestamp import TsaRoots
-from spec.vectors.sample_disclosure import DisclosedSample
+from spec.vectors.sample_content import ContentSample
 from spec.vectors.sample_letter import SampleLetter
 from spec.vectors.sample_node import FROM_MS
 from spec.vectors.sample_timestamps import CA, TOKEN
@@ -64,7 +64,7 @@ class Page(HTMLParser):
 
 def test_every_event_of_a_letter_and_every_doubt_has_its_words() -> None:
     assert set(SENTENCES) == set(MEANINGS) == set(NAMES) == set(LETTERS)
-    assert set(DOUBTS) == {*Doubt, *DisclosureDoubt}
+    assert set(DOUBTS) == {*Doubt, *ContentDoubt}
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -174,10 +174,10 @@ def test_markup_in_names_and_codes_stays_text(language: str) -> None:
 
 
 def test_markup_in_disclosed_content_stays_text() -> None:
-    sample = DisclosedSample(text=f"{HOSTILE}\n\x1b]0;titre\x07\u202eeguor")
+    sample = ContentSample(text=f"{HOSTILE}\n\x1b]0;titre\x07\u202eeguor")
     file = sample.file()
     report = verify_evidence_file(file)
-    content = verify_disclosure(sample.disclosure(), report)
+    content = verify_content(sample.content_file(), report)
     text = evidence_html(
         write_evidence_file(file), file, report, language="fr", made_at_ms=FROM_MS, enclosed=False, content=content
     )

@@ -20,7 +20,7 @@ TOPICS = [
     "fork",
     "timestamp",
     "evidence_merge",
-    "disclosure",
+    "content",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Disclosing one letter's content to a third party, on record. Spec: spec/evidence.md, 16."""
+"""ContentFiles one letter's content to a third party, on record. Spec: spec/evidence.md, 16."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from node.vault.evidence_export import entries_of, statements_of
 from node.vault.payload_rows import PayloadRows, StoredPayload
 from node.vault.reading import OpenedLetter, Reading, StoredLetter
 from node.vault.sealing import RowKeys
+from protocol.content_file import ContentFile, SentChunk
 from protocol.delegation import decode_signed_delegation
 from protocol.details import Details
-from protocol.disclosure import DisclosedChunk, Disclosure
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.logleaf import EventKind
 from protocol.merkle import ListReader, inclusion_proof, leaf_hash
 from protocol.payload import CHUNK_BYTES
 
-__all__ = ["DisclosedCopy", "Disclosing"]
+__all__ = ["ContentFiles", "DisclosedContent"]
 
 
 @dataclass(frozen=True, slots=True)
-class DisclosedCopy:
+class DisclosedContent:
     """What opens the letter, and the letter that it opens."""
 
-    disclosure: Disclosure
+    file: ContentFile
     opened: OpenedLetter
 
 
@@ -42,8 +42,8 @@ class _Done:
     tag: LeafTag
 
 
-class Disclosing:
-    """Makes disclosures of letters that a mailbox sent or received."""
+class ContentFiles:
+    """Makes content files of letters that a mailbox sent or received."""
 
     def __init__(
         self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows, reading: Reading
@@ -54,19 +54,19 @@ class Disclosing:
         self._payloads = payloads
         self._reading = reading
 
-    async def disclose(self, opened: OpenMailbox, stored: StoredLetter) -> DisclosedCopy:
+    async def disclose(self, opened: OpenMailbox, stored: StoredLetter) -> DisclosedContent:
         """What opens this letter to a third party; on record before it is handed out. Opens it, if it was unread.
 
         As Reading.open; StateError if its content is gone.
         """
         letter = await self._reading.open(opened, stored)
-        disclosure = await self._database.read(self._make, opened, stored, letter)
+        file = await self._database.read(self._make, opened, stored, letter)
         await self._database.write(self._record, _Done(opened, letter.letter.letter_id, stored.tag))
-        return DisclosedCopy(disclosure, letter)
+        return DisclosedContent(file, letter)
 
     def _make(
         self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter, letter: OpenedLetter
-    ) -> Disclosure:
+    ) -> ContentFile:
         payload = None if stored.payload is None else self._payloads.find(connection, stored.payload)
         if payload is None or stored.signed_slip is None:
             raise StateError(f"letter {stored.row.hex()} has no content any more")
@@ -74,7 +74,7 @@ class Disclosing:
         chosen: set[tuple[NodeId, MailboxId | None]] = {(sender.node, None), (sender.node, sender.mailbox)}
         if letter.letter.by is not None:
             chosen.add((sender.node, decode_signed_delegation(letter.letter.by).delegation.delegate))
-        return Disclosure(
+        return ContentFile(
             letter=letter.letter.letter_id,
             descriptor=payload.descriptor.encode(),
             key=open_payload_key(stored.signed_slip, opened.id, opened.secrets.readers),
@@ -83,7 +83,7 @@ class Disclosing:
             entries=tuple(entries_of(connection, chosen)),
         )
 
-    def _chunks(self, payload: StoredPayload, signed_bytes: int) -> tuple[DisclosedChunk, ...]:
+    def _chunks(self, payload: StoredPayload, signed_bytes: int) -> tuple[SentChunk, ...]:
         """The last chunks: those that hold the signed letter and its length."""
         descriptor = payload.descriptor
         first = (descriptor.content_length - 4 - signed_bytes) // CHUNK_BYTES
@@ -98,7 +98,7 @@ class Disclosing:
             leaves = [leaf_hash(read(index)) for index in range(descriptor.chunk_count)]
         reader = ListReader(leaves)
         return tuple(
-            DisclosedChunk(data, tuple(inclusion_proof(index, len(leaves), reader))) for index, data in wanted.items()
+            SentChunk(data, tuple(inclusion_proof(index, len(leaves), reader))) for index, data in wanted.items()
         )
 
     def _record(self, tx: Transaction, items: Sequence[_Done]) -> Sequence[None]:

@@ -1,4 +1,4 @@
-"""spec/vectors/disclosure.json."""
+"""spec/vectors/content.json."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
+from protocol.content_file import parse_content_file, write_content_file
+from protocol.content_report import DisclosedLetter, verify_content
 from protocol.crypto import sha256
-from protocol.disclosure import parse_disclosure, write_disclosure
-from protocol.disclosure_report import DisclosedLetter, verify_disclosure
 from protocol.evidence_file import parse_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from tests.vectors.vector_files import load_cases, outcome
 
-CASES = load_cases("disclosure")
+CASES = load_cases("content")
 FIRST: dict[str, Any] = CASES[0].values[0]  # type: ignore[assignment]
 
 
@@ -32,14 +32,14 @@ def _file_of(given: dict[str, Any]) -> bytes:
 
 def _verify(given: dict[str, Any]) -> DisclosedLetter:
     raw = _file_of(given)
-    disclosure = parse_disclosure(raw)
-    assert write_disclosure(disclosure) == raw
+    content = parse_content_file(raw)
+    assert write_content_file(content) == raw
     evidence = parse_evidence_file(str(given.get("evidence", FIRST["input"]["evidence"])).encode())
-    return verify_disclosure(disclosure, verify_evidence_file(evidence))
+    return verify_content(content, verify_evidence_file(evidence))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_disclosure(case: dict[str, Any]) -> None:
+def test_content(case: dict[str, Any]) -> None:
     expect, found = outcome(lambda: _verify(case["input"]))
     assert expect == case["expect"]
     if found is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from protocol.content_file import ContentFile, SentChunk
 from protocol.crypto import Secret, sha256
 from protocol.details import Details
-from protocol.disclosure import DisclosedChunk, Disclosure
 from protocol.entry import Accepts, MailboxEntry, MailboxKind
 from protocol.ids import MailboxId, NodeId, PayloadId, ThreadId
 from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, decode_signed_letter, sign_letter
@@ -15,10 +15,10 @@ from protocol.payload import Descriptor, PayloadSealer, content_length_for, cont
 from spec.vectors.sample_letter import SampleLetter
 from spec.vectors.sample_node import FROM_MS, bytes_of, seal_secret_of, signing_secret_of
 
-__all__ = ["DisclosedSample"]
+__all__ = ["ContentSample"]
 
 
-class DisclosedSample(SampleLetter):
+class ContentSample(SampleLetter):
     """A SampleLetter whose payload id and digest are those of a letter that was written and sealed.
 
     attached: bytes of its one attachment. descriptor, chunks, hashes: the payload. signed: the signed letter.
@@ -89,16 +89,16 @@ class DisclosedSample(SampleLetter):
         chunks += sealer.finish()
         return sealer.descriptor, chunks, sealer.chunk_hashes
 
-    def disclosure(self, last: int = 1) -> Disclosure:
+    def content_file(self, last: int = 1) -> ContentFile:
         """What discloses it: the last chunks."""
         reader = ListReader(self.hashes)
         count = len(self.chunks)
-        return Disclosure(
+        return ContentFile(
             letter=self.letter,
             descriptor=self.descriptor.encode(),
             key=self.key,
             chunks=tuple(
-                DisclosedChunk(self.chunks[index], tuple(inclusion_proof(index, count, reader)))
+                SentChunk(self.chunks[index], tuple(inclusion_proof(index, count, reader)))
                 for index in range(count - last, count)
             ),
             nodes=(self.sender.statements,),

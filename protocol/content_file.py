@@ -1,6 +1,6 @@
 """What opens one letter's content to a third party, as a text file: key and the chunks that hold the signed letter.
 
-Spec: spec/evidence.md, 16. It proves nothing by itself; `disclosure_report.py` holds it against an evidence file.
+Spec: spec/evidence.md, 16. It proves nothing by itself; `content_report.py` holds it against an evidence file.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from protocol.text_file import (
 )
 
 __all__ = [
-    "MAX_DISCLOSURE_BYTES",
-    "DisclosedChunk",
-    "Disclosure",
-    "is_disclosure",
-    "parse_disclosure",
-    "write_disclosure",
+    "MAX_CONTENT_FILE_BYTES",
+    "ContentFile",
+    "SentChunk",
+    "is_content_file",
+    "parse_content_file",
+    "write_content_file",
 ]
 
 # The longest signed letter lies in 34 chunks, 12 MB in base64; the rest is for statements and entries.
-MAX_DISCLOSURE_BYTES: Final = 16 * 1024 * 1024
+MAX_CONTENT_FILE_BYTES: Final = 16 * 1024 * 1024
 _MAX_CHUNKS: Final = 34
 # A payload has at most 8,448 chunks.
 _MAX_PATH: Final = 14
-_NAME: Final = "coffre-disclosure"
+_NAME: Final = "coffre-content"
 _KEY_BYTES: Final = 32
 _HASH_BYTES: Final = 32
 _DESCRIPTOR_BYTES: Final = 72
 
 
 @dataclass(frozen=True, slots=True)
-class DisclosedChunk:
+class SentChunk:
     """One chunk as it was sent (ciphertext and tag), and its inclusion path in the descriptor's root."""
 
     data: bytes = field(repr=False)
@@ -54,7 +54,7 @@ class DisclosedChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disclosure:
+class ContentFile:
     """What opens the letter. chunks: the last ones of the payload, in order. key: opens the attachments as well.
 
     nodes, entries: whom the sender's institution published the sender as.
@@ -63,38 +63,38 @@ class Disclosure:
     letter: LetterId
     descriptor: bytes
     key: Secret
-    chunks: tuple[DisclosedChunk, ...]
+    chunks: tuple[SentChunk, ...]
     nodes: tuple[NodeStatements, ...] = ()
     entries: tuple[EntryEvidence, ...] = ()
 
 
-def _lines(disclosure: Disclosure) -> Iterator[str]:
+def _lines(content: ContentFile) -> Iterator[str]:
     yield f"{_NAME}@v1"
-    yield f"letter {disclosure.letter.text}"
-    yield encoded_line("descriptor", disclosure.descriptor)
-    yield encoded_line("key", disclosure.key.reveal())
-    for chunk in disclosure.chunks:
+    yield f"letter {content.letter.text}"
+    yield encoded_line("descriptor", content.descriptor)
+    yield encoded_line("key", content.key.reveal())
+    for chunk in content.chunks:
         yield encoded_line("chunk", chunk.data)
         for hashed in chunk.path:
             yield encoded_line("hash", hashed)
-    for node in disclosure.nodes:
+    for node in content.nodes:
         yield from statement_lines(node)
-    for entry in disclosure.entries:
+    for entry in content.entries:
         yield from entry_lines(entry)
 
 
-def is_disclosure(raw: bytes) -> bool:
+def is_content_file(raw: bytes) -> bool:
     """Whether this claims to be such a file."""
     return raw.startswith(f"{_NAME}@".encode())
 
 
-def write_disclosure(disclosure: Disclosure) -> bytes:
-    """The file's bytes: a secret. LocalProtocolError for what `parse_disclosure` would refuse."""
-    raw = checksummed(_lines(disclosure))
+def write_content_file(content: ContentFile) -> bytes:
+    """The file's bytes: a secret. LocalProtocolError for what `parse_content_file` would refuse."""
+    raw = checksummed(_lines(content))
     try:
-        parse_disclosure(raw)
+        parse_content_file(raw)
     except RemoteProtocolError as error:
-        raise LocalProtocolError(f"no disclosure: {error.detail}") from error
+        raise LocalProtocolError(f"no content file: {error.detail}") from error
     return raw
 
 
@@ -102,22 +102,22 @@ def _malformed(detail: str) -> RemoteProtocolError:
     return RemoteProtocolError(Reason.MALFORMED, detail)
 
 
-def _take_chunk(cursor: LineCursor) -> DisclosedChunk:
+def _take_chunk(cursor: LineCursor) -> SentChunk:
     data = cursor.take_binary("chunk", TAG_BYTES + 1, CHUNK_BYTES + TAG_BYTES)
     path: list[bytes] = []
     while cursor.next_is("hash"):
         path.append(cursor.take_binary("hash", _HASH_BYTES, _HASH_BYTES))
     if len(path) > _MAX_PATH:
         raise RemoteProtocolError(Reason.TOO_LARGE, "more hashes than any payload needs")
-    return DisclosedChunk(data, tuple(path))
+    return SentChunk(data, tuple(path))
 
 
-def parse_disclosure(raw: bytes) -> Disclosure:
-    """Read a file; nothing in it is true before `verify_disclosure`.
+def parse_content_file(raw: bytes) -> ContentFile:
+    """Read a file; nothing in it is true before `verify_content`.
 
     RemoteProtocolError: too_large, unknown_version, malformed, mismatch (the checksum), not_canonical.
     """
-    cursor = checked_text(raw, name=_NAME, max_bytes=MAX_DISCLOSURE_BYTES)
+    cursor = checked_text(raw, name=_NAME, max_bytes=MAX_CONTENT_FILE_BYTES)
     try:
         letter = LetterId.from_text(cursor.take("letter"))
     except ValueError as error:
@@ -137,7 +137,7 @@ def parse_disclosure(raw: bytes) -> Disclosure:
         raise _malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes) or len(set(entries)) != len(entries):
         raise _malformed("one node or entry twice")
-    disclosure = Disclosure(
+    content = ContentFile(
         letter=letter,
         descriptor=descriptor,
         key=key,
@@ -145,6 +145,6 @@ def parse_disclosure(raw: bytes) -> Disclosure:
         nodes=tuple(nodes),
         entries=tuple(entries),
     )
-    if checksummed(_lines(disclosure)) != raw:
+    if checksummed(_lines(content)) != raw:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "written in another way than the one allowed")
-    return disclosure
+    return content

@@ -1,6 +1,6 @@
-"""Writes disclosure.json: disclosures as text, and the evidence file that they are held against.
+"""Writes content.json: content files, and the evidence file that they are held against.
 
-A case has `file`, the disclosure, or `replace` over the one of the first case, with `resealed` as in
+A case has `file`, the content file, or `replace` over the one of the first case, with `resealed` as in
 evidence_file.json; `evidence` is absent where it is that of the first case.
 """
 
@@ -9,27 +9,27 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from protocol.content_file import ContentFile, write_content_file
+from protocol.content_report import verify_content
 from protocol.crypto import Secret
-from protocol.disclosure import Disclosure, write_disclosure
-from protocol.disclosure_report import verify_disclosure
 from protocol.evidence_file import write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.ids import LetterId
 from spec.vectors.common import write
-from spec.vectors.sample_disclosure import DisclosedSample
+from spec.vectors.sample_content import ContentSample
 from spec.vectors.sample_letter import SampleLetter
 
 SPEC = "evidence.md, 16"
-SAMPLE = DisclosedSample()
-GOOD = write_disclosure(SAMPLE.disclosure()).decode()
+SAMPLE = ContentSample()
+GOOD = write_content_file(SAMPLE.content_file()).decode()
 
 
 def _case(name: str, comment: str, given: dict[str, Any], expect: str = "ok", **out: Any) -> dict[str, Any]:
     return {"name": name, "spec": SPEC, "comment": comment, "input": given, "expect": expect, **out}
 
 
-def _file(disclosure: Disclosure, **more: Any) -> dict[str, Any]:
-    return {"file": write_disclosure(disclosure).decode(), **more}
+def _file(content: ContentFile, **more: Any) -> dict[str, Any]:
+    return {"file": write_content_file(content).decode(), **more}
 
 
 def _edited(old: str, new: str, *, resealed: bool = True) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def _edited(old: str, new: str, *, resealed: bool = True) -> dict[str, Any]:
 
 def cases() -> list[dict[str, Any]]:
     """All cases of this topic."""
-    good = SAMPLE.disclosure()
-    found = verify_disclosure(good, verify_evidence_file(SAMPLE.file()))
+    good = SAMPLE.content_file()
+    found = verify_content(good, verify_evidence_file(SAMPLE.file()))
     letter = found.signed.letter
     shown: dict[str, Any] = {
         "sender": found.sender_name,
@@ -52,7 +52,7 @@ def cases() -> list[dict[str, Any]]:
     unopened = write_evidence_file(replace(SAMPLE.file(), events=SAMPLE.file().events[:2])).decode()
     lines = GOOD.split("\n")
     chunk = next(line for line in lines if line.startswith("chunk "))
-    chunk_of_another = write_disclosure(DisclosedSample(b"another file").disclosure()).decode().split("\n")
+    chunk_of_another = write_content_file(ContentSample(b"another file").content_file()).decode().split("\n")
     false_chunk = next(line for line in chunk_of_another if line.startswith("chunk "))
     return [
         _case("good", "sender, text, attachments", _file(good, evidence=evidence), doubts=[], **shown),
@@ -66,7 +66,7 @@ def cases() -> list[dict[str, Any]]:
         ),
         _case("cut", "no checksum", _edited(lines[-2] + "\n", "", resealed=False), "malformed"),
         _case("checksum", "altered", _edited(lines[1], lines[1][:-1] + "q", resealed=False), "mismatch"),
-        _case("other_version", "not known", _edited("disclosure@v1", "disclosure@v2"), "unknown_version"),
+        _case("other_version", "not known", _edited("content@v1", "content@v2"), "unknown_version"),
         _case("no_chunk", "nothing to open", _edited(chunk + "\n", ""), "malformed"),
         _case("unknown_line", "a line of no known sort", _edited(chunk, f"{chunk}\ncomment"), "malformed"),
         _case("other_letter", "another letter's id", _file(replace(good, letter=LetterId(bytes(16)))), "mismatch"),
@@ -83,4 +83,4 @@ def cases() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    write("disclosure", SPEC, cases())
+    write("content", SPEC, cases())

@@ -9,39 +9,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.crypto import Secret, sha256
-from protocol.disclosure import (
-    MAX_DISCLOSURE_BYTES,
-    DisclosedChunk,
-    Disclosure,
-    is_disclosure,
-    parse_disclosure,
-    write_disclosure,
+from protocol.content_file import (
+    MAX_CONTENT_FILE_BYTES,
+    ContentFile,
+    SentChunk,
+    is_content_file,
+    parse_content_file,
+    write_content_file,
 )
-from protocol.disclosure_report import DisclosedLetter, DisclosureDoubt, verify_disclosure
+from protocol.content_report import ContentDoubt, DisclosedLetter, verify_content
+from protocol.crypto import Secret, sha256
 from protocol.entry import MailboxEntry
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.evidence_file import EvidenceFile
 from protocol.evidence_report import verify_evidence_file
 from protocol.ids import LeafTag, LetterId, NodeId
 from protocol.logleaf import EventKind
-from spec.vectors.sample_disclosure import DisclosedSample
+from spec.vectors.sample_content import ContentSample
 from spec.vectors.sample_letter import SampleLetter
 
-SAMPLE = DisclosedSample()
-GOOD = SAMPLE.disclosure()
-RAW = write_disclosure(GOOD)
+SAMPLE = ContentSample()
+GOOD = SAMPLE.content_file()
+RAW = write_content_file(GOOD)
 
 
-def held_against(disclosure: Disclosure, file: EvidenceFile | None = None) -> DisclosedLetter:
+def held_against(content: ContentFile, file: EvidenceFile | None = None) -> DisclosedLetter:
     """What a stranger with both files learns."""
     report = verify_evidence_file(SAMPLE.file() if file is None else file)
-    return verify_disclosure(parse_disclosure(write_disclosure(disclosure)), report)
+    return verify_content(parse_content_file(write_content_file(content)), report)
 
 
-def refused(disclosure: Disclosure, file: EvidenceFile | None = None) -> Reason:
+def refused(content: ContentFile, file: EvidenceFile | None = None) -> Reason:
     with pytest.raises(RemoteProtocolError) as caught:
-        held_against(disclosure, file)
+        held_against(content, file)
     return caught.value.reason
 
 
@@ -55,42 +55,42 @@ def test_the_text_its_sender_and_its_attachments_are_shown() -> None:
 
 
 def test_of_a_large_payload_the_last_chunks_suffice() -> None:
-    sample = DisclosedSample(bytes(600_000))
+    sample = ContentSample(bytes(600_000))
     assert len(sample.chunks) == 3
     report = verify_evidence_file(sample.file())
-    assert verify_disclosure(sample.disclosure(), report).signed.raw == sample.signed
-    assert verify_disclosure(sample.disclosure(last=3), report).signed.raw == sample.signed
-    long = DisclosedSample(text="mot " * 100_000)
+    assert verify_content(sample.content_file(), report).signed.raw == sample.signed
+    assert verify_content(sample.content_file(last=3), report).signed.raw == sample.signed
+    long = ContentSample(text="mot " * 100_000)
     with pytest.raises(RemoteProtocolError) as caught:
-        verify_disclosure(long.disclosure(last=1), verify_evidence_file(long.file()))
+        verify_content(long.content_file(last=1), verify_evidence_file(long.file()))
     assert caught.value.reason is Reason.MALFORMED
-    assert verify_disclosure(long.disclosure(last=2), verify_evidence_file(long.file())).signed.letter.text == long.text
+    assert verify_content(long.content_file(last=2), verify_evidence_file(long.file())).signed.letter.text == long.text
 
 
 def test_without_entries_the_sender_is_unconfirmed() -> None:
     found = held_against(replace(GOOD, nodes=(), entries=()))
     assert found.sender_name == ""
-    assert found.doubts == (DisclosureDoubt.SENDER_UNCONFIRMED,)
+    assert found.doubts == (ContentDoubt.SENDER_UNCONFIRMED,)
 
 
 def test_a_letter_that_nobody_opened_is_disclosed_as_unopened() -> None:
     file = replace(SAMPLE.file(), events=SAMPLE.file().events[:2])
-    assert held_against(GOOD, file).doubts == (DisclosureDoubt.NOT_OPENED,)
+    assert held_against(GOOD, file).doubts == (ContentDoubt.NOT_OPENED,)
 
 
-def _other_text() -> Disclosure:
-    return DisclosedSample(text="Un autre texte.").disclosure()
+def _other_text() -> ContentFile:
+    return ContentSample(text="Un autre texte.").content_file()
 
 
-def _other_chunk() -> Disclosure:
+def _other_chunk() -> ContentFile:
     data = bytearray(SAMPLE.chunks[0])
     data[0] ^= 1
-    return replace(GOOD, chunks=(DisclosedChunk(bytes(data), ()),))
+    return replace(GOOD, chunks=(SentChunk(bytes(data), ()),))
 
 
-def _stolen_name() -> Disclosure:
+def _stolen_name() -> ContentFile:
     """Entries that state another key for the sender's mailbox."""
-    sample = DisclosedSample()
+    sample = ContentSample()
     entry = sample.sender.entry_evidence(sample.sender_entry)
     false = replace(MailboxEntry.decode(entry.entry), signing_key=sample.mailbox_secret.verify_key)
     index = sample.sender.publish(false, version=2)
@@ -124,7 +124,7 @@ def _stolen_name() -> Disclosure:
         "other_node",
     ],
 )
-def test_what_the_evidence_is_not_about_is_refused(make: Callable[[], Disclosure], reason: Reason) -> None:
+def test_what_the_evidence_is_not_about_is_refused(make: Callable[[], ContentFile], reason: Reason) -> None:
     assert refused(make()) is reason
 
 
@@ -134,7 +134,7 @@ def test_evidence_of_another_letter_does_not_serve() -> None:
 
 
 def test_an_opening_of_another_text_is_no_proof_of_this_one() -> None:
-    other = DisclosedSample()
+    other = ContentSample()
     other.digest = bytes(32)
     tag = LeafTag(bytes(16))
     index = other.recipient.log(EventKind.OPENED, other.opened(), time_ms=other.opened_at_ms, tag=tag)
@@ -144,8 +144,8 @@ def test_an_opening_of_another_text_is_no_proof_of_this_one() -> None:
 
 
 def test_it_is_told_from_an_evidence_file() -> None:
-    assert is_disclosure(RAW)
-    assert not is_disclosure(b"coffre-evidence@v1\n")
+    assert is_content_file(RAW)
+    assert not is_content_file(b"coffre-evidence@v1\n")
 
 
 def test_secrets_are_not_shown() -> None:
@@ -157,31 +157,31 @@ def test_secrets_are_not_shown() -> None:
 def test_any_changed_byte_is_noticed(at: int, bit: int) -> None:
     changed = RAW[:at] + bytes([RAW[at] ^ (1 << bit)]) + RAW[at + 1 :]
     with pytest.raises(RemoteProtocolError):
-        parse_disclosure(changed)
+        parse_content_file(changed)
     body = changed[: RAW.rindex(b"sha256 ")]
     if at >= len(body):
         return
     resealed = body + f"sha256 {sha256(body).hex()}\n".encode()
     with pytest.raises(RemoteProtocolError):
-        verify_disclosure(parse_disclosure(resealed), verify_evidence_file(SAMPLE.file()))
+        verify_content(parse_content_file(resealed), verify_evidence_file(SAMPLE.file()))
 
 
 @given(junk=st.binary(max_size=300))
 def test_junk_is_refused(junk: bytes) -> None:
-    for raw in (junk, b"coffre-disclosure@v1\n" + junk):
+    for raw in (junk, b"coffre-content@v1\n" + junk):
         with pytest.raises(RemoteProtocolError):
-            parse_disclosure(raw)
+            parse_content_file(raw)
 
 
 def test_limits() -> None:
     with pytest.raises(RemoteProtocolError) as caught:
-        parse_disclosure(RAW + bytes(MAX_DISCLOSURE_BYTES))
+        parse_content_file(RAW + bytes(MAX_CONTENT_FILE_BYTES))
     assert caught.value.reason is Reason.TOO_LARGE
     for bad in (
-        replace(GOOD, chunks=tuple(DisclosedChunk(bytes([number]) * 20, ()) for number in range(35))),
-        replace(GOOD, chunks=(DisclosedChunk(GOOD.chunks[0].data, (bytes(32),) * 15),)),
+        replace(GOOD, chunks=tuple(SentChunk(bytes([number]) * 20, ()) for number in range(35))),
+        replace(GOOD, chunks=(SentChunk(GOOD.chunks[0].data, (bytes(32),) * 15),)),
         replace(GOOD, nodes=GOOD.nodes * 2),
         replace(GOOD, chunks=()),
     ):
         with pytest.raises(LocalProtocolError):
-            write_disclosure(bad)
+            write_content_file(bad)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
+from protocol.content_file import ContentFile
 from protocol.crypto import VerifyKey, sha256
 from protocol.delegation import SignedDelegation, check_mandate, decode_signed_delegation
-from protocol.disclosure import Disclosure
 from protocol.entry import MailboxEntry
 from protocol.entry_evidence import EntryEvidence, VerifiedEntry, verify_entry_evidence
 from protocol.errors import Reason, RemoteProtocolError
@@ -21,10 +21,10 @@ from protocol.merkle import leaf_hash, verify_inclusion
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadOpener, check_padding, read_signed_letter
 from protocol.statement import StatementChain
 
-__all__ = ["DisclosedLetter", "DisclosureDoubt", "verify_disclosure"]
+__all__ = ["ContentDoubt", "DisclosedLetter", "verify_content"]
 
 
-class DisclosureDoubt(StrEnum):
+class ContentDoubt(StrEnum):
     """A question that disclosed content leaves open."""
 
     SENDER_UNCONFIRMED = "sender_unconfirmed"
@@ -45,11 +45,11 @@ class DisclosedLetter:
     text_sha256: bytes
     sender_name: str
     deputy: MailboxId | None
-    doubts: tuple[DisclosureDoubt, ...]
+    doubts: tuple[ContentDoubt, ...]
 
 
-def verify_disclosure(
-    disclosure: Disclosure, report: Report, *, expected_nodes: Collection[NodeId] | None = None
+def verify_content(
+    disclosed: ContentFile, report: Report, *, expected_nodes: Collection[NodeId] | None = None
 ) -> DisclosedLetter:
     """Open what was disclosed, and hold it against what the evidence file proved.
 
@@ -61,12 +61,12 @@ def verify_disclosure(
     """
     details = [item.verified.details for item in report.events if item.verified is not None]
     payloads = {item.payload for item in details} - {None}
-    descriptor = Descriptor.decode(disclosure.descriptor)
-    if disclosure.letter != report.letter:
+    descriptor = Descriptor.decode(disclosed.descriptor)
+    if disclosed.letter != report.letter:
         raise RemoteProtocolError(Reason.MISMATCH, "the disclosed letter is another one than the evidence is about")
     if payloads != {descriptor.payload_id}:
         raise RemoteProtocolError(Reason.MISMATCH, "no event proved in the evidence is about this content")
-    signed = _open(disclosure, descriptor)
+    signed = _open(disclosed, descriptor)
     letter = signed.letter
     if letter.letter_id != report.letter:
         raise RemoteProtocolError(Reason.MISMATCH, "the letter inside bears another id")
@@ -82,11 +82,11 @@ def verify_disclosure(
         raise RemoteProtocolError(Reason.MISMATCH, "an opening in the evidence is of another text")
     signed.verify([letter.sender.key])
     entries = [item.verified for item in report.entries if item.verified is not None]
-    found = [*entries, *_entries(disclosure, expected_nodes)]
+    found = [*entries, *_entries(disclosed, expected_nodes)]
     name, deputy, known = _check_author(signed, found)
-    doubts = [] if known else [DisclosureDoubt.SENDER_UNCONFIRMED]
+    doubts = [] if known else [ContentDoubt.SENDER_UNCONFIRMED]
     if not digests:
-        doubts.append(DisclosureDoubt.NOT_OPENED)
+        doubts.append(ContentDoubt.NOT_OPENED)
     return DisclosedLetter(
         signed=signed,
         text_sha256=sha256(letter.text.encode()),
@@ -96,13 +96,13 @@ def verify_disclosure(
     )
 
 
-def _open(disclosure: Disclosure, descriptor: Descriptor) -> SignedLetter:
-    first = descriptor.chunk_count - len(disclosure.chunks)
+def _open(disclosed: ContentFile, descriptor: Descriptor) -> SignedLetter:
+    first = descriptor.chunk_count - len(disclosed.chunks)
     if first < 0:
         raise RemoteProtocolError(Reason.MALFORMED, "more chunks than the payload has")
-    opener = PayloadOpener(descriptor, disclosure.key, disclosure.letter)
+    opener = PayloadOpener(descriptor, disclosed.key, disclosed.letter)
     content = bytearray()
-    for index, chunk in enumerate(disclosure.chunks, first):
+    for index, chunk in enumerate(disclosed.chunks, first):
         hashed = leaf_hash(chunk.data)
         verify_inclusion(hashed, index=index, size=descriptor.chunk_count, proof=chunk.path, root=descriptor.root)
         content += opener.open_chunk(index, chunk.data)
@@ -121,21 +121,23 @@ def _open(disclosure: Disclosure, descriptor: Descriptor) -> SignedLetter:
     return signed
 
 
-def _entries(disclosure: Disclosure, expected: Collection[NodeId] | None) -> Iterable[VerifiedEntry]:
-    """The entries enclosed. One that does not verify refuses the disclosure: nobody adds one by accident."""
+def _entries(disclosed: ContentFile, expected: Collection[NodeId] | None) -> Iterable[VerifiedEntry]:
+    """The entries enclosed. One that does not verify refuses the file: nobody adds one by accident."""
     verifiers = {}
-    for item in disclosure.nodes:
+    for item in disclosed.nodes:
         chain = StatementChain.from_raw_list(item.statements)
         if chain.node_id != item.node or (expected is not None and item.node not in expected):
-            raise RemoteProtocolError(Reason.MISMATCH, "the disclosure encloses statements of another node")
+            raise RemoteProtocolError(Reason.MISMATCH, "the content file encloses statements of another node")
         verifiers[item.node] = CheckpointVerifier(chain.node_id, chain.log_keys())
-    return [verify_entry_evidence(item, _verifier_of(item, verifiers)) for item in disclosure.entries]
+    return [verify_entry_evidence(item, _verifier_of(item, verifiers)) for item in disclosed.entries]
 
 
 def _verifier_of(item: EntryEvidence, verifiers: dict[NodeId, CheckpointVerifier]) -> CheckpointVerifier:
     _, node, _ = parse_origin(peek_checkpoint(item.proof.checkpoint).origin)
     if node not in verifiers:
-        raise RemoteProtocolError(Reason.UNKNOWN_KEY, "the disclosure encloses an entry without its node's statements")
+        raise RemoteProtocolError(
+            Reason.UNKNOWN_KEY, "the content file encloses an entry without its node's statements"
+        )
     return verifiers[node]
 
 
