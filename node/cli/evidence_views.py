@@ -132,7 +132,7 @@ def _how(item: dict[str, Any]) -> str:
 
 def print_checks(shown: dict[str, Any]) -> None:
     """The checks of a file, as `report_fields` gives them."""
-    from node.reports.evidence_story import plain
+    from node.reports.evidence_names import plain
 
     say(f"letter {shown['id']}")
     rows = [
@@ -179,7 +179,7 @@ def print_checks(shown: dict[str, Any]) -> None:
 
 
 def _print_content(content: dict[str, Any]) -> None:
-    from node.reports.evidence_story import plain
+    from node.reports.evidence_names import plain
 
     say("the content disclosed is what these events are about:")
     say(f"  from      {plain(content['name'])} <{content['from']}>")

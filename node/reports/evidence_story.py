@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from node.reports.evidence_names import Names, plain
 from node.reports.evidence_texts import (
     DOUBTS,
     MEANINGS,
@@ -19,22 +19,13 @@ from node.reports.evidence_texts import (
 from node.reports.rendering import N_, Language
 from protocol.checkpoint import parse_origin
 from protocol.content_report import ContentDoubt, DisclosedLetter
-from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.evidence import VerifiedEvidence
 from protocol.evidence_file import EvidenceFile
 from protocol.evidence_findings import Defect, Doubt, EventFinding, NodeFinding, Report, TimestampFinding
-from protocol.ids import MailboxId, NodeId
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain, node_digits
 
-__all__ = ["ContentStory", "EventStory", "Meaning", "SignerStory", "StampStory", "Story", "plain", "tell"]
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-
-def plain(text: str) -> str:
-    """A text from outside that can neither move a terminal's cursor nor turn the direction of what follows."""
-    return "".join("\ufffd" if unicodedata.category(character) in _HIDDEN else character for character in text)
+__all__ = ["ContentStory", "EventStory", "Meaning", "SignerStory", "StampStory", "Story", "tell"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +120,6 @@ class Story:
         return max((event.time_ms for event in self.events), default=0)
 
 
-_AT_SENDER = frozenset({EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED})
 # What counts most last: where a recipient stands is the furthest that is shown.
 _ORDER = (
     EventKind.SUBMITTED,
@@ -153,47 +143,6 @@ def _status(defect: Defect | None, doubts: tuple[Doubt, ...] = ()) -> str:
     return "bad" if defect is not None else "open" if doubts else "ok"
 
 
-class _Names:
-    """Who is meant by the ids of a file, as its entries say."""
-
-    def __init__(self, report: Report, language: Language) -> None:
-        self._language = language
-        self._institutions: dict[NodeId, str] = {}
-        self._mailboxes: dict[tuple[NodeId, MailboxId], str] = {}
-        self._senders = {
-            item.verified.details.node
-            for item in report.events
-            if item.verified is not None and item.verified.kind in _AT_SENDER
-        }
-        for finding in report.entries:
-            if finding.verified is None:
-                continue
-            node, entry = finding.verified.node, finding.verified.entry
-            if isinstance(entry, MailboxEntry):
-                self._mailboxes[node, entry.mailbox] = plain(f"{entry.name} <{entry.address}>")
-            elif isinstance(entry, InstitutionEntry):
-                self._institutions[node] = plain(entry.names[0])
-
-    def is_sender(self, node: NodeId) -> bool:
-        """Whether this node sent the letter, as an event of its log says."""
-        return node in self._senders
-
-    def institution(self, node: NodeId | None) -> str:
-        """The institution's name."""
-        if node is None:
-            return self._language.text(N_("another institution"))
-        return self._institutions.get(node) or self._language.text(N_("an institution that the file does not name"))
-
-    def mailbox(self, nodes: tuple[NodeId | None, ...], mailbox: MailboxId | None) -> str:
-        """Name and address of a mailbox at one of these nodes."""
-        if mailbox is None:
-            return self._language.text(N_("the recipient"))
-        for node in nodes:
-            if node is not None and (node, mailbox) in self._mailboxes:
-                return self._mailboxes[node, mailbox]
-        return self._language.text(N_("the mailbox {id}"), id=mailbox.text)
-
-
 def _problem(defect: Defect | None, language: Language) -> tuple[str, str]:
     """What is wrong in plain words, and in technical ones."""
     if defect is None:
@@ -207,7 +156,7 @@ def _raised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _sentence(verified: VerifiedEvidence, names: _Names, language: Language) -> str:
+def _sentence(verified: VerifiedEvidence, names: Names, language: Language) -> str:
     details, kind = verified.details, verified.kind
     text = SENTENCES[kind]
     if kind is EventKind.OPENED and details.actor is not None:
@@ -229,7 +178,7 @@ def _sentence(verified: VerifiedEvidence, names: _Names, language: Language) -> 
 
 def tell(file: EvidenceFile, report: Report, language: Language, *, content: DisclosedLetter | None = None) -> Story:
     """The story of a letter. report: what verifying the file came to. content: what was disclosed of it, verified."""
-    names = _Names(report, language)
+    names = Names(report, language)
     events = tuple(_event(finding, names, language) for finding in report.events)
     doubts: list[Doubt | ContentDoubt] = [doubt for doubt in Doubt if doubt in report.doubts]
     if content is not None:
@@ -257,7 +206,7 @@ def tell(file: EvidenceFile, report: Report, language: Language, *, content: Dis
     )
 
 
-def _event(finding: EventFinding, names: _Names, language: Language) -> EventStory:
+def _event(finding: EventFinding, names: Names, language: Language) -> EventStory:
     problem, detail = _problem(finding.defect, language)
     verified = finding.verified
     if verified is None:
@@ -286,7 +235,7 @@ def _event(finding: EventFinding, names: _Names, language: Language) -> EventSto
     )
 
 
-def _recipients(report: Report, names: _Names, language: Language) -> tuple[tuple[str, str], ...]:
+def _recipients(report: Report, names: Names, language: Language) -> tuple[tuple[str, str], ...]:
     """Each recipient that an event names, and the furthest that is shown of it."""
     furthest: dict[str, VerifiedEvidence] = {}
     for finding in report.events:
@@ -302,7 +251,7 @@ def _recipients(report: Report, names: _Names, language: Language) -> tuple[tupl
     )
 
 
-def _signer(statements: Sequence[bytes], finding: NodeFinding, names: _Names, language: Language) -> SignerStory:
+def _signer(statements: Sequence[bytes], finding: NodeFinding, names: Names, language: Language) -> SignerStory:
     problem, detail = _problem(finding.defect, language)
     keys = ""
     if finding.defect is None:
@@ -326,7 +275,7 @@ def _signer(statements: Sequence[bytes], finding: NodeFinding, names: _Names, la
     )
 
 
-def _stamp(finding: TimestampFinding, names: _Names, language: Language) -> StampStory:
+def _stamp(finding: TimestampFinding, names: Names, language: Language) -> StampStory:
     problem, detail = _problem(finding.defect, language)
     if finding.stamp is None or finding.head is None:
         sentence = language.text(N_("A timestamp that must not be believed."))

@@ -13,7 +13,8 @@ import pytest
 
 from node.errors import ConfigError
 from node.reports.evidence_html import MAX_ENCLOSED_BYTES, evidence_html
-from node.reports.evidence_story import Story, plain, tell
+from node.reports.evidence_names import plain
+from node.reports.evidence_story import Story, tell
 from node.reports.evidence_texts import DOUBTS, MEANINGS, NAMES, SENTENCES
 from node.reports.rendering import language_of
 from protocol.content_report import ContentDoubt, verify_content
