@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "examine"]
 
-_DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
 _KEY_WARNING_DAYS: Final = 60
 
 
@@ -49,6 +50,8 @@ async def examine(node: Node) -> list[Check]:
         ("peers", _peers),
         ("outbox", _outbox),
     ]
+    if node.settings.evidence.timestamp_url:
+        checks.append(("timestamps", _timestamps))
     findings = []
     for name, check in checks:
         try:
@@ -143,6 +146,17 @@ async def _log(node: Node) -> Check:
     result = await node.database.read(recompute)
     ok = result.startswith("ok ")
     return Check(name="log", ok=ok, message=f"{result[3:]} entries under verified heads" if ok else result)
+
+
+async def _timestamps(node: Node) -> Check:
+    newest = await node.database.read(node.timestamps.newest)
+    if newest is None:
+        message = "no head of the log is stamped yet (coffre log timestamp)"
+        return Check(name="timestamps", ok=True, warning=True, message=message)
+    hours = (node.world.now_ms() - newest.kept_at_ms) // _HOUR_MS
+    late = hours > 3 * node.settings.evidence.timestamp_every_hours
+    message = f"the last timestamp is {hours} h old" + (": does the authority answer?" if late else "")
+    return Check(name="timestamps", ok=True, warning=late, message=message)
 
 
 async def _payloads(node: Node) -> Check:

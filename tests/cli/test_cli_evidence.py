@@ -218,7 +218,11 @@ def test_a_head_is_stamped_on_demand_and_checked_with_the_authority_s_certificat
         settings = stamping.folder / "coffre.toml"
         section = f'\n[evidence]\ntimestamp_url = "{url}"\ntimestamp_ca_file = "tsa.pem"\n'
         settings.write_text(settings.read_text("utf-8") + section, encoding="utf-8")
+        (before,) = (check for check in stamping.json("doctor") if check["id"] == "timestamps")
+        assert (before["ok"], before["warning"]) == (True, True)
         made = stamping.json("log", "timestamp")
+        (after,) = (check for check in stamping.json("doctor") if check["id"] == "timestamps")
+        assert (after["message"], after["warning"]) == ("the last timestamp is 0 h old", False)
         assert (made["policy"], answer.asked) == ("1.2.3.4.1", 1)
         answer.status = 503
         assert "answered 503" in stamping.refused("log", "timestamp")
