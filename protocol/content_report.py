@@ -10,7 +10,7 @@ from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoin
 from protocol.content_file import ContentFile
 from protocol.crypto import VerifyKey, sha256
 from protocol.delegation import SignedDelegation, check_mandate, decode_signed_delegation
-from protocol.entry import MailboxEntry
+from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.entry_evidence import EntryEvidence, VerifiedEntry, verify_entry_evidence
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence_findings import Report
@@ -29,6 +29,8 @@ class ContentDoubt(StrEnum):
 
     SENDER_UNCONFIRMED = "sender_unconfirmed"
     """The letter's signature holds, and no entry enclosed says that its key was the sender's."""
+    DOMAIN_UNCONFIRMED = "domain_unconfirmed"
+    """No entry of the sender's institution enclosed claims the domain of the sender's address."""
     NOT_OPENED = "not_opened"
     """No opening in the evidence names this text: it is what was sent, and nobody is shown to have read it."""
 
@@ -85,6 +87,8 @@ def verify_content(
     found = [*entries, *_entries(disclosed, expected_nodes)]
     name, deputy, known = _check_author(signed, found)
     doubts = [] if known else [ContentDoubt.SENDER_UNCONFIRMED]
+    if known and not _is_domain_claimed(signed, found):
+        doubts.append(ContentDoubt.DOMAIN_UNCONFIRMED)
     if not digests:
         doubts.append(ContentDoubt.NOT_OPENED)
     return DisclosedLetter(
@@ -158,6 +162,15 @@ def _check_author(signed: SignedLetter, entries: Iterable[VerifiedEntry]) -> tup
     if not any(item.address == sender.address for item in owners):
         raise RemoteProtocolError(Reason.MISMATCH, "the letter names another address than the entries enclosed")
     return name, deputy, True
+
+
+def _is_domain_claimed(signed: SignedLetter, entries: Iterable[VerifiedEntry]) -> bool:
+    sender = signed.letter.sender
+    domain = sender.address.partition("@")[2]
+    return any(
+        item.node == sender.node and isinstance(item.entry, InstitutionEntry) and domain in item.entry.domains
+        for item in entries
+    )
 
 
 def _keys(entries: Iterable[MailboxEntry], time_ms: int) -> set[VerifyKey]:

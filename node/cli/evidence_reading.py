@@ -95,7 +95,7 @@ def examine(
     file = parse_file(path, data)
     expected = None if nodes is None else expected_nodes(nodes, [item.node for item in file.nodes])
     report = verify_evidence_file(file, expected_nodes=expected, tsa_roots=_roots(tsa_ca))
-    content = None if disclosed is None else _opened(disclosed, path, report)
+    content = None if disclosed is None else _opened(disclosed, path, report, expected)
     return Examined(data, file, report, content)
 
 
@@ -108,7 +108,7 @@ def _roots(paths: Sequence[Path] | None) -> TsaRoots | None:
     return sum(others, first)
 
 
-def _opened(path: Path, evidence: Path, report: Report) -> DisclosedLetter:
+def _opened(path: Path, evidence: Path, report: Report, expected: Sequence[NodeId] | None) -> DisclosedLetter:
     from protocol.content_file import parse_content_file
     from protocol.content_report import verify_content
     from protocol.errors import RemoteProtocolError
@@ -120,7 +120,7 @@ def _opened(path: Path, evidence: Path, report: Report) -> DisclosedLetter:
         message = f"{path} discloses nothing: {error.detail or error.reason.value}"
         raise ConfigError(message, hint="it was altered, cut, or is another file") from error
     try:
-        return verify_content(parsed, report)
+        return verify_content(parsed, report, expected_nodes=expected)
     except RemoteProtocolError as error:
         message = f"{path} is not the content that {evidence} is about: {error.detail or error.reason.value}"
         raise ConfigError(message, hint=f"code: {error.reason.value}") from error

@@ -140,6 +140,9 @@ DOUBTS: Final[dict[Doubt | ContentDoubt, str]] = {
     ContentDoubt.SENDER_UNCONFIRMED: N_(
         "The letter's signature holds, but no directory entry enclosed says that the key was the sender's."
     ),
+    ContentDoubt.DOMAIN_UNCONFIRMED: N_(
+        "No directory entry enclosed shows that the sender's institution claims the domain of the sender's address."
+    ),
     ContentDoubt.NOT_OPENED: N_("No opening in the evidence names this text: nobody is shown to have read it."),
 }
 

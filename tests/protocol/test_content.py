@@ -73,6 +73,19 @@ def test_without_entries_the_sender_is_unconfirmed() -> None:
     assert found.doubts == (ContentDoubt.SENDER_UNCONFIRMED,)
 
 
+def test_without_the_institution_s_entry_the_domain_is_unconfirmed() -> None:
+    found = held_against(replace(GOOD, entries=GOOD.entries[1:]))
+    assert (found.sender_name, found.doubts) == ("Dr Paul Exemple", (ContentDoubt.DOMAIN_UNCONFIRMED,))
+
+
+def test_nodes_that_the_reader_does_not_expect_are_refused() -> None:
+    report, nodes = verify_evidence_file(SAMPLE.file()), [SAMPLE.recipient.node_id]
+    assert verify_content(GOOD, report, expected_nodes=[*nodes, SAMPLE.sender.node_id]).doubts == ()
+    with pytest.raises(RemoteProtocolError) as caught:
+        verify_content(GOOD, report, expected_nodes=nodes)
+    assert caught.value.reason is Reason.MISMATCH
+
+
 def test_a_letter_that_nobody_opened_is_disclosed_as_unopened() -> None:
     file = replace(SAMPLE.file(), events=SAMPLE.file().events[:2])
     assert held_against(GOOD, file).doubts == (ContentDoubt.NOT_OPENED,)
