@@ -104,6 +104,8 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.AUDITOR_REMOVED: frozenset({"code"}),
     EventKind.RELAY_ADMITTED: frozenset({"peer"}),
     EventKind.RELAY_REMOVED: frozenset({"peer"}),
+    EventKind.EVIDENCE_UNWITNESSED: frozenset({"code"}),
+    EventKind.WITNESS_RESUMED: frozenset({"peer", "code"}),
     EventKind.EPOCH_OPENED: frozenset({"code"}),
     EventKind.STARTED: frozenset(),
     EventKind.STOPPED: frozenset(),

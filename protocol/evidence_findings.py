@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from protocol.cosignature import Cosignature
 from protocol.entry_evidence import VerifiedEntry
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import VerifiedEvidence
@@ -55,11 +56,15 @@ class NodeFinding:
 
 @dataclass(frozen=True, slots=True)
 class EventFinding:
-    """One event of the file; verified is None where there is a defect."""
+    """One event of the file; verified is None where there is a defect.
+
+    witnesses: who cosigned the head that it stands under, each institution and each key once; none: unwitnessed.
+    """
 
     verified: VerifiedEvidence | None
     defect: Defect | None
     doubts: tuple[Doubt, ...] = ()
+    witnesses: tuple[Cosignature, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
