@@ -18,6 +18,7 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "EvidenceSettings",
     "LimitSettings",
     "LinkSettings",
     "Settings",
@@ -110,6 +111,14 @@ class TrustSettings(_Section):
     threshold: Annotated[int, Field(ge=1, le=100)] = 1
 
 
+class EvidenceSettings(_Section):
+    """[evidence]: how many cosignatures evidence should carry, and how heads of the log get them."""
+
+    cosignatures: Annotated[int, Field(ge=0, le=16)] = 2
+    cosign_every_s: Annotated[int, Field(ge=10, le=86_400)] = 60
+    ask_witnesses: Annotated[int, Field(ge=1, le=32)] = 8
+
+
 class SmtpSettings(_Section):
     """[alerts.smtp]: the server that takes alerts by e-mail; `host` empty = no e-mail."""
 
@@ -194,6 +203,7 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from node.audit.completion import overdue_counts
+from node.audit.cosigned_heads import best_head
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
@@ -45,6 +47,7 @@ async def examine(node: Node) -> list[Check]:
         ("keys", _keys),
         ("database", _database),
         ("log", _log),
+        ("witnesses", _witnesses),
         ("payloads", _payloads),
         ("peers", _peers),
         ("outbox", _outbox),
@@ -143,6 +146,21 @@ async def _log(node: Node) -> Check:
     result = await node.database.read(recompute)
     ok = result.startswith("ok ")
     return Check(name="log", ok=ok, message=f"{result[3:]} entries under verified heads" if ok else result)
+
+
+async def _witnesses(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[int, int, int, int]:
+        best = best_head(connection, connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one())
+        others, own = overdue_counts(connection, node.cosigned, node.world.now_ms())
+        return node.cosigned.wanted(connection), 0 if best is None else best.cosigners, others, own
+
+    wanted, got, others, own = await node.database.read(look)
+    if others or own:
+        lacking = f"{own} events of the own log and {others} pieces of others' evidence"
+        return Check(name="witnesses", ok=False, message=f"{lacking} lack cosignatures for 7 days (coffre log head)")
+    if not wanted:
+        return Check(name="witnesses", ok=True, message="no cosignatures wanted, or no peer to give one")
+    return Check(name="witnesses", ok=True, warning=got < wanted, message=f"{got} of {wanted} cosignatures wanted")
 
 
 async def _payloads(node: Node) -> Check:

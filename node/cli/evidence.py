@@ -241,6 +241,14 @@ def _shown(report: Any) -> dict[str, Any]:
                 "actor": "" if details.actor is None else places.get((details.node, details.actor), details.actor.text),
                 "code": details.code or "",
             }
+        fields["witnesses"] = [
+            {
+                "node": item.node_id.text,
+                "institution": institutions.get(item.node_id, ""),
+                "cosigned_at_ms": item.time_s * 1000,
+            }
+            for item in finding.witnesses
+        ]
         events.append(fields | _problem(finding))
     nodes = [
         {"id": item.node.text, "fingerprint": node_digits(item.node), "institution": institutions.get(item.node, "")}
@@ -286,11 +294,12 @@ def _print(shown: dict[str, Any]) -> None:
             item["kind"],
             item["node"],
             item["recipient"] + _how(item),
+            str(len(item["witnesses"])) if item["witnesses"] else "unwitnessed",
             item["problem"] or _words(item["doubts"]),
         )
         for item in shown["events"]
     ]
-    table(("", "time", "event", "in the log of", "recipient", "note"), events, empty="no events")
+    table(("", "time", "event", "in the log of", "recipient", "cosigned by", "note"), events, empty="no events")
     say("")
     say("everything in this file verifies" if shown["ok"] else "SOMETHING IN THIS FILE DOES NOT VERIFY")
     if any("node_unconfirmed" in item["doubts"] for item in shown["nodes"]):
