@@ -55,6 +55,14 @@ class Completion:
 
     # -- sent again
 
+    def is_due(self, connection: sa.Connection) -> bool:
+        """Whether a cosigned head completes evidence that was not sent again."""
+        epochs = schema.log_epochs
+        query = sa.select(epochs.c.epoch, epochs.c.completed).order_by(epochs.c.epoch.desc()).limit(1)
+        row = connection.execute(query).one()
+        wanted = self._heads.wanted(connection)
+        return bool(wanted) and self._heads.witnessed_size(connection, row.epoch, wanted) > row.completed
+
     def complete(self, tx: Transaction, items: Sequence[None]) -> Sequence[bool]:
         """Queue some of the evidence that a cosigned head completes; whether there is more to queue."""
         epochs, leaves = schema.log_epochs, schema.log_leaves

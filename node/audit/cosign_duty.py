@@ -14,10 +14,12 @@ from node.audit.cosigned_heads import CosignedHeads
 from node.audit.daily_heads import DailyHeads
 from node.supervision import keep_running
 from node.vault.database import Database
+from node.vault.signals import LOG
 
 __all__ = ["CosignDuty"]
 
 _COMPLETE_EVERY_S: Final = 15 * 60
+_LOOK_EVERY_S: Final = 3600
 _TELL_EVERY_S: Final = 24 * 3600
 
 
@@ -37,21 +39,26 @@ class CosignDuty:
                 nursery.start_soon(keep_running, work)
 
     async def _choose(self) -> None:
-        """One head in so many seconds while the log grows, whichever process let it grow."""
+        """One head in so many seconds while the log grows, whichever process lets it grow; at rest where it does not."""
         every_s = self._heads.settings.cosign_every_s
+        # What other processes commit to one PostgreSQL wakes nobody here.
+        idle_s = _LOOK_EVERY_S if self._database.engines.is_sqlite else every_s
         while True:
+            ticket = self._database.signals.ticket(LOG)
             now_ms = self._database.world.now_ms()
             if await self._database.read(self._daily.is_due, now_ms):
                 await self._database.write(self._daily.make, None)
             if await self._database.read(self._heads.is_due, now_ms):
                 await self._database.write(self._heads.choose, None)
             await trio.sleep(every_s)
+            with trio.move_on_after(idle_s):
+                await ticket.wait()
 
     async def _complete(self) -> None:
         while True:
             await trio.sleep(_COMPLETE_EVERY_S)
-            while await self._database.write(self._completion.complete, None):
-                pass
+            while await self._database.read(self._completion.is_due):
+                await self._database.write(self._completion.complete, None)
 
     async def _tell(self) -> None:
         while True:

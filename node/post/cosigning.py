@@ -245,8 +245,7 @@ class Cosigning:
             now = await parts.database.read(parts.heads.newest)
             if now is None or now.size != chosen.size or now.cosigners >= asked:
                 return
-        with trio.CancelScope(shield=True):
-            await self._offer(chosen)
+        await self._offer(chosen)
 
     def _turn(self, connection: sa.Connection) -> int:
         """The place of this peer among all that may be asked: the same for every head, so that proofs are short."""
