@@ -39,7 +39,7 @@ class CosignDuty:
                 nursery.start_soon(keep_running, work)
 
     async def _choose(self) -> None:
-        """One head in so many seconds while the log grows, whichever process lets it grow; at rest where it does not."""
+        """One head in so many seconds while the log grows, whichever process lets it grow; else at rest."""
         every_s = self._heads.settings.cosign_every_s
         # What other processes commit to one PostgreSQL wakes nobody here.
         idle_s = _LOOK_EVERY_S if self._database.engines.is_sqlite else every_s

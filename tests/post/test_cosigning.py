@@ -5,24 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 import trio
 
-from node.audit.completion import OVERDUE_MS
+from node.audit.completion import OVERDUE_MS, Completion
 from node.audit.cosigned_heads import CosignedHead, best_head
-from node.audit.daily_heads import daily_heads, day_number, day_text
+from node.audit.daily_heads import DailyHeads, daily_heads, day_number, day_text
 from node.doctor import examine
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.logleaf import EventKind
+from protocol.mldsa import PqSecret
 from protocol.pq_line import pq_signed_at_s
 from tests.backup.epochs import alarms, log_kinds
 from tests.post.harness import EPOCH_MS, Federation, Institution
 
 QUARTER_S = 15 * 60 + 70
 DAY_S = 86_400
+DAY_MS = DAY_S * 1000
 
 
 def cosigned(institution: Institution) -> CosignedHead | None:
@@ -85,27 +86,45 @@ async def test_nodes_at_rest_stay_at_rest(autojump_clock: trio.testing.MockClock
             assert head.note.startswith(item.node.database.read_now(item.node.own_log_head).partition(b"\n\n")[0])
 
 
-async def test_each_day_has_a_head_with_an_ml_dsa_line(
-    autojump_clock: trio.testing.MockClock, tmp_path: Path
-) -> None:
+async def test_each_day_has_a_head_with_an_ml_dsa_line(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
     async with Federation.opened(tmp_path) as federation:
-        a, _, _ = await three(federation)
+        a, b = await federation.make("a"), await federation.make("b")
+        await federation.acquaint()
+        # Five minutes before midnight.
+        for item in (a, b):
+            item.skew_ms = DAY_MS - EPOCH_MS % DAY_MS - 300_000
+        await a.add("anna")
+        await federation.start()
+        await trio.sleep(200)
         database = a.node.database
         assert database.read_now(daily_heads) == []
-        await trio.sleep(DAY_S)
-        [first] = database.read_now(daily_heads)
-        await trio.sleep(DAY_S)
-        assert database.read_now(daily_heads) == [first]  # nothing happened on the second day
-        await a.add("alma")
-        await trio.sleep(DAY_S + 3600)
+        await trio.sleep(3800)
+        [first] = database.read_now(daily_heads, 1)
+        assert first.day == EPOCH_MS // DAY_MS
+        signed_at_s = pq_signed_at_s(first.note, a.node.keyring.chain.pq_keys())
+        assert 0 <= signed_at_s * 1000 - (first.day + 1) * DAY_MS <= 3_600_000
+        with database.engines.reader.connect() as connection:
+            assert len(a.node.cosigned.keys.cosignatures(connection, first.note)) == 1
+
+
+async def test_a_day_has_one_head_and_a_quiet_one_none(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a = await federation.make("a", database=database_url)
+        database, node = a.node.database, a.node
+        daily = DailyHeads(PqSecret(node.keyring.pq_seed.reveal()), node.cosigned)
+        assert await database.write(daily.make, None) is False  # the log began today
+        a.skew_ms += DAY_MS
+        assert [await database.write(daily.make, None) for _ in range(2)] == [True, False]
+        a.skew_ms += DAY_MS
+        assert await database.write(daily.make, None) is False  # nothing happened
+        await a.add("anna")
+        a.skew_ms += DAY_MS
+        assert await database.write(daily.make, None) is True
         first, second = database.read_now(daily_heads, 1)
-        today = EPOCH_MS // 86_400_000
-        assert (first.day, second.day) == (today, today + 2)
-        assert second.size > first.size
-        for head in (first, second):
-            assert pq_signed_at_s(head.note, a.node.keyring.chain.pq_keys()) * 1000 >= (head.day + 1) * 86_400_000
-            assert len(a.node.cosigned.keys.cosignatures(database.engines.reader.connect(), head.note)) == 2
-            assert day_number(day_text(head.day)) == head.day
+        assert (second.day - first.day, second.size > first.size) == (2, True)
+        assert day_number(day_text(second.day)) == second.day
 
 
 @pytest.mark.parametrize("text", ["2027-1-31", "20270131", "2027-02-30", "days", "1969-12-31", "2027-W04-7", ""])
@@ -116,21 +135,21 @@ def test_days_have_one_spelling(text: str) -> None:
 async def test_what_nobody_cosigns_is_told_of_after_a_week(
     autojump_clock: trio.testing.MockClock, tmp_path: Path
 ) -> None:
-    async with Federation.pair(tmp_path) as (federation, a, b):
-        letter = await a.send("anna", "bruno@b.example")
+    async with Federation.pair(tmp_path) as (federation, a, _b):
+        await a.send("anna", "bruno@b.example")
         await trio.sleep(2)
-        assert [event.witnesses for event in (await a.timeline("anna", letter)).events] == [0, 0]
-        await b.stop()
         await federation.hub.cut()
-        # What was cosigned until then is forgotten: as if no peer had ever answered.
+        # As if no peer had ever answered.
         with a.node.database.engines.writer.begin() as connection:
             connection.execute(schema.cosigned_heads.update().values(cosigners=0))
-        await trio.sleep(OVERDUE_MS / 1000 + 2 * DAY_S)
-        assert EventKind.EVIDENCE_UNWITNESSED in log_kinds(a)
-        told = log_kinds(a).count(EventKind.EVIDENCE_UNWITNESSED)
-        assert told == 2  # b's evidence, and the own log
-        [check] = [item for item in await examine(a.node) if item.name == "witnesses"]
+        node = a.node
+        completion = Completion(keys=node.keys, heads=node.cosigned, dedup=node.dedup, returns=node.returns)
+        await node.database.write(completion.tell_overdue, None)
+        assert EventKind.EVIDENCE_UNWITNESSED not in log_kinds(a)
+        a.skew_ms += OVERDUE_MS + 1000
+        for _ in range(2):  # once, of each
+            await node.database.write(completion.tell_overdue, None)
+        assert log_kinds(a).count(EventKind.EVIDENCE_UNWITNESSED) == 2  # b's evidence, and the own log
+        [check] = [item for item in await examine(node) if item.name == "witnesses"]
         assert not check.ok
-        with a.node.database.engines.reader.connect() as connection:
-            flags = connection.scalars(sa.select(schema.peer_evidence.c.overdue_told)).all()
-        assert set(flags) == {1}
+        assert "lack cosignatures" in check.message
