@@ -18,15 +18,21 @@ import trio
 
 from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
+from node.audit.completion import Completion
+from node.audit.cosign_duty import CosignDuty
+from node.audit.cosigned_heads import CosignedHeads
+from node.audit.daily_heads import DailyHeads
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.audit.timestamp_rows import TimestampRows
+from node.audit.witness import WitnessRows
 from node.backup.writing import BackupSource
 from node.config import Settings, load_settings
 from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
 from node.folder import Folder
 from node.post.compose import Composer
+from node.post.cosigning import CosigningParts
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
 from node.post.forward import SenderSide
@@ -78,6 +84,7 @@ from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
+from protocol.mldsa import PqSecret
 
 if TYPE_CHECKING:
     from node.audit.timestamping import Timestamper
@@ -125,6 +132,8 @@ class Node:
             world=world,
             is_unheard=folder.unheard_file.exists,
         )
+        self.cosigned = CosignedHeads(self.directory, settings.evidence)
+        self.witness = WitnessRows(self.node_id, keyring.witness)
         self.store = FilePayloadStore(folder.payloads_folder)
         self.payloads = PayloadRows(self.keys, self.store)
         self.outbox = OutboxRows(self.keys)
@@ -291,7 +300,7 @@ class Node:
         )
         verifiers = Verifiers()
         book = RelayBook(self.database, self.peers, self.node_id)
-        writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts)
+        writer = ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts, witnesses=self.cosigned.keys)
         return PostParts(
             node_id=self.node_id,
             identity=self.keyring.identity,
@@ -336,7 +345,21 @@ class Node:
             following=following,
             book=book,
             custody=self.custody,
+            cosigning=CosigningParts(
+                node_id=self.node_id,
+                database=self.database,
+                directory=self.directory,
+                peers=self.peers,
+                heads=self.cosigned,
+                witness=self.witness,
+                verifiers=verifiers,
+            ),
         )
+
+    def _cosign_duty(self) -> CosignDuty:
+        completion = Completion(keys=self.keys, heads=self.cosigned, dedup=self.dedup, returns=self.returns)
+        daily = DailyHeads(PqSecret(self.keyring.pq_seed.reveal()), self.cosigned)
+        return CosignDuty(self.database, self.cosigned, daily, completion)
 
     async def run(
         self,
@@ -372,7 +395,12 @@ class Node:
             await self.database.write(self._log_event, EventKind.STARTED)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
-                duties = ((deadlines.run, "deadlines"), (sender.run, "alerts"), (self.trust.run, "trust"))
+                duties = (
+                    (deadlines.run, "deadlines"),
+                    (sender.run, "alerts"),
+                    (self.trust.run, "trust"),
+                    (self._cosign_duty().run, "cosigning"),
+                )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)

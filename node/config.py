@@ -169,8 +169,12 @@ class EvidenceSettings(_Section):
 
     timestamp_ca_file: its CA's certificate, PEM, relative to the folder; without it answers are taken unverified.
     timestamp_policy: dotted decimal that its answers must bear, empty for any.
+    cosignatures: how many evidence should carry; cosign_every_s, ask_witnesses: how heads of the log get them.
     """
 
+    cosignatures: Annotated[int, Field(ge=0, le=16)] = 2
+    cosign_every_s: Annotated[int, Field(ge=10, le=86_400)] = 60
+    ask_witnesses: Annotated[int, Field(ge=1, le=32)] = 8
     timestamp_url: str = ""
     timestamp_ca_file: str = ""
     timestamp_policy: Annotated[str, Field(pattern=r"^([0-2](\.(0|[1-9][0-9]*))+)?$")] = ""

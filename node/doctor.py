@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from node.audit.completion import overdue_counts
+from node.audit.cosigned_heads import best_head
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
@@ -46,6 +48,7 @@ async def examine(node: Node) -> list[Check]:
         ("keys", _keys),
         ("database", _database),
         ("log", _log),
+        ("witnesses", _witnesses),
         ("payloads", _payloads),
         ("peers", _peers),
         ("outbox", _outbox),
@@ -157,6 +160,21 @@ async def _timestamps(node: Node) -> Check:
     late = hours > 3 * node.settings.evidence.timestamp_every_hours
     message = f"the last timestamp is {hours} h old" + (": does the authority answer?" if late else "")
     return Check(name="timestamps", ok=True, warning=late, message=message)
+
+
+async def _witnesses(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[int, int, int, int]:
+        best = best_head(connection, connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one())
+        others, own = overdue_counts(connection, node.cosigned, node.world.now_ms())
+        return node.cosigned.wanted(connection), 0 if best is None else best.cosigners, others, own
+
+    wanted, got, others, own = await node.database.read(look)
+    if others or own:
+        lacking = f"{own} events of the own log and {others} pieces of others' evidence"
+        return Check(name="witnesses", ok=False, message=f"{lacking} lack cosignatures for 7 days (coffre log head)")
+    if not wanted:
+        return Check(name="witnesses", ok=True, message="no cosignatures wanted, or no peer to give one")
+    return Check(name="witnesses", ok=True, warning=got < wanted, message=f"{got} of {wanted} cosignatures wanted")
 
 
 async def _payloads(node: Node) -> Check:

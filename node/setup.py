@@ -11,8 +11,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
-
 from node.app import open_node
 from node.config import LinkSettings, load_settings, split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
@@ -26,6 +24,7 @@ from protocol.entry import InstitutionEntry
 from protocol.errors import LocalProtocolError
 from protocol.invite import MAX_NAME_BYTES
 from protocol.letter import normalise_address
+from protocol.mldsa import PqSecret
 from protocol.statement import Statement, StatementChain, encode_statement, node_digits, sign_statement
 from protocol.texts import is_line
 
@@ -190,7 +189,7 @@ def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSe
         link_certificates=(build_certificate(link),),
         log_key=log.verify_key,
         witness_key=witness.verify_key,
-        pq_key=MLDSA44PrivateKey.from_seed_bytes(pq_seed).public_key().public_bytes_raw(),
+        pq_key=PqSecret(pq_seed).verify_key,
         seal_keys=(seal.seal_key,),
         # A peer whose clock is a little behind must not find the first letters signed too early.
         valid_from_ms=now_ms - 86_400_000,

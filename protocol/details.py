@@ -106,6 +106,8 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.RELAY_REMOVED: frozenset({"peer"}),
     EventKind.HEAD_TIMESTAMPED: frozenset({"code"}),
     EventKind.CONTENT_DISCLOSED: frozenset({"letter", "mailbox"}),
+    EventKind.EVIDENCE_UNWITNESSED: frozenset({"code"}),
+    EventKind.WITNESS_RESUMED: frozenset({"peer", "code"}),
     EventKind.EPOCH_OPENED: frozenset({"code"}),
     EventKind.STARTED: frozenset(),
     EventKind.STOPPED: frozenset(),

@@ -7,11 +7,12 @@ the formats that it holds: each line known, one way to write it, nothing after t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from protocol.checkpoint import peek_checkpoint
+from protocol.cosignature import cosigners_named
 from protocol.details import MAX_DETAILS_BYTES
 from protocol.entry import MAX_ENTRY_BYTES
 from protocol.entry_evidence import EntryEvidence
@@ -27,6 +28,7 @@ from protocol.text_file import (
     checksummed,
     encoded_line,
     statement_lines,
+    strict_cosigned_head,
     strict_head,
     take_node,
 )
@@ -53,9 +55,9 @@ _NAME: Final = "coffre-evidence"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceFile:
-    """What the file holds. nodes: each whose log or feed an item is from. events: one at least. entries: or none.
+    """What the file holds. nodes: each whose log or feed an item is from, or that cosigned a head of it.
 
-    timestamps: RFC 3161 tokens over heads of these proofs.
+    events: one at least. entries: or none. timestamps: RFC 3161 tokens over heads of these proofs.
     """
 
     letter: LetterId
@@ -137,9 +139,9 @@ def _malformed(detail: str) -> RemoteProtocolError:
     return RemoteProtocolError(Reason.MALFORMED, detail)
 
 
-def _take_proof(cursor: LineCursor) -> TlogProof:
+def _take_proof(cursor: LineCursor, strict: Callable[[bytes], bytes]) -> TlogProof:
     proof = TlogProof.decode(cursor.take_block("proof"))
-    strict_head(proof.checkpoint)
+    strict(proof.checkpoint)
     return proof
 
 
@@ -149,7 +151,7 @@ def _take_event(cursor: LineCursor) -> Evidence:
         cursor.take_binary("leaf", LEAF_BYTES, LEAF_BYTES),
         cursor.take_binary("opening", OPENING_BYTES, OPENING_BYTES),
         cursor.take_binary("details", 1, MAX_DETAILS_BYTES),
-        _take_proof(cursor),
+        _take_proof(cursor, strict_cosigned_head),
     )
 
 
@@ -160,7 +162,7 @@ def take_entry(cursor: LineCursor) -> EntryEvidence:
         cursor.take_binary("leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES),
         cursor.take_binary("opening", OPENING_BYTES, OPENING_BYTES),
         cursor.take_binary("published", 1, MAX_ENTRY_BYTES),
-        _take_proof(cursor),
+        _take_proof(cursor, strict_head),
     )
 
 
@@ -189,6 +191,9 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
         raise _malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes):
         raise _malformed("one node twice")
+    named = {node for event in events for node in cosigners_named(event.proof.checkpoint)}
+    if not named <= {item.node for item in nodes}:
+        raise _malformed("a cosignature by a node without statements here")
     if len(timestamps) > MAX_TIMESTAMPS:
         raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_TIMESTAMPS} timestamps")
     for items in (events, entries, timestamps):

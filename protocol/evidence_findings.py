@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 from protocol.checkpoint import Checkpoint
+from protocol.cosignature import Cosignature
 from protocol.entry_evidence import VerifiedEntry
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import VerifiedEvidence
@@ -64,12 +65,14 @@ class EventFinding:
     """One event of the file; verified is None where there is a defect.
 
     existed_at_ms: when a timestamping authority that the reader trusts saw the head above it; None if none did.
+    witnesses: who cosigned the head that it stands under, each institution and each key once; none: unwitnessed.
     """
 
     verified: VerifiedEvidence | None
     defect: Defect | None
     doubts: tuple[Doubt, ...] = ()
     existed_at_ms: int | None = None
+    witnesses: tuple[Cosignature, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence"]
+__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "open_details", "read_details", "read_evidence"]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32
@@ -221,16 +221,22 @@ def began_anew_at_ms(connection: sa.Connection) -> int:
     return first.time_ms if first is not None and first.kind == EventKind.EPOCH_OPENED else 0
 
 
-def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under: Head | None = None) -> Evidence | None:
-    """The evidence of an older leaf under the present head of its epoch; None once it was erased.
+def open_details(keys: RowKeys, ref: LeafRef, sealed: bytes) -> bytes:
+    """The details of an own leaf that was not erased."""
+    return keys.open("log_leaves", _row_name(ref), "sealed", sealed)[OPENING_BYTES:]
 
-    under: an older head of that epoch, above the leaf, instead.
+
+def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under: Head | None = None) -> Evidence | None:
+    """The evidence of an older leaf; None once it was erased.
+
+    Under the head that includes it and has most cosignatures, or under the present head of its epoch if none has any.
+    under: another head of that epoch, above the leaf, instead.
     """
-    leaves, epochs = schema.log_leaves, schema.log_epochs
+    leaves = schema.log_leaves
     row = connection.execute(
         sa.select(leaves.c.leaf, leaves.c.sealed).where(leaves.c.epoch == ref.epoch, leaves.c.position == ref.position)
     ).one_or_none()
-    head = connection.execute(sa.select(epochs.c.size, epochs.c.note).where(epochs.c.epoch == ref.epoch)).one_or_none()
+    head = _head_for(connection, ref)
     if row is None or head is None:
         raise StoreError(f"log leaf {ref.epoch}/{ref.position} is missing", hint="run: coffre doctor")
     if row.sealed is None:
@@ -244,6 +250,19 @@ def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under:
     return Evidence(
         row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), note)
     )
+
+
+def _head_for(connection: sa.Connection, ref: LeafRef) -> Head | None:
+    cosigned, epochs = schema.cosigned_heads, schema.log_epochs
+    best = connection.execute(
+        sa.select(cosigned.c.size, cosigned.c.note)
+        .where(cosigned.c.epoch == ref.epoch, cosigned.c.size > ref.position, cosigned.c.cosigners > 0)
+        .order_by(cosigned.c.cosigners.desc(), cosigned.c.size.desc())
+        .limit(1)
+    ).one_or_none()
+    query = sa.select(epochs.c.size, epochs.c.note).where(epochs.c.epoch == ref.epoch)
+    row = best or connection.execute(query).one_or_none()
+    return None if row is None else Head(ref.epoch, row.size, row.note)
 
 
 def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: EventKind) -> list[Details]:

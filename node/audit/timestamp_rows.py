@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import best_head
 from node.audit.log import Head, LeafRef
 from node.vault import schema
 from node.vault.database import Transaction
@@ -63,6 +64,12 @@ class TimestampRows:
         table = schema.log_epochs
         row = connection.execute(sa.select(table).order_by(table.c.epoch.desc()).limit(1)).one()
         return Head(row.epoch, row.size, row.note)
+
+    def cosigned_head(self, connection: sa.Connection) -> Head:
+        """The best cosigned head of the present epoch, so that evidence below it has both; the newest if none is."""
+        newest = self.newest_head(connection)
+        best = best_head(connection, newest.epoch)
+        return newest if best is None or not best.cosigners else Head(best.epoch, best.size, best.note)
 
     def add(self, tx: Transaction, items: Sequence[StampedHead]) -> Sequence[bool]:
         """Batch handler: keep a token, and put it on record; False if this head has one."""

@@ -73,7 +73,7 @@ class Timestamper:
                 await trio.sleep(min(wait_s, _LOOK_S))
                 continue
             try:
-                await self.stamp()
+                await self.stamp(cosigned=True)
             except (TimestampError, ConfigError) as error:
                 _logger.warning("no timestamp", reason=error.message, failures=failures + 1)
                 await trio.sleep(min(_RETRY_START_S << min(failures, 10), _RETRY_CAP_S))
@@ -90,15 +90,16 @@ class Timestamper:
             return 0
         return (self._settings.timestamp_every_hours * _HOUR_MS - age_ms) / 1000
 
-    async def stamp(self) -> StampedHead:
-        """Have the newest head stamped now.
+    async def stamp(self, *, cosigned: bool = False) -> StampedHead:
+        """Have the newest head stamped now. cosigned: the best cosigned one instead, if any is.
 
         ConfigError: no authority, or its certificate cannot be read. TimestampError: it is down, refused, or answered
         something else.
         """
         if not self._settings.timestamp_url:
             raise ConfigError("no timestamping authority is set", hint="set [evidence] timestamp_url in coffre.toml")
-        head = await self._database.read(self._rows.newest_head)
+        rows = self._rows
+        head = await self._database.read(rows.cosigned_head if cosigned else rows.newest_head)
         token = await self._database.world.run_blocking(self._ask, head)
         stamped = StampedHead(head, token, self._database.world.now_ms())
         await self._database.write(self._rows.add, stamped)

@@ -60,7 +60,16 @@ def report_fields(report: Report, content: DisclosedLetter | None = None) -> dic
                 "actor": "" if details.actor is None else places.get((details.node, details.actor), details.actor.text),
                 "code": details.code or "",
             }
-        events.append(fields | {"existed_at_ms": finding.existed_at_ms} | _problem(finding))
+        fields["existed_at_ms"] = finding.existed_at_ms
+        fields["witnesses"] = [
+            {
+                "node": item.node_id.text,
+                "institution": institutions.get(item.node_id, ""),
+                "cosigned_at_ms": item.time_s * 1000,
+            }
+            for item in finding.witnesses
+        ]
+        events.append(fields | _problem(finding))
     nodes = [
         {"id": item.node.text, "fingerprint": node_digits(item.node), "institution": institutions.get(item.node, "")}
         | _problem(item)
@@ -152,11 +161,12 @@ def print_checks(shown: dict[str, Any]) -> None:
             item["kind"],
             plain(item["node"]),
             plain(item["recipient"] + _how(item)),
+            str(len(item["witnesses"])) if item["witnesses"] else "unwitnessed",
             item["problem"] or doubt_words(item["doubts"]),
         )
         for item in shown["events"]
     ]
-    table(("", "time", "event", "in the log of", "recipient", "note"), events, empty="no events")
+    table(("", "time", "event", "in the log of", "recipient", "cosigned by", "note"), events, empty="no events")
     say("")
     if shown["timestamps"]:
         stamps = [

@@ -36,6 +36,7 @@ __all__ = ["HeadsShown"]
 _HEADS_EVERY_S: Final = 1
 # A restored node answers within a round trip; with a feed to fetch back, within some seconds.
 _MOVES_ON_S: Final = 60
+_ANSWERS_S: Final = 10
 
 _logger = structlog.get_logger(__name__)
 
@@ -152,6 +153,11 @@ class HeadsShown:
             _logger.error("two histories", peer=peer.text[:12], code=code)
 
     async def _check_log_head(self, note: bytes, epoch: int) -> None:
+        # Another link, or another process, may hold a newer head meanwhile: then it is compared with that one.
+        while not await self._check_against_held(note, epoch):
+            pass
+
+    async def _check_against_held(self, note: bytes, epoch: int) -> bool:
         verifier = self._verifiers.of(await self.chain())
         new = verifier.open(note)
         held_note = await self._database.read(self._peers.log_head, self._link.peer)
@@ -161,10 +167,13 @@ class HeadsShown:
             if epoch < held_epoch:
                 raise RemoteProtocolError(Reason.ROLLBACK, f"log head of epoch {epoch} where {held_epoch} was shown")
             if epoch > held_epoch:
-                await self._enter_epoch(note)
-                return
+                return await self._enter_epoch(note, held_note)
             if held.origin == new.origin and held.size:
                 if new.size < held.size:
+                    # Two links may overtake each other: a log that has what we hold has not gone back.
+                    with trio.move_on_after(_ANSWERS_S):
+                        if isinstance(await self._link.ask(LogProofGet(epoch, held.size)), LogProof):
+                            return True
                     raise RemoteProtocolError(Reason.ROLLBACK, f"log head of {new.size} where {held.size} was shown")
                 if new.size == held.size and new.root != held.root:
                     raise RemoteProtocolError(Reason.FORK, f"another root of the log at {held.size}")
@@ -179,15 +188,17 @@ class HeadsShown:
                     new_root=new.root,
                     proof=reply.hashes,
                 )
-        await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note))
+        return await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note, held_note))
 
-    async def _enter_epoch(self, note: bytes) -> None:
+    async def _enter_epoch(self, note: bytes, held_note: bytes) -> bool:
         """The peer lost the end of its log, and what arrived with it: it is offered again."""
-        await self._database.write(self._offer_again.take, PeerHead(self._link.peer, note))
+        if not await self._database.write(self._offer_again.take, PeerHead(self._link.peer, note, held_note)):
+            return False
         _logger.warning("a peer opened a new epoch of its log", peer=self._link.peer.text[:12])
         if self.is_forwarding:
             # The next link begins from the first letter that waits.
             await self._link.goodbye("replaced")
+        return True
 
     async def _follow(self, note: bytes) -> None:
         followed = await self._replica.find(self._link.peer)

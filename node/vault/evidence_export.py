@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import WitnessKeys
 from node.audit.log import LeafRef, read_evidence
 from node.audit.timestamp_rows import stamped_head_over
 from node.errors import NotFoundError
@@ -16,6 +18,7 @@ from node.vault.feed_store import EPOCH, feed_head
 from node.vault.outbox_rows import OutboxRows
 from node.vault.reading import prefix_range
 from node.vault.sealing import RowKeys
+from protocol.cosignature import with_cosigners
 from protocol.details import decode_details
 from protocol.entry_evidence import EntryEvidence
 from protocol.evidence import Evidence, decode_evidence
@@ -44,16 +47,19 @@ class _Gatherer:
         self._keys = keys
         self._directory = directory
         self._outbox = outbox
+        self._witnesses = WitnessKeys(directory)
 
     def gather(self, connection: sa.Connection, prefix: str) -> EvidenceFile:
         tag = self._tag(connection, prefix)
         tokens: set[bytes] = set()
-        events = [*self._own_events(connection, tag, tokens), *self._received(connection, tag)]
+        found = [*self._own_events(connection, tag, tokens), *self._received(connection, tag)]
+        cosigners: set[NodeId] = set()
+        events = [self._strict(connection, event, cosigners) for event in found]
         letters = {details.letter for event in events if (details := decode_details(event.details)).letter}
         if not events or len(letters) != 1:
             raise NotFoundError(f"no evidence is left for letter {prefix}")
         chosen = self._mailboxes(connection, tag, events)
-        nodes = {decode_details(event.details).node for event in events} | {node for node, _ in chosen}
+        nodes = {decode_details(event.details).node for event in events} | {node for node, _ in chosen} | cosigners
         letter = letters.pop()
         assert letter is not None
         return EvidenceFile(
@@ -89,6 +95,13 @@ class _Gatherer:
         table = schema.peer_evidence
         for row in connection.execute(sa.select(table.c.id, table.c.sealed).where(table.c.tag == tag)):
             yield decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed))
+
+    def _strict(self, connection: sa.Connection, event: Evidence, cosigners: set[NodeId]) -> Evidence:
+        """The evidence with those lines of its head alone that can be checked here, and so by whoever has the file."""
+        note = event.proof.checkpoint
+        found = self._witnesses.cosignatures(connection, note)
+        cosigners.update(item.node_id for item in found)
+        return replace(event, proof=replace(event.proof, checkpoint=with_cosigners(note, found)))
 
     def _mailboxes(
         self, connection: sa.Connection, tag: LeafTag, events: Iterable[Evidence]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,10 +19,9 @@ from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
 from node.vault.payload_rows import PayloadRows
-from node.vault.sealing import RowKeys, new_row_id
-from node.vault.signals import RETURNS
+from node.vault.returns import ReturnRows
+from node.vault.sealing import RowKeys
 from node.vault.states import LetterFolder, LetterState
-from protocol.crypto import Secret
 from protocol.delegation import Right, check_mandate, decode_signed_delegation
 from protocol.details import Details, opened_statement
 from protocol.errors import Reason, RemoteProtocolError
@@ -33,9 +32,6 @@ from protocol.logleaf import EventKind
 from protocol.slip import SignedSlip, Slip, check_letter_against_slip, decode_signed_slip
 
 __all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range"]
-
-# A return that could not be brought back for that long is of no use: the sender's own rows are gone.
-_RETURN_KEPT_MS: Final = 60 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +102,7 @@ class Reading:
         self._keys = keys
         self._directory = directory
         self._payloads = payloads
+        self._returns = ReturnRows(keys)
         self._access = access
 
     def _check_access(self, connection: sa.Connection, opened: OpenMailbox) -> None:
@@ -324,24 +321,7 @@ class Reading:
     def _queue_return(self, tx: Transaction, stored: StoredLetter, ref: LeafRef) -> None:
         slip = stored.slip
         assert stored.envelope_id is not None
-        row = new_row_id(tx.now_ms, tx.world.random_bytes)
-        reply_key: Secret = slip.reply_key
-        fields = {
-            "to": bytes(slip.sender_node),
-            "env": bytes(stored.envelope_id),
-            "rk": reply_key.reveal(),
-            "epoch": ref.epoch,
-            "position": ref.position,
-        }
-        tx.connection.execute(
-            schema.returns.insert().values(
-                id=row,
-                destination=self._keys.blind("destination", slip.sender_node),
-                expires_at_ms=tx.now_ms + _RETURN_KEPT_MS,
-                sealed=self._keys.seal_map("returns", row, "sealed", fields),
-            )
-        )
-        tx.wake(RETURNS, self._keys.blind("destination", slip.sender_node))
+        self._returns.queue(tx, slip.sender_node, stored.envelope_id, slip.reply_key, ref)
 
 
 def prefix_range(column: sa.Column[bytes], prefix: str) -> list[sa.ColumnElement[bool]]:

@@ -39,11 +39,14 @@ from protocol.logleaf import LogLeaf
 from protocol.messages import MESSAGE_TYPES, StatusQuery
 from protocol.note import parse_note
 from protocol.payload import Descriptor
+from protocol.pq_line import pq_signed_at_s
 from protocol.slip import decode_signed_slip
 from protocol.statement import StatementChain, decode_signed_statement
+from protocol.text_file import strict_cosigned_head
 from protocol.timestamp import TimestampRequest, read_timestamp
 from protocol.tlogproof import TlogProof
 from protocol.withdrawal import open_withdrawal
+from spec.vectors.make_daily import SECRET as DAILY_SECRET
 from spec.vectors.make_standing import MAINTAINER, REVOCATION
 from spec.vectors.sample_content import ContentSample
 from spec.vectors.sample_timestamps import TOKEN
@@ -65,6 +68,7 @@ class Decoder:
 _NODE: Final = NodeId(bytes(range(32)))
 _SECRET: Final = SealSecret(bytes(range(96)))
 _OTHER_SECRET: Final = Secret(bytes(range(32, 64)))
+_PQ_KEYS: Final = (DAILY_SECRET.verify_key,)
 _SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
 
 
@@ -231,6 +235,8 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("feed_file", decode_feed_file, _seeds("feedfile"))
     yield Decoder("signed_file", decode_signed, (encode_signed([REVOCATION]),))
     yield Decoder("cosignature", _cosignature, _seeds("cosignature"))
+    yield Decoder("daily_head", lambda data: pq_signed_at_s(data, _PQ_KEYS), _seeds("daily"))
+    yield Decoder("cosigned_head", strict_cosigned_head, _seeds("cosignature"))
     yield Decoder("backup_header", _backup, (_SEALER.start,))
     yield Decoder("backup_chunk", _backup_chunk, (_BACKUP_CHUNK,))
     yield Decoder("link", _open_link, _seeds("frame", "message"))

@@ -64,6 +64,8 @@ NUMBERS = {
     "relay_removed": 411,
     "auditor_admitted": 420,
     "auditor_removed": 421,
+    "evidence_unwitnessed": 450,
+    "witness_resumed": 451,
     "epoch_opened": 500,
     "head_timestamped": 460,
     "content_disclosed": 461,

@@ -54,5 +54,7 @@ def test_evidence_file(case: dict[str, Any]) -> None:
     report = verify_evidence_file(file, expected_nodes=expected)
     assert _defects(report) == case.get("defects", [])
     assert report.ok == (case["expect"] == "ok")
+    if "witnesses" in case:
+        assert [len(event.witnesses) for event in report.events] == case["witnesses"]
     if report.ok:
         assert sorted(report.doubts) == case["doubts"]
