@@ -49,7 +49,7 @@ def test_logs_are_cosigned_and_shown(tmp_path: Path) -> None:
     hospital.json("log", "export", tmp_path / "public")
     head = (tmp_path / "public/log/1/cosigned").read_text()
     assert head.count("/wit ") == 1
-    [check] = [item for item in json.loads(hospital.run("doctor", "--json").stdout) if item["name"] == "witnesses"]
+    [check] = [item for item in json.loads(hospital.run("doctor", "--json").stdout) if item["id"] == "witnesses"]
     assert check["ok"]
 
 
