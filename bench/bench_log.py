@@ -15,7 +15,7 @@ import trio
 
 from bench.nodes import TwoNodes, two_nodes, wait_ended
 from bench.registry import benchmark
-from node.audit.log import LogAppender, read_evidence
+from node.audit.log import LeafRef, LogAppender, read_evidence
 from node.post.compose import Draft
 from node.vault import schema
 from node.vault.database import Database
@@ -113,7 +113,10 @@ async def _evidence_bytes() -> float:
 
 @benchmark("evidence_bytes", "bytes")
 def evidence_bytes() -> float:
-    """The evidence of a deposit without cosignatures, as its sender keeps it: leaf, opening, details, proof, head."""
+    """The evidence of a deposit without cosignatures, as its sender keeps it: leaf, opening, details, proof, head.
+
+    In a young log: 45 bytes more for each time that it doubles, 900 more at a million leaves.
+    """
     return trio.run(_evidence_bytes)
 
 
@@ -133,8 +136,6 @@ async def _measure_delays() -> list[float]:
             begin = time.perf_counter()
             await node.submitter.submit(draft)
             position = await database.read(lambda connection: int(connection.execute(newest).scalar_one()))
-            from node.audit.log import LeafRef
-
             evidence = await database.read(read_evidence, node.keys, LeafRef(1, position))
             assert evidence is not None
             assert int.from_bytes(evidence.leaf[1:3], "big") == EventKind.SUBMITTED

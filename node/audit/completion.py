@@ -57,37 +57,44 @@ class Completion:
 
     def is_due(self, connection: sa.Connection) -> bool:
         """Whether a cosigned head completes evidence that was not sent again."""
-        epochs = schema.log_epochs
-        query = sa.select(epochs.c.epoch, epochs.c.completed).order_by(epochs.c.epoch.desc()).limit(1)
-        row = connection.execute(query).one()
-        wanted = self._heads.wanted(connection)
-        return bool(wanted) and self._heads.witnessed_size(connection, row.epoch, wanted) > row.completed
+        return self._next(connection) is not None
 
-    def complete(self, tx: Transaction, items: Sequence[None]) -> Sequence[bool]:
-        """Queue some of the evidence that a cosigned head completes; whether there is more to queue."""
-        epochs, leaves = schema.log_epochs, schema.log_leaves
-        query = sa.select(epochs.c.epoch, epochs.c.completed).order_by(epochs.c.epoch.desc()).limit(1)
-        row = tx.connection.execute(query.with_for_update()).one()
-        wanted, end = self._heads.wanted(tx.connection), 0
+    def _next(self, connection: sa.Connection) -> tuple[int, int, int] | None:
+        """The oldest epoch in which there is something to complete, from which position, and up to which."""
+        epochs = schema.log_epochs
+        wanted = self._heads.wanted(connection)
         if wanted:
-            end = self._heads.witnessed_size(tx.connection, row.epoch, wanted)
-        upto = min(end, row.completed + _LEAVES_AT_ONCE)
-        if upto <= row.completed:
-            return [False] * len(items)
+            for row in connection.execute(sa.select(epochs.c.epoch, epochs.c.completed).order_by(epochs.c.epoch)).all():
+                end = self._heads.witnessed_size(connection, row.epoch, wanted)
+                if end > row.completed:
+                    return row.epoch, row.completed, end
+        return None
+
+    def complete(self, tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+        """Queue some of the evidence that a cosigned head completes."""
+        epochs, leaves = schema.log_epochs, schema.log_leaves
+        query = sa.select(epochs.c.epoch).order_by(epochs.c.epoch.desc()).limit(1)
+        # One process at a time, whoever believes to hold the claim.
+        tx.connection.execute(query.with_for_update()).one()
+        due = self._next(tx.connection)
+        if due is None:
+            return [None] * len(items)
+        epoch, first, end = due
+        upto = min(end, first + _LEAVES_AT_ONCE)
         found = tx.connection.execute(
             sa.select(leaves.c.position, leaves.c.leaf, leaves.c.sealed).where(
-                leaves.c.epoch == row.epoch,
-                leaves.c.position >= row.completed,
+                leaves.c.epoch == epoch,
+                leaves.c.position >= first,
                 leaves.c.position < upto,
                 leaves.c.sealed.is_not(None),
             )
         )
         for leaf in found.all():
             if int.from_bytes(leaf.leaf[1:3], "big") in _GIVEN:
-                ref = LeafRef(row.epoch, leaf.position)
+                ref = LeafRef(epoch, leaf.position)
                 self._queue(tx, ref, decode_details(open_details(self._keys, ref, leaf.sealed)))
-        tx.connection.execute(epochs.update().where(epochs.c.epoch == row.epoch).values(completed=upto))
-        return [upto < end] * len(items)
+        tx.connection.execute(epochs.update().where(epochs.c.epoch == epoch).values(completed=upto))
+        return [None] * len(items)
 
     def _queue(self, tx: Transaction, ref: LeafRef, details: Details) -> None:
         if details.peer is None or details.envelope is None or details.peer == self._keys.node_id:

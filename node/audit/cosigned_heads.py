@@ -151,6 +151,12 @@ class CosignedHeads:
             self._prune(tx.connection, epoch)
         tx.wake(COSIGNING)
 
+    def lines(self, connection: sa.Connection, epoch: int, size: int) -> bytes:
+        """The lines of the cosignatures that a chosen head has, as they stand in its note."""
+        query = sa.select(_TABLE.c.note).where(_TABLE.c.epoch == epoch, _TABLE.c.size == size)
+        note = connection.execute(query).scalar_one()
+        return b"".join(line for line in note.splitlines(keepends=True) if _MARK in line)
+
     def _prune(self, connection: sa.Connection, epoch: int) -> None:
         """Of one epoch keep the newest ones, and the newest of those with most cosignatures."""
         query = sa.select(_TABLE.c.size).where(_TABLE.c.epoch == epoch)

@@ -93,8 +93,10 @@ class DailyHeads:
         row = tx.connection.execute(query.with_for_update()).one()
         if not self.is_due(tx.connection, tx.now_ms):
             return [False] * len(items)
+        self._heads.put(tx, row.epoch, row.size, row.note)
         note = add_pq_line(row.note, self._secret, time_s=max(tx.now_ms // 1000, 1))
+        # What cosigned this head before it became that of a day.
+        note += self._heads.lines(tx.connection, row.epoch, row.size)
         day = tx.now_ms // _DAY_MS - 1
         tx.connection.execute(_TABLE.insert().values(epoch=row.epoch, day=day, size=row.size, note=note))
-        self._heads.put(tx, row.epoch, row.size, row.note)
         return [True] * len(items)

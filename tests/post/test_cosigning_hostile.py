@@ -15,6 +15,7 @@ from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.cosignature import cosignature_of, verify_cosignature
 from protocol.crypto import SigningSecret
 from protocol.fork_file import parse_fork_file
+from protocol.link_events import Reply
 from protocol.merkle import ListReader, consistency_proof, leaf_hash, root_of
 from protocol.messages import Cosigned, CosignGet, Held, HeldGet
 from tests.post.harness import Federation, Institution
@@ -212,7 +213,8 @@ async def test_a_flood_of_requests_is_answered_in_order_and_harms_nobody(
             _, data = liar.link.request(CosignGet(head=head_of(liar.member, 7)))
             await liar.stream.send_all(data)
         await liar.stay(seconds=5)
-        answers = {event.message for event in liar.events if isinstance(getattr(event, "message", None), Cosigned)}
+        replies = [event.message for event in liar.events if isinstance(event, Reply)]
+        answers = {message for message in replies if isinstance(message, Cosigned)}
         assert len(answers) == 1
         assert await found_alarms(a) == []
 
