@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 import structlog
@@ -18,8 +18,14 @@ import trio
 
 from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
+from node.audit.completion import Completion
+from node.audit.cosign_duty import CosignDuty
+from node.audit.cosigned_heads import CosignedHeads
+from node.audit.daily_heads import DailyHeads
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.audit.timestamp_rows import TimestampRows
+from node.audit.witness import WitnessRows
 from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
 from node.bundle.gathering import Gatherer
@@ -34,6 +40,7 @@ from node.folder import Folder
 from node.identity.keeper import KeyKeeper
 from node.identity.own_keys import OwnKeys, file_mark
 from node.post.compose import Composer
+from node.post.cosigning import CosigningParts
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
 from node.post.forward import SenderSide
@@ -65,6 +72,7 @@ from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
+from node.vault.content_files import ContentFiles
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -95,6 +103,10 @@ from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
+from protocol.mldsa import PqSecret
+
+if TYPE_CHECKING:
+    from node.audit.timestamping import Timestamper
 
 __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
 
@@ -130,6 +142,7 @@ class Node:
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
         self.auditors = Auditors(self.database, self.keys)
+        self.timestamps = TimestampRows(self.node_id)
         self.web_listening_on = ""
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=own_keys.chain)
         self.directory = Directory(
@@ -139,6 +152,8 @@ class Node:
             world=world,
             is_unheard=folder.unheard_file.exists,
         )
+        self.cosigned = CosignedHeads(self.directory, settings.evidence)
+        self.witness = WitnessRows(self.node_id, keyring.witness)
         self.store = FilePayloadStore(folder.payloads_folder)
         self.payloads = PayloadRows(self.keys, self.store)
         self.outbox = OutboxRows(self.keys)
@@ -170,6 +185,13 @@ class Node:
         )
         self.trash = Trash(database=self.database, keys=self.keys, access=access)
         self._assemble_retention()
+        self.content_files = ContentFiles(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            payloads=self.payloads,
+            reading=self.reading,
+        )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         self.alarm_rows = AlarmRows(own_keys.chain)
         self.trust = TrustKeeper(
@@ -277,6 +299,13 @@ class Node:
         )
         return encode_invite(invite, self.keyring.identity)
 
+    def timestamper(self) -> Timestamper:
+        """What has heads of the log stamped."""
+        # Only here: a node that asks no authority does not pay for the client.
+        from node.audit.timestamping import Timestamper
+
+        return Timestamper(self.database, self.timestamps, self.settings.evidence, self.folder.path)
+
     async def admit_auditor(self, name: str, *, days: int) -> Admission:
         """Admit an auditor, and make what they are given. ConfigError if this node serves no HTTPS."""
         from node.web.certificate import certificate_fingerprint
@@ -350,7 +379,7 @@ class Node:
             database=self.database,
             directory=self.directory,
             outbox=self.outbox,
-            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts),
+            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts, witnesses=self.cosigned.keys),
             verifiers=verifiers,
         )
 
@@ -446,7 +475,21 @@ class Node:
             following=following,
             book=book,
             custody=self.custody,
+            cosigning=CosigningParts(
+                node_id=self.node_id,
+                database=self.database,
+                directory=self.directory,
+                peers=self.peers,
+                heads=self.cosigned,
+                witness=self.witness,
+                verifiers=verifiers,
+            ),
         )
+
+    def _cosign_duty(self) -> CosignDuty:
+        completion = Completion(keys=self.keys, heads=self.cosigned, dedup=self.dedup, returns=self.returns)
+        daily = DailyHeads(PqSecret(self.keyring.pq_seed.reveal()), self.cosigned)
+        return CosignDuty(self.database, self.cosigned, daily, completion)
 
     async def run(
         self,
@@ -490,11 +533,14 @@ class Node:
                     (self.trust.run, "trust"),
                     (self.key_keeper.run, "keys"),
                     (self.retention.run, "retention"),
+                    (self._cosign_duty().run, "cosigning"),
                 )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
                 nursery.start_soon(keep_running, partial(self.key_keeper.watch, office.present))
+                if self.settings.evidence.timestamp_url:
+                    nursery.start_soon(self.claims.hold, partial(keep_running, self.timestamper().run), "timestamps")
                 if self.settings.discovery.announce and office.listening_on:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:

@@ -18,6 +18,7 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "EvidenceSettings",
     "KeySettings",
     "LimitSettings",
     "LinkSettings",
@@ -183,6 +184,31 @@ class WebSettings(_Section):
         return list(dict.fromkeys(name for name in names if name))
 
 
+class EvidenceSettings(_Section):
+    """[evidence]: the timestamping authority (RFC 3161) that stamps heads of the log; `timestamp_url` empty = none.
+
+    timestamp_ca_file: its CA's certificate, PEM, relative to the folder; without it answers are taken unverified.
+    timestamp_policy: dotted decimal that its answers must bear, empty for any.
+    cosignatures: how many evidence should carry; cosign_every_s, ask_witnesses: how heads of the log get them.
+    """
+
+    cosignatures: Annotated[int, Field(ge=0, le=16)] = 2
+    cosign_every_s: Annotated[int, Field(ge=10, le=86_400)] = 60
+    ask_witnesses: Annotated[int, Field(ge=1, le=32)] = 8
+    timestamp_url: str = ""
+    timestamp_ca_file: str = ""
+    timestamp_policy: Annotated[str, Field(pattern=r"^([0-2](\.(0|[1-9][0-9]*))+)?$")] = ""
+    timestamp_every_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value
+
+
 class AlertSettings(_Section):
     """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
 
@@ -216,6 +242,7 @@ class Settings(BaseSettings):
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
     retention: RetentionSettings = RetentionSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     @classmethod
     def settings_customise_sources(

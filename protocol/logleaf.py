@@ -90,6 +90,10 @@ class EventKind(IntEnum):
     STATEMENT_FORK_SETTLED = 434
     BUNDLE_WRITTEN = 440
     BUNDLE_READ = 441
+    EVIDENCE_UNWITNESSED = 450
+    WITNESS_RESUMED = 451
+    HEAD_TIMESTAMPED = 460
+    CONTENT_DISCLOSED = 461
 
     EPOCH_OPENED = 500
     STARTED = 501
@@ -106,6 +110,11 @@ class EventKind(IntEnum):
     def word(self) -> str:
         """The name in lower case: on screens, in `--json` and in reports."""
         return self.name.lower()
+
+    @property
+    def is_of_letter(self) -> bool:
+        """Whether this kind belongs to a letter's way or end, and so into the letter's evidence file."""
+        return self < EventKind.MAILBOX_CREATED
 
     @property
     def etsi_event(self) -> str:

@@ -75,18 +75,23 @@ def tile_path(text: str) -> TilePath | None:
     return path if path.text == text and (level is None or level <= _MAX_LEVEL) else None
 
 
+_EPOCHS: Final = schema.log_epochs
+_COSIGNED: Final = schema.cosigned_heads
+_HEADS: Final = sa.select(
+    _EPOCHS.c.epoch, _EPOCHS.c.size, _EPOCHS.c.note, _COSIGNED.c.note.label("cosigned")
+).outerjoin(_COSIGNED, sa.and_(_COSIGNED.c.epoch == _EPOCHS.c.epoch, _COSIGNED.c.size == _EPOCHS.c.size))
+
+
 def list_epochs(connection: sa.Connection) -> list[EpochHead]:
-    """All epochs with their newest committed heads, oldest first."""
-    table = schema.log_epochs
-    rows = connection.execute(sa.select(table.c.epoch, table.c.size, table.c.note).order_by(table.c.epoch))
-    return [EpochHead(row.epoch, row.size, row.note) for row in rows]
+    """All epochs with their newest committed heads, oldest first, with the cosignatures that these have."""
+    rows = connection.execute(_HEADS.order_by(schema.log_epochs.c.epoch))
+    return [EpochHead(row.epoch, row.size, row.cosigned or row.note) for row in rows]
 
 
 def read_checkpoint(connection: sa.Connection, epoch: int) -> bytes | None:
-    """The newest committed head of an epoch; None if there is no such epoch."""
-    table = schema.log_epochs
-    note: bytes | None = connection.execute(sa.select(table.c.note).where(table.c.epoch == epoch)).scalar_one_or_none()
-    return note
+    """The newest committed head of an epoch, with the cosignatures that it has; None if there is no such epoch."""
+    row = connection.execute(_HEADS.where(schema.log_epochs.c.epoch == epoch)).one_or_none()
+    return None if row is None else row.cosigned or row.note
 
 
 def hash_tile(connection: sa.Connection, epoch: int, path: TilePath) -> bytes | None:

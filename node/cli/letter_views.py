@@ -96,6 +96,7 @@ def timeline_fields(timeline: Timeline) -> dict[str, Any]:
                 "code": event.code,
                 "role": event.role,
                 "actor": event.actor,
+                "witnesses": event.witnesses,
             }
             for event in timeline.events
         ],
@@ -142,7 +143,8 @@ def print_timeline(subject: str, timeline: Timeline) -> None:
             event.address,
             event.code or _who(event.role, event.actor, event.address),
             "here" if event.own else "there",
+            str(event.witnesses) if event.witnesses else "no one yet",
         )
         for event in timeline.events
     ]
-    table(("time", "event", "recipient", "", "signed"), history, empty="nothing yet")
+    table(("time", "event", "recipient", "", "signed", "cosigned by"), history, empty="nothing yet")

@@ -27,8 +27,10 @@ from node.cli import (
     mailboxes,
     maintainer,
     operation,
+    outbox,
     relay,
     retention,
+    timestamps,
     trust,
 )
 from node.cli.common import State
@@ -87,8 +89,10 @@ letters_reading.add_to(app)
 retention.add_to(app)
 holds.add_to(app)
 export_data.add_to(app)
+outbox.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
+timestamps.add_to(audit.log_app)
 backup.add_to(app)
 bundle.add_to(app)
 demo.add_to(app)

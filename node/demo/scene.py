@@ -24,6 +24,7 @@ from node.errors import CoffreError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
 from node.relay.clients import DAY_MS, Admission
+from node.reports.evidence_html import evidence_html
 from node.setup import init_node, prepare
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
@@ -299,6 +300,18 @@ class Scene:
         if not report.ok:
             raise StateError(f"{path} does not verify")
         self._tell(f"evidence: {len(report.events)} signed events verify from {path.name} alone ({len(data)} bytes)")
+        page = path.with_suffix(".html")
+        told = evidence_html(
+            data,
+            made,
+            report,
+            language="fr",
+            made_at_ms=node.world.now_ms(),
+            enclosed=True,
+            file_name=path.name,
+        )
+        await trio.Path(page).write_text(told, encoding="utf-8")
+        self._tell(f"told in plain words, to print: {page}")
 
 
 def _kind(key: str) -> str:

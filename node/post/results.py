@@ -13,6 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import WitnessKeys
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
 from node.vault.database import Transaction
@@ -165,8 +166,9 @@ _SET_STATE: Final = (
 class ResultWriter:
     """Writes findings, in batches inside the group commit."""
 
-    def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue) -> None:
+    def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue, witnesses: WitnessKeys) -> None:
         self._keys = keys
+        self._witnesses = witnesses
         self._outbox = outbox
         self._alerts = alerts
 
@@ -178,7 +180,10 @@ class ResultWriter:
             item, kind = finding.item, finding.verified.kind
             delivery = self._delivery(item, finding.mailbox)
             moved = moves.move(delivery, kind, finding.verified.time_ms)
+            count = len(self._witnesses.cosignatures(tx.connection, finding.evidence.proof.checkpoint))
             if not moved and self._is_known(tx, delivery, finding):
+                if count:
+                    self._complete(tx, delivery, finding, count)
                 continue
             row = new_row_id(tx.now_ms, tx.world.random_bytes)
             rows.append(
@@ -189,6 +194,7 @@ class ResultWriter:
                     "kind": int(kind),
                     "time_ms": finding.verified.time_ms,
                     "sealed": self._keys.seal("peer_evidence", row, "sealed", encode_evidence(finding.evidence)),
+                    "witnesses": count,
                 }
             )
             if kind in _TELLING:
@@ -198,6 +204,24 @@ class ResultWriter:
         moves.write()
         self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)
+
+    def _complete(self, tx: Transaction, delivery: bytes, finding: Finding, count: int) -> None:
+        """The same leaf under a head that more have cosigned takes the place of the one held."""
+        table = schema.peer_evidence
+        rows = tx.connection.execute(
+            sa.select(table.c.id, table.c.sealed).where(
+                table.c.delivery == delivery,
+                table.c.kind == int(finding.verified.kind),
+                table.c.time_ms == finding.verified.time_ms,
+                table.c.witnesses < count,
+            )
+        ).all()
+        for row in rows:
+            held = decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed))
+            if held.leaf == finding.evidence.leaf:
+                sealed = self._keys.seal("peer_evidence", row.id, "sealed", encode_evidence(finding.evidence))
+                values = {"sealed": sealed, "witnesses": count}
+                tx.connection.execute(table.update().where(table.c.id == row.id).values(**values))
 
     def _delivery(self, item: OutboxItem, mailbox: MailboxId) -> bytes:
         return self._outbox.delivery_row(item.destination, item.letter_id, mailbox)

@@ -116,6 +116,7 @@ class Reading:
         self._keys = keys
         self._directory = directory
         self._payloads = payloads
+        self._returns = ReturnRows(keys)
         self._access = access
 
     def _check_access(self, connection: sa.Connection, opened: OpenMailbox) -> None:
@@ -189,8 +190,11 @@ class Reading:
         """
         return await self._database.read(self._page, opened, folder, before, limit, deleted)
 
-    async def find(self, opened: OpenMailbox, folder: LetterFolder, prefix: str) -> StoredLetter:
-        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do."""
+    async def find(self, opened: OpenMailbox, folder: LetterFolder | None, prefix: str) -> StoredLetter:
+        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do.
+
+        folder: None for any.
+        """
 
         def look(connection: sa.Connection) -> list[StoredLetter]:
             self._check_access(connection, opened)
@@ -198,7 +202,7 @@ class Reading:
             rows = connection.execute(
                 sa.select(table).where(
                     table.c.mailbox == self._keys.blind("mailbox", opened.id),
-                    table.c.folder == folder,
+                    *([] if folder is None else [table.c.folder == folder]),
                     *prefix_range(table.c.id, prefix),
                 )
             )

@@ -28,7 +28,8 @@ _NEVER_MS: Final = 2**62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
-    """Evidence to bring back. letter: the row of the letter in the recipient's mailbox.
+    """Evidence to bring back. letter: the row of the letter in the recipient's mailbox; None where its end does not
+    wait for the return.
 
     is_warning: that the letter will go unread; the letter learns when it was told. is_last: the letter is gone, and
     with the answer the leaf's opening goes too.
@@ -38,7 +39,7 @@ class Return:
     envelope: EnvelopeId
     reply_key: Secret
     ref: LeafRef
-    letter: bytes
+    letter: bytes | None
     is_warning: bool = False
     is_last: bool = False
 

@@ -241,6 +241,15 @@ peer_evidence = Table(
     Column("kind", SmallInteger, nullable=False),
     _time("time_ms"),
     _sealed(),
+    # How many cosignatures of its head count; whether it is on record that they are missing.
+    Column("witnesses", SmallInteger, nullable=False, server_default="0"),
+    Column("overdue_told", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_peer_evidence_overdue",
+        "time_ms",
+        sqlite_where=text("overdue_told = 0"),
+        postgresql_where=text("overdue_told = 0"),
+    ),
 )
 
 # Evidence to bring back to a sending node after the deposit (opened, unreadable, collected).
@@ -355,6 +364,47 @@ log_epochs = Table(
     Column("frontier", LargeBinary, nullable=False),
     Column("note", LargeBinary, nullable=False),
     _time("signed_at_ms"),
+    # Below `completed` evidence was sent again under a cosigned head; below `overdue_told` it is on record that it was
+    # not in time.
+    Column("completed", BigInteger, nullable=False, server_default="0"),
+    Column("overdue_told", BigInteger, nullable=False, server_default="0"),
+)
+
+# Heads of the own log that were offered to witnesses, with the cosignatures that they have, and how many of them count.
+cosigned_heads = Table(
+    "cosigned_heads",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("cosigners", SmallInteger, nullable=False),
+    _time("chosen_at_ms"),
+)
+
+# A head for each UTC day (days since 1970) on which the log grew, with its ML-DSA line; cosignatures are added to it.
+daily_heads = Table(
+    "daily_heads",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+# What this node cosigned of others' logs. memory: the epoch of the own log in which the row was last known to be whole.
+# note, cosignature: the head cosigned last (empty: none). closed_epoch: not cosigned any more (0: none). heard, shown:
+# after a loss, who was asked for heads that they hold, and what they showed.
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("memory", Integer, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("cosignature", LargeBinary, nullable=False),
+    _time("cosigned_at_ms"),
+    Column("closed_epoch", Integer, nullable=False),
+    Column("heard", LargeBinary, nullable=False),
+    Column("shown", LargeBinary, nullable=False),
 )
 
 # Hash tiles of 256 (tlog-tiles, height 8); the last one of a level is partial and is rewritten.
@@ -376,6 +426,17 @@ log_leaves = Table(
     Column("leaf", LargeBinary(59), nullable=False),
     _id("tag", index=True),
     _sealed(nullable=True),
+)
+
+# Heads of the own log that a timestamping authority stamped (RFC 3161), and its tokens.
+log_timestamps = Table(
+    "log_timestamps",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    _time("kept_at_ms"),
 )
 
 # Auditors admitted to the log: of their tokens the hash alone.
