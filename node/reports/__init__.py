@@ -1,0 +1,1 @@
+"""Reports as self-contained HTML pages that print well, in French and English."""
