@@ -26,7 +26,7 @@ from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence"]
+__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence", "row_name"]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32
@@ -172,7 +172,7 @@ class LogAppender:
                     "position": item.ref.position,
                     "leaf": item.leaf,
                     "tag": item.tag,
-                    "sealed": keys.seal("log_leaves", _row_name(item.ref), "sealed", item.opening + item.details),
+                    "sealed": keys.seal("log_leaves", row_name(item.ref), "sealed", item.opening + item.details),
                 }
                 for item in self._appended
             ],
@@ -206,7 +206,8 @@ class LogAppender:
         return Evidence(item.leaf, item.opening, item.details, TlogProof(ref.position, tuple(proof), self._head.note))
 
 
-def _row_name(ref: LeafRef) -> bytes:
+def row_name(ref: LeafRef) -> bytes:
+    """What the sealed column of a leaf is bound to."""
     return ref.epoch.to_bytes(4, "big") + ref.position.to_bytes(8, "big")
 
 
@@ -232,7 +233,7 @@ def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evi
         raise StoreError(f"log leaf {ref.epoch}/{ref.position} is missing", hint="run: coffre doctor")
     if row.sealed is None:
         return None
-    opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
+    opened = keys.open("log_leaves", row_name(ref), "sealed", row.sealed)
     reader = TileReader.load(connection, ref.epoch, head.size, first=ref.position, last=ref.position)
     proof = inclusion_proof(ref.position, head.size, reader)
     return Evidence(
@@ -249,6 +250,6 @@ def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: E
     found = []
     for row in connection.execute(query):
         if LogLeaf.decode(row.leaf).kind is kind:
-            opened = keys.open("log_leaves", _row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
+            opened = keys.open("log_leaves", row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
             found.append(decode_details(opened[OPENING_BYTES:]))
     return found

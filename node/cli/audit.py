@@ -1,4 +1,4 @@
-"""`audit`: auditors whom the institution admits. `log export`: the published log as files. `web cert`."""
+"""`audit`: auditors whom the institution admits (their own side: auditing.py). `log export`. `web cert`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli import auditing
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, progress_bar, run_command, say, table
 from node.errors import ConfigError
 
@@ -187,6 +188,7 @@ def certificate(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    auditing.add_commands(audit_app)
     app.add_typer(audit_app, name="audit")
     app.add_typer(log_app, name="log")
     app.add_typer(web_app, name="web")

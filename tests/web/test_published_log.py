@@ -19,7 +19,7 @@ from tlog_scales.signing import Vkey
 
 from node.app import Node, open_node
 from node.audit.export_log import LogExport, LogExporter
-from node.audit.publication import TilePath, tile_path
+from node.audit.tile_paths import TilePath, tile_path
 from node.errors import ConfigError, NotFoundError, StateError
 from node.web.guard import Guard
 from node.world import World
