@@ -18,6 +18,7 @@ import trio
 
 from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
+from node.audit.disclosing import Discloser
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.backup.writing import BackupSource
@@ -235,6 +236,10 @@ class Node:
             certificate_sha256=fingerprint,
             token=token,
         )
+
+    def discloser(self) -> Discloser:
+        """What opens events of the log to auditors."""
+        return Discloser(database=self.database, keys=self.keys, chain=self.keyring.chain)
 
     def backup_source(self) -> BackupSource:
         """What `coffre backup` writes."""

@@ -29,9 +29,10 @@ from protocol.disclosure import (
     disclosed_code,
     write_disclosure,
 )
+from protocol.disclosure_report import OpenedEvent
 from protocol.evidence import Evidence
 from protocol.ids import LetterId
-from protocol.logleaf import EventKind
+from protocol.logleaf import EventKind, LogLeaf
 from protocol.merkle import inclusion_proof
 from protocol.note import keep_signature
 from protocol.statement import StatementChain
@@ -41,6 +42,7 @@ from protocol.tlogproof import TlogProof
 __all__ = ["Disclosed", "Discloser", "OwnEvent", "own_events"]
 
 _MAX_EVENTS: Final = 50_000
+_MAX_EXPORTED: Final = 500_000
 _AT_ONCE: Final = 1000
 # Base64 of leaf, opening, and details as large as they are for an opening.
 _ABOUT_BYTES: Final = 900
@@ -167,6 +169,30 @@ class Discloser:
             erased=tuple(sorted(set(erased))),
             record=_NO_RECORD,
         )
+
+    async def exported_events(self, from_ms: int, until_ms: int) -> list[OpenedEvent]:
+        """The own events of a time, opened, for an export; it is on record before they are returned. LimitError."""
+        scope = Scope(from_ms=from_ms, until_ms=until_ms)
+        events = await self._database.read(lambda connection: self._opened(connection, scope))
+        span = (events[0].leaf.time_ms, events[-1].leaf.time_ms) if events else (0, 0)
+        await self._database.write(self._put_export_on_record, f"{len(events)} {span[0]}-{span[1]}")
+        return events
+
+    def _opened(self, connection: sa.Connection, scope: Scope) -> list[OpenedEvent]:
+        found: list[OpenedEvent] = []
+        for event in own_events(connection, self._keys, scope):
+            said = event.said
+            if said is not None:
+                leaf = LogLeaf.decode(event.leaf)
+                found.append(OpenedEvent(self._chain.node_id, event.ref.epoch, event.ref.position, leaf, said))
+            if len(found) > _MAX_EXPORTED:
+                raise LimitError(f"more than {_MAX_EXPORTED} events", hint="choose a shorter time")
+        return found
+
+    def _put_export_on_record(self, tx: Transaction, codes: Sequence[str]) -> Sequence[None]:
+        for code in codes:
+            tx.log.append(EventKind.EVENTS_EXPORTED, Details(node=self._chain.node_id, code=code))
+        return [None] * len(codes)
 
     def _openings(self, connection: sa.Connection) -> Iterator[OwnEvent]:
         """The first leaf of each epoch."""

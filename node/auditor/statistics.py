@@ -9,12 +9,20 @@ from datetime import UTC, datetime
 
 from protocol.logleaf import EventKind
 
-__all__ = ["DELAY_STEPS_MS", "FAILURES", "Statistics", "month_start_ms"]
+__all__ = ["DELAY_STEPS_MS", "FAILURES", "Statistics", "kind_name", "month_of", "month_start_ms"]
 
 DELAY_STEPS_MS = (600_000, 3_600_000, 4 * 3_600_000, 86_400_000, 3 * 86_400_000, 7 * 86_400_000)
 """Upper ends of the classes of opening delays; the last class is everything beyond."""
 
 FAILURES = (EventKind.REFUSED, EventKind.EXPIRED, EventKind.UNREADABLE, EventKind.LOGIN_FAILED)
+
+
+def kind_name(kind: int) -> str:
+    """A kind's own name; its number if this version does not know it."""
+    try:
+        return EventKind(kind).word
+    except ValueError:
+        return str(kind)
 
 
 def month_of(time_ms: int) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import auditing
+from node.cli import auditing, disclosures
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, progress_bar, run_command, say, table
 from node.errors import ConfigError
 
@@ -189,6 +189,7 @@ def certificate(
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     auditing.add_commands(audit_app)
+    disclosures.add_commands(audit_app, log_app)
     app.add_typer(audit_app, name="audit")
     app.add_typer(log_app, name="log")
     app.add_typer(web_app, name="web")

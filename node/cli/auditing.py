@@ -68,9 +68,7 @@ async def _fetch_all(folder: Path, sources: list[Path], nodes: list[str], max_le
             def progress(done: int, total: int, advance: Callable[[int], None] = advance) -> None:
                 advance(done * _SHARE_BYTES // max(total, 1))
 
-            fetched = await fetch_log(
-                place, origin, now_ms=world.now_ms(), max_leaves=max_leaves, progress=progress
-            )
+            fetched = await fetch_log(place, origin, now_ms=world.now_ms(), max_leaves=max_leaves, progress=progress)
             results.append(fetched)
     return results
 
@@ -169,15 +167,13 @@ def verify(
 
 def shown_audit(audit: Any) -> dict[str, Any]:
     """An audit for programs."""
+    from node.auditor.statistics import kind_name
     from node.reports.rendering import language_of
-    from protocol.logleaf import EventKind
 
     language = language_of(_LANGUAGE)
     institutions = []
     for item in audit.institutions:
-        kinds = {
-            EventKind(kind).word if kind in EventKind else str(kind): n for kind, n in item.statistics.kinds.items()
-        }
+        kinds = {kind_name(kind): number for kind, number in item.statistics.kinds.items()}
         institutions.append(
             {
                 "institution": item.name,
@@ -271,7 +267,85 @@ def compare(
     raise typer.Exit(_status(findings.found))
 
 
+def report(
+    folder: FolderArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The HTML file to write.")],
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="As for verify.")] = None,
+    lang: Annotated[str, typer.Option("--lang", metavar="en|fr", help="The report's language.")] = "en",
+    auditor: Annotated[str, typer.Option("--auditor", metavar="NAME", help="Who makes the report.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Verify everything, and write a report with charts: one HTML page. Status as for verify."""
+    from node.auditor.places import write_whole
+    from node.auditor.reporting import render_audit
+    from node.reports.rendering import language_of
+
+    try:
+        language_of(lang)
+        audit = run_audit(folder, files or [], as_json=as_json)
+        write_whole(file, render_audit(audit, language=lang, auditor=auditor).encode())
+    except CoffreError as error:
+        fail(error, as_json=as_json)
+    if as_json:
+        emit({"file": str(file), "status": audit.status, "findings": _shown(audit.findings)})
+    else:
+        say(f"report written to {file}")
+        _say_findings(audit.findings)
+    raise typer.Exit(audit.status)
+
+
+def watch(
+    folder: FolderArgument,
+    every: Annotated[float, typer.Option("--every", metavar="SECONDS", min=1, help="How long between rounds.")] = 300,
+    silent_after: Annotated[
+        float, typer.Option("--silent-after", metavar="HOURS", help="Tell when an institution logs nothing for longer.")
+    ] = 48,
+    hook: Annotated[
+        str, typer.Option("--hook", metavar="COMMAND", help="Run for each change, with it as JSON on standard input.")
+    ] = "",
+    once: Annotated[bool, typer.Option("--once", help="One round, then end: for a timer.")] = False,
+    until_alarm: Annotated[bool, typer.Option("--until-alarm", help="End with status 1 at the first alarm.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fetch again and again, check what is new, and tell what changed: new events, forks, rollbacks, silence."""
+
+    async def body() -> bool:
+        from node.auditor.places import AuditFolder
+        from node.auditor.watching import Change, Watch, run_hook
+        from node.world import World
+
+        async def tell(change: Change) -> None:
+            if as_json:
+                emit(change.to_json(), one_line=True)
+            else:
+                _say_change(change)
+            if hook and (problem := await run_hook(hook, change)):
+                typer.echo(f"coffre: {problem}", err=True)
+
+        place = AuditFolder(folder)
+        place.copies()
+        watching = Watch(place, silent_after_ms=int(silent_after * 3_600_000), now_ms=World().now_ms)
+        if not once:
+            return await watching.run(every_s=every, tell=tell, until_alarm=until_alarm)
+        changes = await watching.round()
+        for change in changes:
+            await tell(change)
+        return any(change.alarms for change in changes)
+
+    try:
+        alarmed = run_command(body, as_json=as_json)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    raise typer.Exit(1 if alarmed else 0)
+
+
+def _say_change(change: Any) -> None:
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(change.kinds.items()))
+    say(f"{moment(change.at_ms)}  {change.institution}: {change.leaves} new events{f' ({kinds})' if kinds else ''}")
+    _say_findings(change.alarms, indent="  ")
+
+
 def add_commands(app: typer.Typer) -> None:
     """Register the commands under `audit`."""
-    for command in (fetch, verify, compare, heads):
+    for command in (fetch, verify, report, watch, compare, heads):
         app.command(command.__name__)(command)
