@@ -13,7 +13,7 @@ from typing import Any, Final
 from node.audit.tile_paths import TilePath
 from node.errors import ConfigError, StoreError
 from protocol.checkpoint import Checkpoint, parse_origin
-from protocol.errors import RemoteProtocolError
+from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.note import decode_base64
 from protocol.statement import StatementChain
@@ -122,12 +122,10 @@ class LogCopy:
 
 
 def statement_list(raw: bytes) -> list[bytes]:
-    """The statements of a file of base64 lines. RemoteProtocolError(malformed)."""
-    try:
-        lines = raw.decode("ascii").splitlines()
-    except UnicodeDecodeError:
-        lines = ["?"]
-    return [decode_base64(line) for line in lines]
+    """The statements of a file of base64 lines. RemoteProtocolError(malformed, not_canonical)."""
+    if not raw.isascii() or not raw.endswith(b"\n"):
+        raise RemoteProtocolError(Reason.MALFORMED, "not lines of base64")
+    return [decode_base64(line) for line in raw.decode("ascii").removesuffix("\n").split("\n")]
 
 
 def statement_lines(chain: StatementChain) -> bytes:

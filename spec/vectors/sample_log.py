@@ -6,15 +6,19 @@ For vectors, tests and benchmarks; nothing in it is secret.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, tiles_between
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.details import Details, encode_details
+from protocol.disclosure import DisclosedEvent, Disclosure, DisclosureHead, Scope, disclosed_code
+from protocol.evidence import Evidence
 from protocol.ids import LeafTag
 from protocol.logleaf import EventKind, make_leaf
-from protocol.merkle import CompactRange, leaf_hash, root_of
+from protocol.merkle import CompactRange, ListReader, inclusion_proof, leaf_hash, root_of
+from protocol.tlogproof import TlogProof
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of
 
 __all__ = ["LoggedLeaf", "SampleLog"]
@@ -87,6 +91,42 @@ class SampleLog:
     def sign(self, checkpoint: Checkpoint) -> bytes:
         """Any head, signed by the log key."""
         return sign_checkpoint(checkpoint, self.node.log_secret)
+
+    def evidence(self, index: int, epoch: int | None = None) -> Evidence:
+        """The evidence of one leaf under the present head of its epoch."""
+        epoch = epoch or self.epoch
+        item, hashes = self.epochs[epoch][index], self.hashes(epoch)
+        path = inclusion_proof(index, len(hashes), ListReader(hashes))
+        return Evidence(item.leaf, item.opening, item.details, TlogProof(index, tuple(path), self.head(epoch)))
+
+    def disclose(
+        self,
+        scope: Scope,
+        places: Iterable[tuple[int, int]],
+        *,
+        erased: Iterable[tuple[int, int]] = (),
+        to: str = "-",
+    ) -> Disclosure:
+        """Open these leaves (and the first of each epoch), and append the leaf that says so."""
+        chosen = sorted({*places, *((epoch, 0) for epoch in self.epochs)})
+        readers = {epoch: ListReader(self.hashes(epoch)) for epoch in self.epochs}
+        events = []
+        for epoch, index in chosen:
+            item, size = self.epochs[epoch][index], len(self.epochs[epoch])
+            path = tuple(inclusion_proof(index, size, readers[epoch]))
+            events.append(DisclosedEvent(epoch, index, item.leaf, item.opening, item.details, path))
+        made = Disclosure(
+            node=self.node.statements,
+            to=to,
+            made_at_ms=self.time_ms,
+            scope=scope,
+            heads=tuple(DisclosureHead(epoch, self.head(epoch)) for epoch in sorted(self.epochs)),
+            events=tuple(events),
+            erased=tuple(sorted(erased)),
+            record=self.evidence(0),
+        )
+        self.append(EventKind.DISCLOSED, code=disclosed_code(made))
+        return replace(made, record=self.evidence(len(self.epochs[self.epoch]) - 1))
 
     def export(self, folder: Path, *, entries: bool = True) -> Path:
         """Write the published layout into a folder, over what is there."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from protocol.certificate import build_certificate
 from protocol.checkpoint import Checkpoint, feed_origin, log_origin, sign_checkpoint
-from protocol.crypto import SealSecret, SigningSecret, sha256
+from protocol.crypto import SealSecret, SigningSecret, VerifyKey, sha256
 from protocol.details import Details, encode_details
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.entry_evidence import EntryEvidence
@@ -99,6 +99,28 @@ class SampleNode:
         )
         raw = sign_statement(encode_statement(statement), own=self.identity, recovery=self.recovery)
         self.chain = self.chain.extend(raw)
+
+    def renew(self, *, valid_from_ms: int) -> None:
+        """Replace the log key by a statement that the identity key before signs."""
+        last = self.chain.statements[-1]
+        number, before = last.statement.number + 1, self.identity
+        self.identity = signing_secret_of(f"{self.name}/identity/{number}")
+        self.log_secret = signing_secret_of(f"{self.name}/log/{number}")
+        statement = replace(
+            last.statement,
+            number=number,
+            previous=last.hash,
+            identity_key=self.identity.verify_key,
+            log_key=self.log_secret.verify_key,
+            valid_from_ms=valid_from_ms,
+        )
+        self.chain = self.chain.extend(sign_statement(encode_statement(statement), own=self.identity, previous=before))
+
+    def replace_witness(self, key: VerifyKey) -> None:
+        """Make the node anew with this witness key: another node id."""
+        statement = replace(self.chain.statements[0].statement, witness_key=key)
+        self.chain = StatementChain.from_genesis(sign_statement(encode_statement(statement), own=self.identity))
+        self.node_id = self.chain.node_id
 
     def log(self, kind: EventKind, details: Details, *, time_ms: int, tag: LeafTag) -> int:
         """Append an event to the log; its index."""
