@@ -11,7 +11,7 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -220,7 +220,7 @@ class HttpsSource:
         except httpx2.TimeoutException as error:
             raise LimitError(f"nothing came of log/{path} for {_SILENT_S:.0f} s") from error
         except httpx2.HTTPError as error:
-            raise SourceError(f"{self._url} does not answer: {error or type(error).__name__}") from error
+            raise SourceError(f"{self._url} does not answer: {_reason(error)}") from error
 
     async def _body(self, answer: httpx2.Response, path: str, max_bytes: int) -> bytes | None:
         if answer.status_code == httpx2.codes.NOT_FOUND:
@@ -232,12 +232,23 @@ class HttpsSource:
         if answer.status_code != httpx2.codes.OK or answer.headers.get("content-encoding", "identity") != "identity":
             raise SourceError(f"{self._url} answers {answer.status_code} to log/{path}")
         parts, length = [], 0
-        async for chunk in answer.aiter_raw(_CHUNK_BYTES):
-            length += len(chunk)
-            if length > max_bytes:
-                raise LimitError(f"log/{path} has more than the {max_bytes} bytes that it can have")
-            parts.append(chunk)
+        async with aclosing(answer.aiter_raw(_CHUNK_BYTES)) as chunks:
+            async for chunk in chunks:
+                length += len(chunk)
+                if length > max_bytes:
+                    raise LimitError(f"log/{path} has more than the {max_bytes} bytes that it can have")
+                parts.append(chunk)
         return b"".join(parts)
+
+
+def _reason(error: BaseException) -> str:
+    """What lies under an error of the client, whose own text is empty where a certificate is refused."""
+    found: BaseException | None = error
+    while found is not None:
+        if str(found):
+            return str(found)
+        found = found.__cause__ or found.__context__
+    return type(error).__name__
 
 
 class FolderSource:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import trio
 
-from node.auditor.fetching import Fetched, fetch_log
+from node.auditor.fetching import MAX_LEAVES, Fetched, fetch_log
 from node.auditor.findings import Finding, Severity
 from node.auditor.places import AuditFolder, LogCopy
 from node.auditor.sources import read_origin
 from node.auditor.verifying import Audit, verify_folder
-from protocol.details import Details
 from protocol.evidence_file import EvidenceFile, write_evidence_file
 from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
 from protocol.logleaf import EventKind
@@ -32,11 +31,11 @@ def made_log(name: str = "fictive-hospital", count: int = 0) -> SampleLog:
     return log
 
 
-def fetch(folder: Path, export: Path, **options: int) -> Fetched:
+def fetch(folder: Path, export: Path, *, max_leaves: int = MAX_LEAVES) -> Fetched:
     """Fetch from an exported folder."""
 
     async def run() -> Fetched:
-        return await fetch_log(AuditFolder(folder), read_origin(export, []), now_ms=NOW_MS, **options)
+        return await fetch_log(AuditFolder(folder), read_origin(export, []), now_ms=NOW_MS, max_leaves=max_leaves)
 
     return trio.run(run)
 
@@ -74,26 +73,24 @@ class Letter:
         self.mailbox = MailboxId(bytes_of(f"{word}/mailbox", 16))
         self._word = word
 
-    def _log(self, log: SampleLog, peer: NodeId, kind: EventKind, side: str, **more: object) -> int:
-        fields = Details(
-            node=log.node.node_id,
-            peer=peer,
-            envelope=EnvelopeId(bytes_of(f"{self._word}/envelope")),
-            slip=SlipId(bytes_of(f"{self._word}/slip")),
-            letter=self.id,
-            payload=PayloadId(bytes_of(f"{self._word}/payload")),
-        )
-        given = {name: getattr(fields, name) for name in ("peer", "envelope", "slip", "letter", "payload")}
+    def _log(self, log: SampleLog, peer: NodeId, kind: EventKind, side: str, **more: Any) -> int:
+        given: dict[str, Any] = {
+            "peer": peer,
+            "envelope": EnvelopeId(bytes_of(f"{self._word}/envelope")),
+            "slip": SlipId(bytes_of(f"{self._word}/slip")),
+            "letter": self.id,
+            "payload": PayloadId(bytes_of(f"{self._word}/payload")),
+        }
         log.append(kind, tag=LeafTag(bytes_of(f"{self._word}/tag/{side}", 16)), **given, **more)
         return len(log.epochs[log.epoch]) - 1
 
-    def at_sender(self, kind: EventKind, **more: object) -> int:
+    def at_sender(self, kind: EventKind, **more: Any) -> int:
         """Log an event of the sender's side; its index."""
         return self._log(self.sender, self.recipient.node.node_id, kind, "sender", **more)
 
-    def at_recipient(self, kind: EventKind, **more: object) -> int:
+    def at_recipient(self, kind: EventKind, **more: Any) -> int:
         """Log an event of the recipient's side; its index."""
-        given = {"mailbox": self.mailbox} | more
+        given: dict[str, Any] = {"mailbox": self.mailbox} | more
         return self._log(self.recipient, self.sender.node.node_id, kind, "recipient", **given)
 
     def evidence(self, path: Path, *indexes: int, letter: LetterId | None = None) -> Path:
@@ -103,5 +100,5 @@ class Letter:
             nodes=(self.recipient.node.statements,),
             events=tuple(self.recipient.evidence(index) for index in indexes),
         )
-        path.write_bytes(write_evidence_file(replace(file)))
+        path.write_bytes(write_evidence_file(file))
         return path
