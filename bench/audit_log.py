@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath
 from node.auditor.tree import ENTRY_BYTES, leaf_hashes_of, range_of, split, tile_root
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.logleaf import LEAF_BYTES, EventKind
+from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath
 from spec.vectors.sample_log import SampleLog
 from spec.vectors.sample_node import SampleNode
 

@@ -62,8 +62,8 @@ def parse_heads_file(raw: bytes) -> list[HeldHeads]:
     RemoteProtocolError: too_large, unknown_version, malformed, mismatch (checksum), not_canonical.
     """
     cursor = checked_text(raw, name=_NAME, max_bytes=MAX_HEADS_FILE_BYTES)
-    held = []
-    while not cursor.done:
+    held: list[HeldHeads] = []
+    while not held or not cursor.done:
         node, heads = take_node(cursor), []
         while cursor.next_is("head"):
             if cursor.take("head"):

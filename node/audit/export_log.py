@@ -12,13 +12,13 @@ from typing import Final
 import sqlalchemy as sa
 
 from node.audit.publication import EpochHead, entry_bundle, hash_tile, list_epochs
-from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath, tiles_between
 from node.audit.tiles import StoredTileReader
 from node.errors import ConfigError, StateError, StoreError
 from protocol.checkpoint import CheckpointVerifier, peek_checkpoint
 from protocol.errors import RemoteProtocolError
 from protocol.merkle import consistency_proof, verify_consistency
 from protocol.statement import StatementChain
+from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath, tiles_between
 
 __all__ = ["LogExport", "LogExporter"]
 

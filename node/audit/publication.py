@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from node.audit.tile_paths import TILE_WIDTH, TilePath
 from node.vault import schema
 from protocol.merkle import HASH_BYTES
+from protocol.tile_paths import TILE_WIDTH, TilePath
 
 __all__ = [
     "EpochHead",

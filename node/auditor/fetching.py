@@ -8,7 +8,6 @@ from typing import Final
 
 import trio
 
-from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath, tiles_between
 from node.auditor.findings import Finding, Findings, Severity
 from node.auditor.forks import write_fork
 from node.auditor.heads import signed_head
@@ -22,6 +21,7 @@ from protocol.errors import Reason, RemoteProtocolError
 from protocol.merkle import HASH_BYTES
 from protocol.note import MAX_NOTE_BYTES
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
+from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath, tiles_between
 
 __all__ = ["MAX_LEAVES", "Fetched", "fetch_log"]
 

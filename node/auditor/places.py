@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from node.audit.tile_paths import TilePath
 from node.errors import ConfigError, StoreError
 from protocol.checkpoint import Checkpoint, parse_origin
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.note import decode_base64
 from protocol.statement import StatementChain
+from protocol.tile_paths import TilePath
 
 __all__ = ["AuditFolder", "LogCopy", "write_whole"]
 

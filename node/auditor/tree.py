@@ -8,12 +8,12 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath
 from node.auditor.findings import Findings
 from node.auditor.places import LogCopy
 from node.errors import StoreError
 from protocol.logleaf import LEAF_BYTES
 from protocol.merkle import HASH_BYTES, CompactRange, root_of
+from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath
 
 __all__ = [
     "ENTRY_BYTES",

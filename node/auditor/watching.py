@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import trio
 
-from node.audit.tile_paths import TILE_WIDTH, TilePath
 from node.auditor.fetching import Fetched, fetch_log
 from node.auditor.findings import Finding, Findings, Severity
 from node.auditor.leaves import LeafScan
@@ -23,6 +22,7 @@ from node.auditor.tree import ENTRY_BYTES
 from node.errors import ConfigError
 from node.reports.rendering import language_of
 from protocol.checkpoint import peek_checkpoint
+from protocol.tile_paths import TILE_WIDTH, TilePath
 
 __all__ = ["Change", "Watch", "run_hook"]
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from node.audit.tile_paths import MAX_LEVEL, TILE_WIDTH, tiles_between
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.details import Details, encode_details
 from protocol.disclosure import DisclosedEvent, Disclosure, DisclosureHead, Scope, disclosed_code
@@ -18,6 +17,7 @@ from protocol.evidence import Evidence
 from protocol.ids import LeafTag
 from protocol.logleaf import EventKind, make_leaf
 from protocol.merkle import CompactRange, ListReader, inclusion_proof, leaf_hash, root_of
+from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, tiles_between
 from protocol.tlogproof import TlogProof
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of
 

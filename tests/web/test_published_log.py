@@ -19,7 +19,6 @@ from tlog_scales.signing import Vkey
 
 from node.app import Node, open_node
 from node.audit.export_log import LogExport, LogExporter
-from node.audit.tile_paths import TilePath, tile_path
 from node.errors import ConfigError, NotFoundError, StateError
 from node.web.guard import Guard
 from node.world import World
@@ -27,6 +26,7 @@ from protocol.invite import decode_invite
 from protocol.merkle import leaf_hash, root_of
 from protocol.note import verifier_key
 from protocol.statement import StatementChain
+from protocol.tile_paths import TilePath, tile_path
 from tests.web.published import client_of, grow, made_node, running_node
 
 LEAVES = 600
