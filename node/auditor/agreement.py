@@ -135,8 +135,8 @@ def check_disclosure(
         shown.add((event.epoch, event.index))
         there = copied.has(event.epoch, event.index, event.leaf.encode())
         if there is False:
-            detail = f"{event.leaf.kind.word} is not the leaf that the log has there"
-            findings.add("disclosure_wrong", f"{name}, epoch {event.epoch}, leaf {event.index}", detail=detail)
+            place = f"{name}, epoch {event.epoch}, leaf {event.index}"
+            findings.add("disclosed_elsewhere", place, kind=event.leaf.kind.word)
             continue
         if there is None:
             findings.add("evidence_later", f"{name}, epoch {event.epoch}", size=event.index + 1)

@@ -62,14 +62,15 @@ async def fetch_log(
     *,
     now_ms: int,
     max_leaves: int = MAX_LEAVES,
+    repair: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Fetched:
     """Bring the copy up to date. What is wrong with the log, or could not be had, is in the findings.
 
-    progress: leaves done, of so many that are new.
+    repair: look at every file of the copy, and fetch again what is missing or damaged. progress: leaves done, of so many that are new.
     """
     copy = folder.copy_of(origin.node)
-    fetch = _Fetch(folder, copy, origin, max_leaves, progress)
+    fetch = _Fetch(folder, copy, origin, max_leaves, progress, repair=repair)
     if not copy.source_file.exists() or copy.read(copy.source_file) != origin.raw:
         write_whole(copy.source_file, origin.raw, private=True)
     try:
@@ -96,6 +97,8 @@ class _Fetch:
         origin: Origin,
         max_leaves: int,
         progress: Callable[[int, int], None],
+        *,
+        repair: bool,
     ) -> None:
         self.folder = folder
         self.copy = copy
@@ -104,6 +107,7 @@ class _Fetch:
         self.fetched = Fetched(origin.name)
         self._max_leaves = max_leaves
         self.advanced = progress
+        self.repair = repair
         self.admitted = True
 
     async def get(self, source: Source, path: str, max_bytes: int) -> bytes | None:
@@ -193,6 +197,7 @@ class _Tiles:
         self._epoch = epoch
         self._head = head
         self._upper: dict[tuple[int, int], bytes] = {}
+        self._uses_copy = True
         self._done = 0
 
     def _width(self, level: int, number: int) -> int:
@@ -207,10 +212,17 @@ class _Tiles:
         try:
             await self._edge(head.size)
             if root_at(self._known, head.size) != head.root:
-                findings.add("bad_root", f"epoch {self._epoch}, head of {head.size} leaves")
+                # Partial tiles of the copy may be another history's: what this head is over, the source alone tells.
+                self._upper.clear()
+                self._uses_copy = False
+                await self._edge(head.size)
+                self._uses_copy = True
+            if root_at(self._known, head.size) != head.root:
+                findings.add("bad_root", f"epoch {self._epoch}, head")
                 raise _Stop
+            looked_from = 0 if self._fetch.repair else start
             for level in range(MAX_LEVEL, 0, -1):
-                await self._level(level, start)
+                await self._level(level, looked_from)
             await self._edge(start)
             if held is not None and root_at(self._known, start) != held.root:
                 findings.add("fork", f"epoch {self._epoch}, head", first=start, second=head.size)
@@ -218,7 +230,7 @@ class _Tiles:
                 raise _Stop
             for (level, number), data in self._upper.items():
                 self._store(TilePath(level, number, self._width(level, number)), data)
-            await self._ground(start)
+            await self._ground(looked_from)
         finally:
             self._upper.clear()
         if note != held_note:
@@ -248,7 +260,7 @@ class _Tiles:
     async def _hashes(self, tile: TilePath) -> bytes:
         """A hash tile, from the copy or the source; a full one is what the tile above says, or the fetch ends here."""
         copy = self._fetch.copy
-        kept = copy.read(copy.tile(self._epoch, tile))
+        kept = copy.read(copy.tile(self._epoch, tile)) if self._uses_copy else None
         if kept is not None and self._fits(tile, kept):
             return kept
         found = await self._bring(tile, HASH_BYTES)

@@ -75,6 +75,7 @@ _CODES: Final[dict[str, tuple[Severity, str]]] = {
     "evidence_later": (_O, N_("evidence under a head of {size} leaves, later than the copy: fetch again")),
     "evidence_elsewhere": (_O, N_("{count} events are of node {who}, which is not in this folder")),
     "disclosure_wrong": (_D, N_("{detail}")),
+    "disclosed_elsewhere": (_D, N_("{kind} was disclosed as a leaf that the log does not have there")),
     "disclosure_unrecorded": (_D, N_("the log does not have the disclosure on record as the file says: {detail}")),
     "disclosure_incomplete": (
         _D,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ _VERDICTS: Final = {
 }
 _SEVERITIES: Final = {Severity.DEFECT: N_("defect"), Severity.OPEN: N_("open"), Severity.NOTE: N_("note")}
 _CLASSES: Final = {None: "good", Severity.OPEN: "open", Severity.DEFECT: "bad", Severity.NOTE: "soft"}
+
+
+_PLACES: Final = (N_("epoch"), N_("leaf"), N_("tile"), N_("head"), N_("against"), N_("event"), N_("record"))
+# Where they stand as words of a place, not inside the name of a file.
+_PLACE_WORD: Final = re.compile(rf"(?:(?<=^)|(?<=, ))(?:{'|'.join(_PLACES)})(?= |,|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,11 @@ def _gravest(findings: Sequence[Finding]) -> Severity | None:
 
 def _row(item: Finding, language: Language) -> _Row:
     return _Row(
-        _CLASSES[item.severity], language.text(_SEVERITIES[item.severity]), item.place, item.words(language), item.code
+        _CLASSES[item.severity],
+        language.text(_SEVERITIES[item.severity]),
+        _PLACE_WORD.sub(lambda found: language.text(found[0]), item.place),
+        item.words(language),
+        item.code,
     )
 
 

@@ -233,7 +233,7 @@ class _LogWork:
         if not with_leaves and head.size:
             findings.add("leaves_unread", f"epoch {epoch}")
         if check.root != head.root:
-            findings.add("bad_root", f"{place} of {head.size} leaves")
+            findings.add("bad_root", place)
         else:
             self._compare(check.roots, head, held, others, note, chain)
             if check.whole:

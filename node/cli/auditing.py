@@ -34,10 +34,15 @@ def fetch(
     max_leaves: Annotated[
         int, typer.Option("--max-leaves", metavar="N", help="Refuse a log that claims to have grown by more.")
     ] = 100_000_000,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Look at the whole copy, and fetch again what is missing or damaged.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Copy what is new of every institution's log, checking each byte. Status: 1 a defect, 3 something is missing."""
-    results = run_command(lambda: _fetch_all(folder, sources or [], node or [], max_leaves, as_json), as_json=as_json)
+    results = run_command(
+        lambda: _fetch_all(folder, sources or [], node or [], max_leaves, repair, as_json), as_json=as_json
+    )
     if as_json:
         emit([_shown_fetch(item) for item in results])
     else:
@@ -48,7 +53,9 @@ def fetch(
     raise typer.Exit(_status(finding for item in results for finding in item.findings))
 
 
-async def _fetch_all(folder: Path, sources: list[Path], nodes: list[str], max_leaves: int, quiet: bool) -> list[Any]:
+async def _fetch_all(
+    folder: Path, sources: list[Path], nodes: list[str], max_leaves: int, repair: bool, quiet: bool
+) -> list[Any]:
     from node.auditor.fetching import fetch_log
     from node.auditor.places import AuditFolder
     from node.auditor.sources import Origin, read_origin
@@ -68,7 +75,9 @@ async def _fetch_all(folder: Path, sources: list[Path], nodes: list[str], max_le
             def progress(done: int, total: int, advance: Callable[[int], None] = advance) -> None:
                 advance(done * _SHARE_BYTES // max(total, 1))
 
-            fetched = await fetch_log(place, origin, now_ms=world.now_ms(), max_leaves=max_leaves, progress=progress)
+            fetched = await fetch_log(
+                place, origin, now_ms=world.now_ms(), max_leaves=max_leaves, repair=repair, progress=progress
+            )
             results.append(fetched)
     return results
 
