@@ -67,7 +67,8 @@ async def fetch_log(
 ) -> Fetched:
     """Bring the copy up to date. What is wrong with the log, or could not be had, is in the findings.
 
-    repair: look at every file of the copy, and fetch again what is missing or damaged. progress: leaves done, of so many that are new.
+    repair: look at every file of the copy, and fetch again what is missing or damaged.
+    progress: leaves done, of so many that are new.
     """
     copy = folder.copy_of(origin.node)
     fetch = _Fetch(folder, copy, origin, max_leaves, progress, repair=repair)
