@@ -140,7 +140,7 @@ def _delays(statistics: Statistics, language: Language) -> _Chart:
     labels = [*steps, f"> {language.duration(DELAY_STEPS_MS[-1])}", language.text(N_("unopened"))]
     values = [*statistics.delay_classes(), statistics.unopened]
     axis, unit = language.text(N_("time from deposit to first opening")), language.text(N_("letters"))
-    picture = columns(title, labels, [Series(unit, values)], language=language, unit=unit, axis=axis)
+    picture = columns(title, labels, [Series(unit, values)], language=language, unit=unit, axis=axis, all_labels=True)
     return _Chart(title, picture)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Series", "columns", "rows"]
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 22, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 32, 44
 _MOST_NUMBERS: Final = 14
 _ROW: Final = 22
 _NAME_WIDTH: Final = 190
@@ -64,9 +64,19 @@ def _text(x: float, y: float, text: str, anchor: str = "middle", soft: bool = Fa
 
 
 def columns(
-    title: str, labels: Sequence[str], series: Sequence[Series], *, language: Language, unit: str, axis: str
+    title: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    *,
+    language: Language,
+    unit: str,
+    axis: str,
+    all_labels: bool = False,
 ) -> Markup:
-    """Stacked columns, one for each label. unit: what is counted, at the y axis. axis: what the labels are."""
+    """Stacked columns, one for each label. unit: what is counted, at the y axis. axis: what the labels are.
+
+    all_labels: show each, for few that do not follow from their neighbours.
+    """
     totals = [sum(item.values[at] for item in series) for at in range(len(labels))]
     top, step = _top(max(totals, default=0))
     plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
@@ -81,7 +91,7 @@ def columns(
     pitch = plot_width / max(len(labels), 1)
     bar = min(46.0, pitch * 0.7)
     # As many labels as fit beside each other.
-    every = max(1, -int(-(_CHARACTER * max(map(len, labels), default=0) + 4) // pitch))
+    every = 1 if all_labels else max(1, -int(-(_CHARACTER * max(map(len, labels), default=0) + 4) // pitch))
     for at, label in enumerate(labels):
         middle, y = _LEFT + pitch * (at + 0.5), float(base)
         for number, item in enumerate(series):
