@@ -13,7 +13,7 @@ from typing import Final
 
 from node.reports.rendering import N_, Language
 
-__all__ = ["CHECKED", "Checked", "Finding", "Findings", "Severity", "code_words", "severity_of"]
+__all__ = ["CHECKED", "Checked", "Finding", "Findings", "Severity", "code_words", "gravest", "severity_of"]
 
 _MOST_OF_A_KIND: Final = 20
 
@@ -196,3 +196,9 @@ class Findings:
             if count > _MOST_OF_A_KIND
         ]
         return [*self._found, *more]
+
+
+def gravest(findings: Iterable[Finding]) -> Severity | None:
+    """DEFECT or OPEN if there is one; notes do not count."""
+    found = {item.severity for item in findings}
+    return next((item for item in (Severity.DEFECT, Severity.OPEN) if item in found), None)

@@ -12,9 +12,10 @@ from typing import Any, Final
 from markupsafe import Markup, escape
 
 from node.auditor.agreement import Said
-from node.auditor.findings import Finding, Severity
+from node.auditor.findings import Finding, Severity, gravest
+from node.auditor.log_audit import InstitutionAudit
 from node.auditor.statistics import DELAY_STEPS_MS, FAILURES, Statistics, month_start_ms
-from node.auditor.verifying import Audit, InstitutionAudit
+from node.auditor.verifying import Audit
 from node.reports.charts import Series, columns, rows
 from node.reports.kinds import kind_words
 from node.reports.rendering import N_, Language, language_of, render
@@ -72,17 +73,12 @@ def render_audit(audit: Audit, *, language: str, auditor: str = "") -> str:
         language,
         audit=audit,
         auditor=auditor,
-        verdict=chosen.text(_VERDICTS[_gravest(audit.findings)]),
-        style=_CLASSES[_gravest(audit.findings)],
+        verdict=chosen.text(_VERDICTS[gravest(audit.findings)]),
+        style=_CLASSES[gravest(audit.findings)],
         institutions=[_institution(item, audit.said, chosen) for item in audit.institutions],
         general=[_row(item, chosen) for item in audit.general],
         general_checked=[item.words(chosen) for item in audit.checked],
     )
-
-
-def _gravest(findings: Sequence[Finding]) -> Severity | None:
-    found = {item.severity for item in findings}
-    return next((item for item in (Severity.DEFECT, Severity.OPEN) if item in found), None)
 
 
 def _row(item: Finding, language: Language) -> _Row:
