@@ -31,7 +31,7 @@ from protocol.disclosure import (
 )
 from protocol.disclosure_report import OpenedEvent
 from protocol.evidence import Evidence
-from protocol.ids import LetterId
+from protocol.ids import LeafTag, LetterId
 from protocol.logleaf import EventKind, LogLeaf
 from protocol.merkle import inclusion_proof
 from protocol.note import keep_signature
@@ -47,6 +47,8 @@ _AT_ONCE: Final = 1000
 # Base64 of leaf, opening, and details as large as they are for an opening.
 _ABOUT_BYTES: Final = 900
 _HASH_LINE_BYTES: Final = 50
+# From 1, after first byte, kind and time.
+_TAG_AT: Final = 12
 _NO_RECORD: Final = Evidence(b"", b"", b"", TlogProof(0, (), b""))
 
 
@@ -91,7 +93,9 @@ def own_events(connection: sa.Connection, keys: RowKeys, scope: Scope) -> Iterat
     query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed)
     query = query.order_by(table.c.epoch, table.c.position)
     if scope.letter is not None:
-        query = query.where(table.c.tag.in_(_tags_of(connection, keys, scope.letter)))
+        # By the leaf itself: the column beside it is emptied when a letter is erased, and what was erased is named.
+        tag = sa.func.substr(table.c.leaf, _TAG_AT, LeafTag.LENGTH)
+        query = query.where(tag.in_(_tags_of(connection, keys, scope.letter)))
     for row in connection.execution_options(yield_per=_AT_ONCE).execute(query):
         time_ms = int.from_bytes(row.leaf[3:11], "big")
         if scope.letter is None and not scope.from_ms <= time_ms < scope.until_ms:
@@ -110,12 +114,12 @@ def _tags_of(connection: sa.Connection, keys: RowKeys, letter: LetterId) -> set[
     table = schema.log_leaves
     kinds = [int(kind).to_bytes(2, "big") for kind in (EventKind.SUBMITTED, EventKind.DEPOSITED, EventKind.REFUSED)]
     found = set()
-    query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed, table.c.tag)
+    query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed)
     for row in connection.execution_options(yield_per=_AT_ONCE).execute(query.where(table.c.sealed.is_not(None))):
-        if row.leaf[1:3] in kinds and row.tag is not None:
+        if row.leaf[1:3] in kinds:
             said = OwnEvent.of_row(keys, row).said
             if said is not None and said.letter == letter:
-                found.add(bytes(row.tag))
+                found.add(row.leaf[_TAG_AT - 1 : _TAG_AT - 1 + LeafTag.LENGTH])
     if not found:
         raise NotFoundError("no event of this letter is in the log", hint="it was erased, or is another node's")
     return found

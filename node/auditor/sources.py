@@ -164,6 +164,8 @@ def _names(text: str, node: NodeId) -> bool:
 async def opened_source(origin: Origin) -> AsyncIterator[Source]:
     """The source, ready to be read from. SourceError if the server is not there or shows another certificate."""
     if origin.path is not None:
+        if not (origin.path / "log").is_dir():
+            raise SourceError(f"{origin.path} is not there any more", hint="was the export moved?")
         yield FolderSource(origin.path)
         return
     context = await _tls_context(origin)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from fhir.resources.R4B.bundle import Bundle
 from node.app import open_node
 from node.audit.export_log import LogExporter
 from node.audit.fhir import audit_event, bundle_of, events_of
+from node.audit.log import LeafRef
 from node.auditor.places import AuditFolder
 from node.auditor.verifying import Audit, verify_folder
 from node.errors import NotFoundError
+from node.vault import schema
+from node.vault.database import Transaction
 from node.vault.states import DeliveryState
 from protocol.details import REQUIRED_FIELDS, Details
 from protocol.disclosure import Scope
@@ -114,6 +119,33 @@ async def test_on_both_stores_what_was_opened_is_on_record(tmp_path: Path, datab
         assert [item.leaf.kind for item in again[-2:]] == [EventKind.DISCLOSED, EventKind.EVENTS_EXPORTED]
         code = again[-1].details.code
         assert code == f"302 {events[0].leaf.time_ms}-{events[-1].leaf.time_ms}"
+
+
+async def test_what_was_erased_is_named_and_not_missing(tmp_path: Path, database_url: str) -> None:
+    folder = await made_node(tmp_path / "node", database=database_url)
+    opened = next(event for event in every_kind() if event.leaf.kind is EventKind.DEPOSITED)
+
+    async with open_node(folder) as node:
+        details = replace(opened.details, node=node.node_id)
+        tag = LeafTag(b"\x09" * 16)
+
+        def append(tx: Transaction, kinds: Sequence[EventKind]) -> Sequence[LeafRef]:
+            return [tx.log.append(kind, replace(details, code="mailbox_full"), tag=tag) for kind in kinds]
+
+        refs = [await node.database.write(append, kind) for kind in (EventKind.DEPOSITED, EventKind.REFUSED)]
+
+        def erase(tx: Transaction, positions: Sequence[int]) -> Sequence[None]:
+            table = schema.log_leaves
+            tx.connection.execute(table.update().where(table.c.position.in_(positions)).values(sealed=None))
+            return [None] * len(positions)
+
+        await node.database.write(erase, refs[1].position)
+        assert details.letter is not None
+        made = await node.discloser().disclose(Scope(letter=details.letter))
+        places = [(item.epoch, item.index) for item in made.disclosure.events]
+        assert places == [(1, 0), (1, refs[0].position)]
+        assert made.disclosure.erased == ((1, refs[1].position),)
+        assert verify_disclosure(made.disclosure).ok
 
 
 # -- FHIR

@@ -84,8 +84,13 @@ def test_an_institution_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     fetched_copy(folder, log, export)
     export.rename(tmp_path / "gone")
     (change,) = watch(folder, log.time_ms)
-    assert [item.severity.value for item in change.alarms] == ["defect"] * len(change.alarms)
-    assert change.alarms
+    assert codes(change.alarms) == ["unreachable"]
+    assert watch(folder, log.time_ms) == []
+    (tmp_path / "gone").rename(export)
+    assert watch(folder, log.time_ms) == []
+    export.rename(tmp_path / "gone")
+    (change,) = watch(folder, log.time_ms)
+    assert codes(change.alarms) == ["unreachable"]
 
 
 async def test_rounds_go_on_until_an_alarm(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
