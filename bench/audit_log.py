@@ -30,12 +30,12 @@ _MIX: Final = (
 )
 
 
-def synthetic_leaves(count: int, seed: int = 1, until_ms: int = 0) -> Iterator[bytes]:
-    """So many leaves, times rising through a year; two in three letters are opened, after minutes to days."""
+def synthetic_leaves(count: int, *, step_ms: float = 0, seed: int = 1) -> Iterator[bytes]:
+    """So many leaves, one every step_ms (default: spread over a year); two in three letters are opened."""
     source = random.Random(seed)  # noqa: S311 (the same log each time)
     kinds = [kind for kind, weight in _MIX for _ in range(weight)]
     waiting: list[tuple[int, bytes]] = []
-    step = ((until_ms or START_MS + _YEAR_MS) - START_MS) / count
+    step = step_ms or _YEAR_MS / count
     time_ms = float(START_MS)
 
     def leaf(kind: EventKind, tag: bytes) -> bytes:
@@ -57,15 +57,18 @@ def synthetic_leaves(count: int, seed: int = 1, until_ms: int = 0) -> Iterator[b
             yield leaf(kind, tag)
 
 
-def write_large_log(folder: Path, count: int, *, until_ms: int = 0, seed: int = 1) -> SampleNode:
-    """The published layout of such a log, written below `folder`, tile by tile; whose it is."""
+def write_large_log(folder: Path, count: int, *, step_ms: float = 0, seed: int = 1) -> SampleNode:
+    """The published layout of such a log, written below `folder`, tile by tile; whose it is.
+
+    A longer one with the same step and seed begins with the same leaves.
+    """
     node = SampleNode("fictive-region")
     SampleLog(node).export(folder)  # statements; the rest is written over
     place = folder / "log" / "1"
     (folder / "log" / "epochs").write_text(f"1 {count}\n")
     rising: list[list[bytes]] = [[] for _ in range(MAX_LEVEL + 1)]
     written = [0] * (MAX_LEVEL + 1)
-    leaves = synthetic_leaves(count, seed, until_ms)
+    leaves = synthetic_leaves(count, step_ms=step_ms, seed=seed)
     length = LEAF_BYTES.to_bytes(2, "big")
 
     def put(level: int | None, number: int, width: int, data: bytes) -> None:

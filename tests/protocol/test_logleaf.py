@@ -64,6 +64,8 @@ NUMBERS = {
     "relay_removed": 411,
     "auditor_admitted": 420,
     "auditor_removed": 421,
+    "disclosed": 422,
+    "events_exported": 423,
     "epoch_opened": 500,
     "started": 501,
     "stopped": 502,
