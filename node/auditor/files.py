@@ -88,11 +88,11 @@ def _take(taken: TakenFiles, name: str, data: bytes) -> None:
     elif is_fork_file(data):
         fork = parse_fork_file(data)
         found = fork.verify().found
+        taken.add_chain(StatementChain.from_raw_list(fork.node.statements))
         if found.is_fork:
             taken.forks.append((name, found))
-        chain = StatementChain.from_raw_list(fork.node.statements)
-        _take_heads(taken, name, HeldHeads(fork.node, (fork.proof.first, fork.proof.second)))
-        taken.add_chain(chain)
+        else:
+            _take_heads(taken, name, HeldHeads(fork.node, (fork.proof.first, fork.proof.second)))
     else:
         file = parse_evidence_file(data)
         report = verify_evidence_file(file)
