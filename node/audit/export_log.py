@@ -11,17 +11,24 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.audit.publication import EpochHead, entry_bundle, hash_tile, list_epochs
+from node.audit.publication import (
+    TILE_WIDTH,
+    EpochHead,
+    TilePath,
+    entry_bundle,
+    hash_tile,
+    list_epochs,
+)
 from node.audit.tiles import StoredTileReader
 from node.errors import ConfigError, StateError, StoreError
 from protocol.checkpoint import CheckpointVerifier, peek_checkpoint
 from protocol.errors import RemoteProtocolError
 from protocol.merkle import consistency_proof, verify_consistency
 from protocol.statement import StatementChain
-from protocol.tile_paths import MAX_LEVEL, TILE_WIDTH, TilePath, tiles_between
 
 __all__ = ["LogExport", "LogExporter"]
 
+_MAX_LEVEL: Final = 6
 _ELSEWHERE: Final = "export into another folder, and find out which of the two logs others know"
 
 
@@ -102,11 +109,11 @@ class LogExporter:
     def _new_tiles(self, old_size: int, size: int) -> Iterator[TilePath]:
         if self._with_entries:
             # Bundles that an export without entries left out are written by the first one with them.
-            yield from tiles_between(None, 0, size)
-        for level in range(MAX_LEVEL + 1):
+            yield from _tiles_of(None, 0, size)
+        for level in range(_MAX_LEVEL + 1):
             count = size >> (8 * level)
             if count:
-                yield from tiles_between(level, old_size >> (8 * level), count)
+                yield from _tiles_of(level, old_size >> (8 * level), count)
 
     def _write(self, path: Path, data: bytes) -> None:
         """Whole or not at all; a file that says the same already is left alone."""
@@ -120,3 +127,9 @@ class LogExporter:
             os.fsync(stream.fileno())
         temporary.replace(path)
         self._files += 1
+
+
+def _tiles_of(level: int | None, start: int, end: int) -> Iterator[TilePath]:
+    """The tiles that hold hashes or entries from `start` (rounded down to a tile) to `end`."""
+    for number in range(start // TILE_WIDTH, -(-end // TILE_WIDTH)):
+        yield TilePath(level, number, min(TILE_WIDTH, end - number * TILE_WIDTH))

@@ -12,14 +12,17 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from protocol.merkle import HASH_BYTES
-from protocol.tile_paths import TILE_WIDTH, TilePath
+from protocol.tile_paths import TILE_WIDTH, TilePath, tile_path
 
 __all__ = [
+    "TILE_WIDTH",
     "EpochHead",
+    "TilePath",
     "entry_bundle",
     "hash_tile",
     "list_epochs",
     "read_checkpoint",
+    "tile_path",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,7 +15,7 @@ from node.auditor.sources import Origin, Source, SourceError, opened_source
 from node.auditor.tile_fetching import EpochTiles, Stop
 from node.errors import LimitError, NotFoundError
 from node.reports.rendering import language_of
-from protocol.checkpoint import peek_checkpoint
+from protocol.checkpoint import Checkpoint, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.note import MAX_NOTE_BYTES
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES, StatementChain
@@ -25,6 +26,9 @@ MAX_LEAVES: Final = 100_000_000
 _MAX_EPOCHS_BYTES: Final = 64 * 1024
 _MAX_STATEMENTS_BYTES: Final = MAX_CHAIN * (MAX_STATEMENT_BYTES + 1024) * 4 // 3
 _MAX_EPOCHS: Final = 4096
+# A century of days.
+_MAX_DAYS_BYTES: Final = 1024 * 1024
+_DAY: Final = re.compile(r"daily/[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # A server answers several at once; more would only queue there.
 _AT_ONCE: Final = 8
 
@@ -179,3 +183,26 @@ class _Fetch:
         await EpochTiles(self, source, epoch, head).run(held, known_note, note, chain)
         if head.size > start:
             self.fetched.new.append((epoch, start, head.size))
+        await self._other_heads(source, epoch, chain, head)
+
+    async def _other_heads(self, source: Source, epoch: int, chain: StatementChain, head: Checkpoint) -> None:
+        """The head with most cosignatures and those of each day, where the log has them; each is kept as one seen."""
+        names = ["cosigned"]
+        days = await self.get(source, f"{epoch}/daily/days", _MAX_DAYS_BYTES)
+        for line in (days or b"").decode("ascii", "replace").splitlines():
+            name = f"daily/{line.partition(' ')[0]}"
+            if _DAY.fullmatch(name) and not (self.copy.log / str(epoch) / name).exists():
+                names.append(name)
+        for name in names:
+            note = await self.get(source, f"{epoch}/{name}", MAX_NOTE_BYTES)
+            if note is None:
+                continue
+            try:
+                found = signed_head(note, chain, epoch)
+            except RemoteProtocolError as error:
+                self.findings.add("bad_head", f"epoch {epoch}, {name}", detail=error.detail or error.reason.value)
+                continue
+            # One that was made since the checkpoint was read waits for the next fetch.
+            if found.size <= head.size:
+                self.copy.keep_head(found, note)
+                write_whole(self.copy.log / str(epoch) / name, note)

@@ -95,7 +95,7 @@ CHECKED: Final[dict[str, str]] = {
     "tiles": N_("{count} hash tiles of all levels recomputed"),
     "leaves": N_("{count} leaves hashed and compared with the tree"),
     "sanity": N_("kinds, times, epochs and pairs of {count} leaves"),
-    "cosignatures": N_("{count} other nodes cosigned the newest head; {unknown} lines are by unknown keys"),
+    "cosignatures": N_("{count} other nodes cosigned the newest cosigned head; {unknown} lines are by unknown keys"),
     "evidence": N_("{count} events of evidence files are in this log, each at its place"),
     "disclosures": N_("{count} disclosed events open their leaves"),
     "links": N_("{count} letters compared between the sender's and the recipient's side"),

@@ -10,7 +10,7 @@ from node.auditor.agreement import Copied
 from node.auditor.files import TakenFiles
 from node.auditor.findings import Checked, Finding, Findings, Severity, gravest
 from node.auditor.forks import write_fork
-from node.auditor.heads import check_key, count_cosigners, signed_head
+from node.auditor.heads import Cosigners, check_key, count_cosigners, signed_head
 from node.auditor.leaves import LeafScan
 from node.auditor.places import AuditFolder, LogCopy, chain_or_reason
 from node.auditor.sources import Origin
@@ -92,16 +92,29 @@ class LogAudit:
         for epoch in epochs:
             self._epoch(epoch, self.chain, letters, progress)
         self.result.statistics.unopened = sum(1 for deposited in letters.values() if deposited)
-        newest = self.copy.read(self.copy.checkpoint(epochs[-1])) or b""
-        try:
-            cosigners = count_cosigners(
-                newest, self.chain, chains, names, self._now_ms, self.findings, f"epoch {epochs[-1]}, head"
-            )
-        except RemoteProtocolError:
-            return self.copied
-        self.result.cosigners = [names.get(node, node.text[:16]) for node in cosigners.nodes]
-        self.findings.holds("cosignatures", count=len(cosigners.nodes), unknown=cosigners.unknown)
+        self._cosigners(epochs[-1], self.chain, chains, names)
         return self.copied
+
+    def _cosigners(
+        self, epoch: int, own: StatementChain, chains: Mapping[NodeId, StatementChain], names: Mapping[NodeId, str]
+    ) -> None:
+        """Who cosigned the newest head, or the one that the log shows as cosigned by most."""
+        counted: list[Cosigners] = []
+        for name in ("checkpoint", "cosigned"):
+            note = self.copy.read(self.copy.log / str(epoch) / name)
+            place = f"epoch {epoch}, {'head' if name == 'checkpoint' else name}"
+            if note is None:
+                continue
+            try:
+                signed_head(note, own, epoch)
+            except RemoteProtocolError as error:
+                self.findings.add("bad_head", place, detail=error.detail or error.reason.value)
+                continue
+            counted.append(count_cosigners(note, own, chains, names, self._now_ms, self.findings, place))
+        if counted:
+            best = max(counted, key=lambda item: len(item.nodes))
+            self.result.cosigners = [names.get(node, node.text[:16]) for node in best.nodes]
+            self.findings.holds("cosignatures", count=len(best.nodes), unknown=best.unknown)
 
     def _epoch(
         self,

@@ -13,10 +13,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from node.audit.auditors import Auditor, Auditors
-from node.audit.publication import entry_bundle, hash_tile, list_epochs, read_checkpoint
+from node.audit.publication import (
+    TILE_WIDTH,
+    entry_bundle,
+    hash_tile,
+    list_epochs,
+    read_checkpoint,
+    tile_path,
+)
 from node.vault.database import Database
 from protocol.statement import StatementChain
-from protocol.tile_paths import TILE_WIDTH, tile_path
 
 __all__ = ["PublishedLog"]
 

@@ -282,6 +282,32 @@ def test_cosigners_are_counted_by_institution_and_key(tmp_path: Path) -> None:
     assert {item.code: item.values for item in hospital.checked}["cosignatures"] == {"count": 2, "unknown": 1}
 
 
+def test_an_older_cosigned_head_counts_and_daily_heads_are_of_this_tree(tmp_path: Path) -> None:
+    log, clinic = made_log(count=9), made_log("fictive-clinic")
+    secret = signing_secret_of("fictive-clinic/witness")
+    older = cosign(log.head(size=5), name=witness_name(clinic.node.node_id), secret=secret, time_s=NOW_MS // 1000)
+    log.export(tmp_path / "a")
+    clinic.export(tmp_path / "b")
+    place = tmp_path / "a/log/1"
+    (place / "daily").mkdir()
+    (place / "cosigned").write_bytes(older)
+    (place / "daily/days").write_text("2026-09-22 3\n../../checkpoint 9\n")
+    (place / "daily/2026-09-22").write_bytes(log.head(size=3))
+    for name in "ab":
+        fetch(tmp_path / "auditor", tmp_path / name)
+    audit = verify(tmp_path / "auditor")
+    assert audit.status == 0
+    hospital = next(item for item in audit.institutions if item.node == log.node.node_id)
+    assert hospital.cosigners == ["b"]
+    checked = {item.code: item.values for item in hospital.checked}
+    assert checked["heads"] == {"count": 3, "first": 3, "last": 10}
+    forged = log.sign(Checkpoint(log_origin(log.node.node_id, 1), 4, bytes_of("another history")))
+    (place / "daily/2026-09-23").write_bytes(forged)
+    (place / "daily/days").write_text("2026-09-22 3\n2026-09-23 4\n")
+    assert grave(fetch(tmp_path / "auditor", tmp_path / "a").findings) == []
+    assert codes(verify(tmp_path / "auditor").findings) == ["fork"]
+
+
 @pytest.mark.parametrize("fault", ["spoiled", "future"])
 def test_a_cosignature_that_does_not_hold_is_named(tmp_path: Path, fault: str) -> None:
     log, clinic = made_log(count=5), made_log("fictive-clinic")
