@@ -93,17 +93,21 @@ class LogCopy:
         if not path.exists():
             write_whole(path, note)
 
+    def _head_files(self, epoch: int) -> list[Path]:
+        """The heads kept of an epoch, in order of size."""
+        place = self.path / "heads" / str(epoch)
+        found = place.iterdir() if place.is_dir() else ()
+        named = [item for item in found if item.name.partition("-")[0].isdigit() and "." not in item.name]
+        return sorted(named, key=lambda path: (int(path.name.partition("-")[0]), path.name))
+
     def largest_head(self, epoch: int) -> int:
         """The size of the largest head kept of an epoch; 0 if there is none."""
-        return max((int(name.rpartition("/")[2].partition("-")[0]) for name, _ in self.heads(epoch)), default=0)
+        files = self._head_files(epoch)
+        return int(files[-1].name.partition("-")[0]) if files else 0
 
     def heads(self, epoch: int) -> Iterator[tuple[str, bytes]]:
         """Names and notes of all heads kept of an epoch, in order of size."""
-        place = self.path / "heads" / str(epoch)
-        if not place.is_dir():
-            return
-        named = [item for item in place.iterdir() if item.name.partition("-")[0].isdigit() and "." not in item.name]
-        for item in sorted(named, key=lambda path: (int(path.name.partition("-")[0]), path.name)):
+        for item in self._head_files(epoch):
             yield f"heads/{epoch}/{item.name}", item.read_bytes()
 
     def seen(self) -> dict[str, Any]:
