@@ -22,6 +22,7 @@ from node.audit.completion import Completion
 from node.audit.cosign_duty import CosignDuty
 from node.audit.cosigned_heads import CosignedHeads
 from node.audit.daily_heads import DailyHeads
+from node.audit.disclosing import Discloser
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
 from node.audit.timestamp_rows import TimestampRows
@@ -325,6 +326,10 @@ class Node:
             certificate_sha256=fingerprint,
             token=token,
         )
+
+    def discloser(self) -> Discloser:
+        """What opens events of the log to auditors."""
+        return Discloser(database=self.database, keys=self.keys, chain=self.keyring.chain)
 
     def backup_source(self) -> BackupSource:
         """What `coffre backup` writes."""

@@ -115,6 +115,8 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.FORK_CLEARED: frozenset({"peer", "code"}),
     EventKind.AUDITOR_ADMITTED: frozenset({"code"}),
     EventKind.AUDITOR_REMOVED: frozenset({"code"}),
+    EventKind.DISCLOSED: frozenset({"code"}),
+    EventKind.EVENTS_EXPORTED: frozenset({"code"}),
     EventKind.RELAY_ADMITTED: frozenset({"peer"}),
     EventKind.RELAY_REMOVED: frozenset({"peer"}),
     EventKind.NODE_KEYS_RENEWED: frozenset({"code"}),

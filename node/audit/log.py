@@ -37,6 +37,7 @@ __all__ = [
     "open_details",
     "read_details",
     "read_evidence",
+    "row_name",
     "tagged_leaves",
 ]
 
@@ -198,7 +199,7 @@ class LogAppender:
                     "position": item.ref.position,
                     "leaf": item.leaf,
                     "tag": item.tag,
-                    "sealed": keys.seal("log_leaves", _row_name(item.ref), "sealed", item.opening + item.details),
+                    "sealed": keys.seal("log_leaves", row_name(item.ref), "sealed", item.opening + item.details),
                 }
                 for item in self._appended
             ],
@@ -232,7 +233,8 @@ class LogAppender:
         return Evidence(item.leaf, item.opening, item.details, TlogProof(ref.position, tuple(proof), self._head.note))
 
 
-def _row_name(ref: LeafRef) -> bytes:
+def row_name(ref: LeafRef) -> bytes:
+    """What the sealed column of a leaf is bound to."""
     return ref.epoch.to_bytes(4, "big") + ref.position.to_bytes(8, "big")
 
 
@@ -249,7 +251,7 @@ def began_anew_at_ms(connection: sa.Connection) -> int:
 
 def open_details(keys: RowKeys, ref: LeafRef, sealed: bytes) -> bytes:
     """The details of an own leaf that was not erased."""
-    return keys.open("log_leaves", _row_name(ref), "sealed", sealed)[OPENING_BYTES:]
+    return keys.open("log_leaves", row_name(ref), "sealed", sealed)[OPENING_BYTES:]
 
 
 def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under: Head | None = None) -> Evidence | None:
@@ -267,7 +269,7 @@ def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under:
         raise StoreError(f"log leaf {ref.epoch}/{ref.position} is missing", hint="run: coffre doctor")
     if row.sealed is None:
         return None
-    opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
+    opened = keys.open("log_leaves", row_name(ref), "sealed", row.sealed)
     size, note = (head.size, head.note) if under is None else (under.size, under.note)
     reader: TileReader = StoredTileReader(connection, ref.epoch)
     if under is None:
@@ -300,7 +302,7 @@ def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: E
     found = []
     for row in connection.execute(query):
         if LogLeaf.decode(row.leaf).kind is kind:
-            opened = keys.open("log_leaves", _row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
+            opened = keys.open("log_leaves", row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
             found.append(decode_details(opened[OPENING_BYTES:]))
     return found
 
@@ -323,7 +325,7 @@ def tagged_leaves(connection: sa.Connection, keys: RowKeys, tag: LeafTag) -> lis
     found = []
     for row in connection.execute(query.order_by(table.c.epoch, table.c.position)):
         ref = LeafRef(row.epoch, row.position)
-        opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
+        opened = keys.open("log_leaves", row_name(ref), "sealed", row.sealed)
         found.append(TaggedLeaf(ref, row.leaf, decode_details(opened[OPENING_BYTES:])))
     return found
 

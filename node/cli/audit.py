@@ -1,4 +1,6 @@
-"""`audit`: auditors whom the institution admits. `log`: the own log, who cosigned it, and as files. `web cert`."""
+"""`audit`: auditors whom the institution admits (their own side: auditing.py). `log`: the own log, who cosigned it, and
+as files. `web cert`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli import auditing, disclosures
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, progress_bar, run_command, say, table
 from node.errors import ConfigError
 
@@ -281,6 +284,8 @@ def certificate(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    auditing.add_commands(audit_app)
+    disclosures.add_commands(audit_app, log_app)
     app.add_typer(audit_app, name="audit")
     app.add_typer(log_app, name="log")
     app.add_typer(web_app, name="web")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from protocol.certificate import build_certificate
 from protocol.checkpoint import Checkpoint, feed_origin, log_origin, sign_checkpoint
 from protocol.cosignature import cosign, witness_name
-from protocol.crypto import SealSecret, SigningSecret, sha256
+from protocol.crypto import SealSecret, SigningSecret, VerifyKey, sha256
 from protocol.details import Details, encode_details
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.entry_evidence import EntryEvidence
@@ -85,15 +85,15 @@ class SampleNode:
         """The chain as an evidence file holds it."""
         return NodeStatements(self.node_id, tuple(self.chain.raw_list()))
 
-    def renew(self) -> None:
-        """Replace identity and log key by a statement that the identity key before signs."""
-        self._succeed(bad_from_ms=None)
+    def renew(self, *, valid_from_ms: int | None = None) -> None:
+        """Replace identity and log key by a statement that the identity key before signs; in force from then on."""
+        self._succeed(bad_from_ms=None, valid_from_ms=valid_from_ms)
 
     def recover(self, *, bad_from_ms: int) -> None:
         """Replace identity and log key by a statement that the recovery key signs."""
         self._succeed(bad_from_ms=bad_from_ms)
 
-    def _succeed(self, *, bad_from_ms: int | None) -> None:
+    def _succeed(self, *, bad_from_ms: int | None, valid_from_ms: int | None = None) -> None:
         last = self.chain.statements[-1]
         number = last.statement.number + 1
         before = self.identity
@@ -106,10 +106,17 @@ class SampleNode:
             identity_key=self.identity.verify_key,
             log_key=self.log_secret.verify_key,
             bad_from_ms=bad_from_ms,
+            valid_from_ms=last.statement.valid_from_ms if valid_from_ms is None else valid_from_ms,
         )
         second = {"previous": before} if bad_from_ms is None else {"recovery": self.recovery}
         raw = sign_statement(encode_statement(statement), own=self.identity, **second)
         self.chain = self.chain.extend(raw)
+
+    def replace_witness(self, key: VerifyKey) -> None:
+        """Make the node anew with this witness key: another node id."""
+        statement = replace(self.chain.statements[0].statement, witness_key=key)
+        self.chain = StatementChain.from_genesis(sign_statement(encode_statement(statement), own=self.identity))
+        self.node_id = self.chain.node_id
 
     def log(self, kind: EventKind, details: Details, *, time_ms: int, tag: LeafTag) -> int:
         """Append an event to the log; its index."""

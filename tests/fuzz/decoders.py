@@ -24,6 +24,8 @@ from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
 from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
+from protocol.disclosure import parse_disclosure
+from protocol.disclosure_report import verify_disclosure
 from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
@@ -34,6 +36,7 @@ from protocol.evidence_report import verify_evidence_file
 from protocol.feed import FeedLeaf, decode_operation
 from protocol.feed_file import decode_feed_file
 from protocol.fork_file import parse_fork_file
+from protocol.heads_file import parse_heads_file
 from protocol.ids import NodeId
 from protocol.invite import decode_invite
 from protocol.letter import decode_signed_letter
@@ -240,6 +243,8 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("evidence_merge", _merged, _seeds("evidence_merge"))
     yield Decoder("content_file", _whole_content, _seeds("content"))
     yield Decoder("fork_file", lambda data: parse_fork_file(data).verify(), _seeds("fork"))
+    yield Decoder("disclosure", lambda data: verify_disclosure(parse_disclosure(data)), _seeds("disclosure"))
+    yield Decoder("heads_file", parse_heads_file, _seeds("heads"))
     yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
     yield Decoder("operation", decode_operation, _seeds("feed"))
     yield Decoder("institution_entry", InstitutionEntry.decode, _seeds("entry"))

@@ -77,6 +77,8 @@ NUMBERS = {
     "relay_removed": 411,
     "auditor_admitted": 420,
     "auditor_removed": 421,
+    "disclosed": 422,
+    "events_exported": 423,
     "node_keys_renewed": 430,
     "node_recovered": 431,
     "identity_recovery_changed": 432,

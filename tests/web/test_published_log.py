@@ -21,7 +21,6 @@ from tlog_scales.signing import Vkey
 from node.app import Node, open_node
 from node.audit.daily_heads import DailyHeads, day_number
 from node.audit.export_log import LogExport, LogExporter
-from node.audit.publication import TilePath, tile_path
 from node.errors import ConfigError, NotFoundError, StateError
 from node.web.guard import Guard
 from node.world import World
@@ -32,6 +31,7 @@ from protocol.mldsa import PqSecret
 from protocol.note import verifier_key
 from protocol.pq_line import pq_signed_at_s
 from protocol.statement import StatementChain
+from protocol.tile_paths import TilePath, tile_path
 from tests.web.published import client_of, grow, made_node, running_node
 
 LEAVES = 600
