@@ -126,19 +126,16 @@ class Completion:
 
     def _tell_of_peers(self, tx: Transaction, wanted: int) -> Counter[NodeId]:
         table, counts = schema.peer_evidence, Counter[NodeId]()
-        rows = tx.connection.execute(
-            sa.select(table.c.id, table.c.sealed, table.c.witnesses)
-            .where(table.c.overdue_told == 0, table.c.time_ms < tx.now_ms - OVERDUE_MS)
-            .order_by(table.c.time_ms)
-            .limit(_TOLD_AT_ONCE)
-        ).all()
-        for row in rows:
-            if row.witnesses < wanted:
+        overdue = (table.c.overdue_told == 0, table.c.time_ms < tx.now_ms - OVERDUE_MS)
+        # What was completed in time is never looked at again.
+        tx.connection.execute(table.update().where(*overdue, table.c.witnesses >= wanted).values(overdue_told=1))
+        query = sa.select(table.c.id, table.c.sealed).where(*overdue).limit(_TOLD_AT_ONCE)
+        while rows := tx.connection.execute(query).all():
+            for row in rows:
                 evidence = decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed))
                 counts[decode_details(evidence.details).node] += 1
-        # Those that were completed in time are passed over for good, too.
-        looked_at = [row.id for row in rows]
-        tx.connection.execute(table.update().where(table.c.id.in_(looked_at)).values(overdue_told=1))
+            told = table.c.id.in_([row.id for row in rows])
+            tx.connection.execute(table.update().where(told).values(overdue_told=1))
         return counts
 
     def _tell_of_own(self, tx: Transaction, wanted: int) -> int:
