@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 import structlog
@@ -18,8 +18,16 @@ import trio
 
 from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
+from node.audit.completion import Completion
+from node.audit.cosign_duty import CosignDuty
+from node.audit.cosigned_heads import CosignedHeads
+from node.audit.daily_heads import DailyHeads
+from node.audit.disclosing import Discloser
 from node.audit.epochs import LogHistory
 from node.audit.log import LeafRef, Log, read_evidence
+from node.audit.timestamp_rows import TimestampRows
+from node.audit.witness import WitnessRows
+from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
 from node.bundle.gathering import Gatherer
 from node.bundle.reading import BundleReader
@@ -33,6 +41,7 @@ from node.folder import Folder
 from node.identity.keeper import KeyKeeper
 from node.identity.own_keys import OwnKeys, file_mark
 from node.post.compose import Composer
+from node.post.cosigning import CosigningParts
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
 from node.post.forward import SenderSide
@@ -48,6 +57,13 @@ from node.post.withdraw import Withdrawals
 from node.relay.book import RelayBook
 from node.relay.clients import RelayClients
 from node.relay.custody import Custody
+from node.retention.erasing import Eraser
+from node.retention.holds import HoldRows
+from node.retention.keeper import Retention
+from node.retention.policy import Policies
+from node.retention.replaying import ErasureKeeper
+from node.retention.warning import Warner
+from node.settings_record import SettingsRecord
 from node.supervision import keep_running
 from node.trust.alarm_rows import AlarmRows
 from node.trust.followed import Following
@@ -57,6 +73,7 @@ from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
 from node.vault.claims import Claims
+from node.vault.content_files import ContentFiles
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -67,6 +84,7 @@ from node.vault.keyring import Keyring, load_keyring
 from node.vault.lookalike_book import Cautions
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
+from node.vault.node_state import NodeState
 from node.vault.outbox_rows import OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.payloads import FilePayloadStore
@@ -79,6 +97,7 @@ from node.vault.sharing import Sharing
 from node.vault.sharing_rows import SharingRows
 from node.vault.signals import LOG
 from node.vault.timeline import Timelines
+from node.vault.trash import Trash
 from node.vault.way_rows import WayRows
 from node.world import World
 from protocol.crypto import Secret
@@ -86,6 +105,10 @@ from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
+from protocol.mldsa import PqSecret
+
+if TYPE_CHECKING:
+    from node.audit.timestamping import Timestamper
 
 __all__ = ["Node", "database_url", "has_passphrase_source", "open_node"]
 
@@ -121,6 +144,7 @@ class Node:
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
         self.auditors = Auditors(self.database, self.keys)
+        self.timestamps = TimestampRows(self.node_id)
         self.web_listening_on = ""
         self.history = LogHistory(folder=folder, database=self.database, log=self.log, chain=own_keys.chain)
         self.directory = Directory(
@@ -130,6 +154,8 @@ class Node:
             world=world,
             is_unheard=folder.unheard_file.exists,
         )
+        self.cosigned = CosignedHeads(self.directory, settings.evidence)
+        self.witness = WitnessRows(self.node_id, keyring.witness)
         self.store = FilePayloadStore(folder.payloads_folder)
         self.payloads = PayloadRows(self.keys, self.store)
         self.outbox = OutboxRows(self.keys)
@@ -157,7 +183,17 @@ class Node:
             keys=self.keys,
             directory=self.directory,
             payloads=self.payloads,
+            returns=self.returns,
             access=access,
+        )
+        self.trash = Trash(database=self.database, keys=self.keys, access=access)
+        self._assemble_retention()
+        self.content_files = ContentFiles(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            payloads=self.payloads,
+            reading=self.reading,
         )
         self.timelines = Timelines(database=self.database, keys=self.keys, directory=self.directory, outbox=self.outbox)
         self.alarm_rows = AlarmRows(own_keys.chain)
@@ -224,6 +260,28 @@ class Node:
         """The node's secrets as they are now."""
         return self.own_keys.keyring
 
+    def _assemble_retention(self) -> None:
+        warn_days = self.settings.retention.warn_days
+        self.state = NodeState(self.keys)
+        self.policies = Policies(self.keys, self.settings.retention)
+        self.holds = HoldRows(self.keys)
+        eraser = Eraser(keys=self.keys, payloads=self.payloads, returns=self.returns, warn_days=warn_days)
+        self.erasures = ErasureKeeper(
+            folder=self.folder,
+            database=self.database,
+            node_id=self.node_id,
+            data_key=self.keyring.data_key,
+            eraser=eraser,
+            state=self.state,
+        )
+        self.retention = Retention(
+            database=self.database,
+            policies=self.policies,
+            eraser=eraser,
+            warner=Warner(keys=self.keys, alerts=self.alerts, returns=self.returns, warn_days=warn_days),
+            erasures=self.erasures,
+        )
+
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:
         return self.database.read_now(read_evidence, self.keys, ref)
 
@@ -243,6 +301,13 @@ class Node:
             made_at_ms=self.world.now_ms(),
         )
         return encode_invite(invite, self.keyring.identity)
+
+    def timestamper(self) -> Timestamper:
+        """What has heads of the log stamped."""
+        # Only here: a node that asks no authority does not pay for the client.
+        from node.audit.timestamping import Timestamper
+
+        return Timestamper(self.database, self.timestamps, self.settings.evidence, self.folder.path)
 
     async def admit_auditor(self, name: str, *, days: int) -> Admission:
         """Admit an auditor, and make what they are given. ConfigError if this node serves no HTTPS."""
@@ -264,6 +329,10 @@ class Node:
             token=token,
         )
 
+    def discloser(self) -> Discloser:
+        """What opens events of the log to auditors."""
+        return Discloser(database=self.database, keys=self.keys, chain=self.keyring.chain)
+
     def backup_source(self) -> BackupSource:
         """What `coffre backup` writes."""
         return BackupSource(
@@ -275,6 +344,17 @@ class Node:
             data_key=self.keyring.data_key,
             world=self.world,
         )
+
+    async def record_backup(self, summary: BackupSummary) -> None:
+        """Put on record that a backup was made."""
+
+        def write(tx: Transaction, items: Sequence[BackupSummary]) -> Sequence[None]:
+            for item in items:
+                code = f"{item.epoch}/{item.log_size}"
+                tx.log.append(EventKind.BACKUP_MADE, Details(node=self.node_id, code=code))
+            return [None] * len(items)
+
+        await self.database.write(write, summary)
 
     # -- taking in and sending out, over links and by bundles
 
@@ -306,7 +386,7 @@ class Node:
             database=self.database,
             directory=self.directory,
             outbox=self.outbox,
-            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts),
+            writer=ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts, witnesses=self.cosigned.keys),
             verifiers=verifiers,
         )
 
@@ -402,7 +482,21 @@ class Node:
             following=following,
             book=book,
             custody=self.custody,
+            cosigning=CosigningParts(
+                node_id=self.node_id,
+                database=self.database,
+                directory=self.directory,
+                peers=self.peers,
+                heads=self.cosigned,
+                witness=self.witness,
+                verifiers=verifiers,
+            ),
         )
+
+    def _cosign_duty(self) -> CosignDuty:
+        completion = Completion(keys=self.keys, heads=self.cosigned, dedup=self.dedup, returns=self.returns)
+        daily = DailyHeads(PqSecret(self.keyring.pq_seed.reveal()), self.cosigned)
+        return CosignDuty(self.database, self.cosigned, daily, completion)
 
     async def run(
         self,
@@ -439,6 +533,7 @@ class Node:
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
             await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
+            await SettingsRecord(self.database, self.keys, self.state).note(self.settings)
             async with trio.open_nursery() as nursery:
                 await nursery.start(office.run, self.settings.link.listen if listen is None else listen)
                 duties = (
@@ -446,11 +541,15 @@ class Node:
                     (sender.run, "alerts"),
                     (self.trust.run, "trust"),
                     (self.key_keeper.run, "keys"),
+                    (self.retention.run, "retention"),
+                    (self._cosign_duty().run, "cosigning"),
                 )
                 for work, duty in duties:
                     nursery.start_soon(self.claims.hold, partial(keep_running, work), duty)
                 nursery.start_soon(keep_running, self._keep_head_file)
                 nursery.start_soon(keep_running, partial(self.key_keeper.watch, office.present))
+                if self.settings.evidence.timestamp_url:
+                    nursery.start_soon(self.claims.hold, partial(keep_running, self.timestamper().run), "timestamps")
                 if self.settings.discovery.announce and office.listening_on:
                     nursery.start_soon(self._announce, office.listening_on)
                 if self.world.shares_database:
@@ -555,6 +654,7 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
             await nursery.start(node.database.run)
             await node.history.settle()
             await node.key_keeper.settle()
+            await node.erasures.settle()
             yield node
             await node.history.write_head_file()
             nursery.cancel_scope.cancel()

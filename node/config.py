@@ -19,9 +19,11 @@ __all__ = [
     "AlertSettings",
     "DirectorySettings",
     "DiscoverySettings",
+    "EvidenceSettings",
     "KeySettings",
     "LimitSettings",
     "LinkSettings",
+    "RetentionSettings",
     "Settings",
     "StorageSettings",
     "TrustSettings",
@@ -86,6 +88,18 @@ class LimitSettings(_Section):
     disk_all_percent: Annotated[int, Field(ge=1, le=100)] = 95
     peer_unfinished_bytes: Bytes = 8 * GIB
     """What one peer may have announced but not yet delivered."""
+
+
+_Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
+class RetentionSettings(_Section):
+    """[retention]: days that letters are kept, 0 for ever; `warn_days` before an unread one goes, both sides know."""
+
+    received_days: _Days = 0
+    sent_days: _Days = 0
+    trash_days: _Days = 30
+    warn_days: Annotated[int, Field(ge=1, le=365)] = 14
 
 
 class DiscoverySettings(_Section):
@@ -185,6 +199,31 @@ class WebSettings(_Section):
         return list(dict.fromkeys(name for name in names if name))
 
 
+class EvidenceSettings(_Section):
+    """[evidence]: the timestamping authority (RFC 3161) that stamps heads of the log; `timestamp_url` empty = none.
+
+    timestamp_ca_file: its CA's certificate, PEM, relative to the folder; without it answers are taken unverified.
+    timestamp_policy: dotted decimal that its answers must bear, empty for any.
+    cosignatures: how many evidence should carry; cosign_every_s, ask_witnesses: how heads of the log get them.
+    """
+
+    cosignatures: Annotated[int, Field(ge=0, le=16)] = 2
+    cosign_every_s: Annotated[int, Field(ge=10, le=86_400)] = 60
+    ask_witnesses: Annotated[int, Field(ge=1, le=32)] = 8
+    timestamp_url: str = ""
+    timestamp_ca_file: str = ""
+    timestamp_policy: Annotated[str, Field(pattern=r"^([0-2](\.(0|[1-9][0-9]*))+)?$")] = ""
+    timestamp_every_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value
+
+
 class AlertSettings(_Section):
     """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
 
@@ -217,6 +256,8 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = DiscoverySettings()
     directory: DirectorySettings = DirectorySettings()
     web: WebSettings = WebSettings()
+    retention: RetentionSettings = RetentionSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from directory_sync.spellings import alike_domains
+from node.audit.completion import overdue_counts
+from node.audit.cosigned_heads import best_head
 from node.config import split_endpoint
 from node.errors import CoffreError
 from node.vault import schema
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "examine"]
 
-_DAY_MS: Final = 86_400_000
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
 _KEY_WARNING_DAYS: Final = (7, 30, 60)
 _NAMED: Final = 5
 
@@ -49,11 +52,14 @@ async def examine(node: Node) -> list[Check]:
         ("keys", _keys),
         ("database", _database),
         ("log", _log),
+        ("witnesses", _witnesses),
         ("payloads", _payloads),
         ("peers", _peers),
         ("look-alikes", _lookalikes),
         ("outbox", _outbox),
     ]
+    if node.settings.evidence.timestamp_url:
+        checks.append(("timestamps", _timestamps))
     findings = []
     for name, check in checks:
         try:
@@ -154,6 +160,32 @@ async def _log(node: Node) -> Check:
     result = await node.database.read(recompute)
     ok = result.startswith("ok ")
     return Check(name="log", ok=ok, message=f"{result[3:]} entries under verified heads" if ok else result)
+
+
+async def _timestamps(node: Node) -> Check:
+    newest = await node.database.read(node.timestamps.newest)
+    if newest is None:
+        message = "no head of the log is stamped yet (coffre log timestamp)"
+        return Check(name="timestamps", ok=True, warning=True, message=message)
+    hours = (node.world.now_ms() - newest.kept_at_ms) // _HOUR_MS
+    late = hours > 3 * node.settings.evidence.timestamp_every_hours
+    message = f"the last timestamp is {hours} h old" + (": does the authority answer?" if late else "")
+    return Check(name="timestamps", ok=True, warning=late, message=message)
+
+
+async def _witnesses(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[int, int, int, int]:
+        best = best_head(connection, connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one())
+        others, own = overdue_counts(connection, node.cosigned, node.world.now_ms())
+        return node.cosigned.wanted(connection), 0 if best is None else best.cosigners, others, own
+
+    wanted, got, others, own = await node.database.read(look)
+    if others or own:
+        lacking = f"{own} events of the own log and {others} pieces of others' evidence"
+        return Check(name="witnesses", ok=False, message=f"{lacking} lack cosignatures for 7 days (coffre log head)")
+    if not wanted:
+        return Check(name="witnesses", ok=True, message="no cosignatures wanted, or no peer to give one")
+    return Check(name="witnesses", ok=True, warning=got < wanted, message=f"{got} of {wanted} cosignatures wanted")
 
 
 async def _payloads(node: Node) -> Check:

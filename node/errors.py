@@ -21,6 +21,7 @@ __all__ = [
     "RecipientError",
     "StateError",
     "StoreError",
+    "TimestampError",
     "WrongSecretError",
 ]
 
@@ -67,6 +68,12 @@ class StoreError(CoffreError):
     """The database or the payload store failed."""
 
     code = "store"
+
+
+class TimestampError(CoffreError):
+    """A timestamping authority that is down, refused, or answered something else than was asked."""
+
+    code = "timestamp"
 
 
 class WrongSecretError(CoffreError):

@@ -72,6 +72,11 @@ class Folder:
         return self.path / "head"
 
     @property
+    def erasures_file(self) -> Path:
+        """What was erased, outside the database, as the head is: an old database learns it at its start."""
+        return self.path / "erasures"
+
+    @property
     def restored_file(self) -> Path:
         """Written by a restore: the epoch of the log that ended with it. Gone once a new epoch was opened."""
         return self.path / "restored"

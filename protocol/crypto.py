@@ -1,6 +1,6 @@
-"""The only door to the cryptographic libraries (with certificate.py). Standard constructions, nothing of our own.
+"""The door to the cryptographic libraries (with certificate.py, mldsa.py). Standard constructions, none of our own.
 
-Ed25519 and Argon2id: PyNaCl (libsodium). HPKE, AES-GCM, HKDF, ML-DSA: cryptography. Spec: spec/encoding.md
+Ed25519 and Argon2id: PyNaCl (libsodium). HPKE, AES-GCM, HKDF: cryptography. Spec: spec/encoding.md
 "Signatures", spec/sealing.md. Every signature of the project goes through `verify_raw`, so one rule holds for
 odd keys and points: libsodium's (small-order keys and non-canonical values refused).
 """

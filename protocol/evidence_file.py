@@ -7,10 +7,12 @@ the formats that it holds: each line known, one way to write it, nothing after t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
+from protocol.checkpoint import peek_checkpoint
+from protocol.cosignature import cosigners_named
 from protocol.details import MAX_DETAILS_BYTES
 from protocol.entry import MAX_ENTRY_BYTES
 from protocol.entry_evidence import EntryEvidence
@@ -26,36 +28,80 @@ from protocol.text_file import (
     checksummed,
     encoded_line,
     statement_lines,
+    strict_cosigned_head,
     strict_head,
     take_node,
 )
+from protocol.timestamp import MAX_TOKEN_BYTES
 from protocol.tlogproof import TlogProof
 
 __all__ = [
     "MAX_EVIDENCE_FILE_BYTES",
+    "MAX_TIMESTAMPS",
     "EvidenceFile",
     "NodeStatements",
+    "entry_lines",
     "parse_evidence_file",
+    "take_entry",
     "write_evidence_file",
 ]
 
 # A letter to 1,000 mailboxes, each deposited and opened, with their entries, takes 7 MB; the rest is for statements.
 MAX_EVIDENCE_FILE_BYTES: Final = 16 * 1024 * 1024
+# One a day for each log of a letter's way would be two or three; merged files may bring more.
+MAX_TIMESTAMPS: Final = 64
 _NAME: Final = "coffre-evidence"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceFile:
-    """What the file holds. nodes: each whose log or feed an item is from. events: one at least. entries: or none."""
+    """What the file holds. nodes: each whose log or feed an item is from, or that cosigned a head of it.
+
+    events: one at least. entries: or none. timestamps: RFC 3161 tokens over heads of these proofs.
+    """
 
     letter: LetterId
     nodes: tuple[NodeStatements, ...]
     events: tuple[Evidence, ...]
     entries: tuple[EntryEvidence, ...] = ()
+    timestamps: tuple[bytes, ...] = ()
+
+    @property
+    def proofs(self) -> tuple[TlogProof, ...]:
+        """The proofs of all events and entries."""
+        return (*(item.proof for item in self.events), *(item.proof for item in self.entries))
+
+    def arranged(self) -> EvidenceFile:
+        """The same, in the order in which files are written: events by time, entries by their place."""
+        return replace(
+            self,
+            nodes=tuple(sorted(self.nodes, key=lambda item: item.node)),
+            events=tuple(sorted(self.events, key=_moment)),
+            entries=tuple(sorted(self.entries, key=_place)),
+            timestamps=tuple(sorted(self.timestamps)),
+        )
+
+
+def _moment(event: Evidence) -> tuple[bytes, ...]:
+    return event.leaf[3:11], event.leaf, event.opening, event.details, event.proof.encode()
+
+
+def _place(entry: EntryEvidence) -> tuple[str, int, bytes, bytes, bytes]:
+    origin = peek_checkpoint(entry.proof.checkpoint).origin
+    return origin, entry.proof.index, entry.leaf, entry.opening, entry.entry
 
 
 def _proof_lines(proof: TlogProof) -> list[str]:
     return [*proof.encode().decode().removesuffix("\n").split("\n"), "end"]
+
+
+def entry_lines(entry: EntryEvidence) -> Iterator[str]:
+    """The lines of an entry, from `entry` to `end`."""
+    yield "entry"
+    yield encoded_line("leaf", entry.leaf)
+    yield encoded_line("opening", entry.opening)
+    yield encoded_line("published", entry.entry)
+    yield from _proof_lines(entry.proof)
 
 
 def _lines(file: EvidenceFile) -> Iterator[str]:
@@ -70,11 +116,9 @@ def _lines(file: EvidenceFile) -> Iterator[str]:
         yield encoded_line("details", event.details)
         yield from _proof_lines(event.proof)
     for entry in file.entries:
-        yield "entry"
-        yield encoded_line("leaf", entry.leaf)
-        yield encoded_line("opening", entry.opening)
-        yield encoded_line("published", entry.entry)
-        yield from _proof_lines(entry.proof)
+        yield from entry_lines(entry)
+    for token in file.timestamps:
+        yield encoded_line("timestamp", token)
 
 
 def _render(file: EvidenceFile) -> bytes:
@@ -95,9 +139,9 @@ def _malformed(detail: str) -> RemoteProtocolError:
     return RemoteProtocolError(Reason.MALFORMED, detail)
 
 
-def _take_proof(cursor: LineCursor) -> TlogProof:
+def _take_proof(cursor: LineCursor, strict: Callable[[bytes], bytes]) -> TlogProof:
     proof = TlogProof.decode(cursor.take_block("proof"))
-    strict_head(proof.checkpoint)
+    strict(proof.checkpoint)
     return proof
 
 
@@ -107,17 +151,18 @@ def _take_event(cursor: LineCursor) -> Evidence:
         cursor.take_binary("leaf", LEAF_BYTES, LEAF_BYTES),
         cursor.take_binary("opening", OPENING_BYTES, OPENING_BYTES),
         cursor.take_binary("details", 1, MAX_DETAILS_BYTES),
-        _take_proof(cursor),
+        _take_proof(cursor, strict_cosigned_head),
     )
 
 
-def _take_entry(cursor: LineCursor) -> EntryEvidence:
+def take_entry(cursor: LineCursor) -> EntryEvidence:
+    """The entry whose lines come next. RemoteProtocolError: malformed, not_canonical, too_large, unknown_version."""
     cursor.take("entry")
     return EntryEvidence(
         cursor.take_binary("leaf", FEED_LEAF_BYTES, FEED_LEAF_BYTES),
         cursor.take_binary("opening", OPENING_BYTES, OPENING_BYTES),
         cursor.take_binary("published", 1, MAX_ENTRY_BYTES),
-        _take_proof(cursor),
+        _take_proof(cursor, strict_head),
     )
 
 
@@ -138,15 +183,29 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
     while cursor.next_is("event"):
         events.append(_take_event(cursor))
     while cursor.next_is("entry"):
-        entries.append(_take_entry(cursor))
+        entries.append(take_entry(cursor))
+    timestamps = []
+    while cursor.next_is("timestamp"):
+        timestamps.append(cursor.take_binary("timestamp", 1, MAX_TOKEN_BYTES))
     if not cursor.done:
         raise _malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes):
         raise _malformed("one node twice")
-    for items in (events, entries):
+    named = {node for event in events for node in cosigners_named(event.proof.checkpoint)}
+    if not named <= {item.node for item in nodes}:
+        raise _malformed("a cosignature by a node without statements here")
+    if len(timestamps) > MAX_TIMESTAMPS:
+        raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_TIMESTAMPS} timestamps")
+    for items in (events, entries, timestamps):
         if len(set(items)) != len(items):
-            raise _malformed("one event or entry twice")
-    file = EvidenceFile(letter=letter, nodes=tuple(nodes), events=tuple(events), entries=tuple(entries))
+            raise _malformed("one event, entry or timestamp twice")
+    file = EvidenceFile(
+        letter=letter,
+        nodes=tuple(nodes),
+        events=tuple(events),
+        entries=tuple(entries),
+        timestamps=tuple(timestamps),
+    )
     if _render(file) != raw:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "written in another way than the one allowed")
     return file

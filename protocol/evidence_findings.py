@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from protocol.checkpoint import Checkpoint
+from protocol.cosignature import Cosignature
 from protocol.entry_evidence import VerifiedEntry
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import VerifiedEvidence
 from protocol.ids import LetterId, NodeId
+from protocol.timestamp import Timestamp
 
-__all__ = ["Defect", "Doubt", "EntryFinding", "EventFinding", "NodeFinding", "Report"]
+__all__ = ["Defect", "Doubt", "EntryFinding", "EventFinding", "NodeFinding", "Report", "TimestampFinding"]
 
 
 class Doubt(StrEnum):
@@ -29,6 +32,10 @@ class Doubt(StrEnum):
     """The opener's signature could not be checked: the file encloses no entry of that mailbox."""
     DOMAIN_UNCONFIRMED = "domain_unconfirmed"
     """No entry of the institution in the file claims the domain of this mailbox's address."""
+    TIMESTAMP_UNCONFIRMED = "timestamp_unconfirmed"
+    """No certificate of a timestamping authority was given to check the timestamp with."""
+    CLOCK_AHEAD = "clock_ahead"
+    """The event's time is later than a timestamp over its head: the node's clock ran ahead, or was set so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,17 @@ class NodeFinding:
 
 @dataclass(frozen=True, slots=True)
 class EventFinding:
-    """One event of the file; verified is None where there is a defect."""
+    """One event of the file; verified is None where there is a defect.
+
+    existed_at_ms: when a timestamping authority that the reader trusts saw the head above it; None if none did.
+    witnesses: who cosigned the head that it stands under, each institution and each key once; none: unwitnessed.
+    """
 
     verified: VerifiedEvidence | None
     defect: Defect | None
     doubts: tuple[Doubt, ...] = ()
+    existed_at_ms: int | None = None
+    witnesses: tuple[Cosignature, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,16 @@ class EntryFinding:
     """One directory entry of the file; verified is None where there is a defect."""
 
     verified: VerifiedEntry | None
+    defect: Defect | None
+    doubts: tuple[Doubt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampFinding:
+    """One timestamp of the file, and the head that it stamps; stamp is None where there is a defect."""
+
+    stamp: Timestamp | None
+    head: Checkpoint | None
     defect: Defect | None
     doubts: tuple[Doubt, ...] = ()
 
@@ -79,11 +102,12 @@ class Report:
     nodes: tuple[NodeFinding, ...]
     events: tuple[EventFinding, ...]
     entries: tuple[EntryFinding, ...]
+    timestamps: tuple[TimestampFinding, ...] = ()
 
     @property
-    def findings(self) -> tuple[NodeFinding | EventFinding | EntryFinding, ...]:
+    def findings(self) -> tuple[NodeFinding | EventFinding | EntryFinding | TimestampFinding, ...]:
         """All of them."""
-        return (*self.nodes, *self.events, *self.entries)
+        return (*self.nodes, *self.events, *self.entries, *self.timestamps)
 
     @property
     def ok(self) -> bool:

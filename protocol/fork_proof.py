@@ -10,10 +10,17 @@ from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoin
 from protocol.crypto import sha256
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import NodeId
-from protocol.merkle import HASH_BYTES, ListReader, consistency_proof, root_of, verify_consistency
+from protocol.merkle import (
+    HASH_BYTES,
+    ListReader,
+    consistency_proof,
+    proved_beginning,
+    root_of,
+    verify_consistency,
+)
 from protocol.note import keep_signature
 
-__all__ = ["MAX_FORK_HASHES", "ForkProof", "VerifiedFork", "prove_fork"]
+__all__ = ["MAX_FORK_HASHES", "ForkProof", "VerifiedFork", "fork_shown", "prove_fork"]
 
 MAX_FORK_HASHES: Final = 54
 """A consistency proof in a tree of fewer than 2^53 leaves needs no more."""
@@ -129,3 +136,17 @@ def prove_fork(one: bytes, other: bytes, leaf_hashes: Sequence[bytes] | None = N
     return ForkProof(
         first=keep_signature(first, origin), second=keep_signature(second, origin), prefix=prefix, hashes=hashes
     )
+
+
+def fork_shown(one: bytes, other: bytes, hashes: Sequence[bytes]) -> ForkProof | None:
+    """The proof of a fork from two heads that were verified and a consistency proof between them that did not hold: it
+    may be that of a tree which begins otherwise. None if it shows nothing.
+    """
+    first, second = sorted((one, other), key=lambda note: peek_checkpoint(note).size)
+    small, large = peek_checkpoint(first), peek_checkpoint(second)
+    prefix = proved_beginning(old_size=small.size, new_size=large.size, new_root=large.root, proof=hashes)
+    if prefix is None or prefix == small.root:
+        return None
+    origin = small.origin
+    first, second = keep_signature(first, origin), keep_signature(second, origin)
+    return ForkProof(first=first, second=second, prefix=prefix, hashes=tuple(hashes))

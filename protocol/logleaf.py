@@ -36,9 +36,18 @@ class EventKind(IntEnum):
     WITHDRAW_REQUESTED = 123
     ALERTED = 130
 
+    ERASURE_DUE = 140
+    ERASED_UNREAD = 141
+    ERASED = 142
+    HOLD_ADDED = 143
+    HOLD_REMOVED = 144
+
     OPENED = 200
     COLLECTED = 201
     UNREADABLE = 202
+    DOWNLOADED = 203
+    DELETED = 204
+    UNDELETED = 205
 
     MAILBOX_CREATED = 300
     MAILBOX_CLOSED = 301
@@ -52,6 +61,11 @@ class EventKind(IntEnum):
     DELEGATION_ADDED = 310
     DELEGATION_ENDED = 311
     DELEGATION_REVOKED = 312
+    LOGGED_IN = 313
+    MAILBOX_CHANGED = 314
+    ALERTS_CHANGED = 315
+    RETENTION_CHANGED = 316
+    DATA_EXPORTED = 317
 
     PEER_ACCEPTED = 400
     PEER_REMOVED = 401
@@ -68,6 +82,8 @@ class EventKind(IntEnum):
 
     AUDITOR_ADMITTED = 420
     AUDITOR_REMOVED = 421
+    DISCLOSED = 422
+    EVENTS_EXPORTED = 423
 
     NODE_KEYS_RENEWED = 430
     NODE_RECOVERED = 431
@@ -76,16 +92,31 @@ class EventKind(IntEnum):
     STATEMENT_FORK_SETTLED = 434
     BUNDLE_WRITTEN = 440
     BUNDLE_READ = 441
+    EVIDENCE_UNWITNESSED = 450
+    WITNESS_RESUMED = 451
+    HEAD_TIMESTAMPED = 460
+    CONTENT_DISCLOSED = 461
 
     EPOCH_OPENED = 500
     STARTED = 501
     STOPPED = 502
     CLOCK_JUMPED = 503
+    INSTITUTION_CHANGED = 504
+    SETTINGS_CHANGED = 505
+    BACKUP_MADE = 506
+    BACKUP_RESTORED = 507
+    ERASURES_REPLAYED = 508
+    OUTBOX_RETRIED = 509
 
     @property
     def word(self) -> str:
         """The name in lower case: on screens, in `--json` and in reports."""
         return self.name.lower()
+
+    @property
+    def is_of_letter(self) -> bool:
+        """Whether this kind belongs to a letter's way or end, and so into the letter's evidence file."""
+        return self < EventKind.MAILBOX_CREATED
 
     @property
     def etsi_event(self) -> str:
@@ -103,6 +134,7 @@ _ETSI: Final = {
     EventKind.OPENED: "ContentHandover",
     EventKind.COLLECTED: "ContentHandover",
     EventKind.UNREADABLE: "ContentHandoverFailure",
+    EventKind.DOWNLOADED: "ContentHandover",
 }
 
 

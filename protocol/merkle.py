@@ -17,6 +17,7 @@ __all__ = [
     "inclusion_proof",
     "leaf_hash",
     "node_hash",
+    "proved_beginning",
     "root_of",
     "verify_consistency",
     "verify_inclusion",
@@ -226,6 +227,24 @@ def verify_consistency(
     path = list(proof)
     if old_size & (old_size - 1) == 0:
         path.insert(0, old_root)
+    if _both_roots(old_size, new_size, path) != (old_root, new_root):
+        raise _bad("proof leads to other roots")
+
+
+def proved_beginning(*, old_size: int, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> bytes | None:
+    """The root at old_size of the tree with new_root, if a consistency proof tells it, None if it does not: where
+    old_size is a power of two the proof leaves it out, and any other proof that does not hold tells nothing.
+    """
+    if not 0 < old_size < new_size or old_size & (old_size - 1) == 0:
+        return None
+    try:
+        old_root, computed = _both_roots(old_size, new_size, proof)
+    except RemoteProtocolError:
+        return None
+    return old_root if computed == new_root else None
+
+
+def _both_roots(old_size: int, new_size: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:
     if not path:
         raise _bad("proof too short")
     position, last = old_size - 1, new_size - 1
@@ -248,5 +267,4 @@ def verify_consistency(
         last >>= 1
     if last != 0:
         raise _bad("proof too short")
-    if old_computed != old_root or new_computed != new_root:
-        raise _bad("proof leads to other roots")
+    return old_computed, new_computed

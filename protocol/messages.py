@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from protocol.message import Message
+from protocol.messages_cosign import Cosigned, CosignGet, Held, HeldGet
 from protocol.messages_directory import (
     FeedGet,
     FeedOps,
@@ -56,6 +57,8 @@ __all__ = [
     "RANGE_PIECE_BYTES",
     "REPLIES",
     "RESULT_STATUSES",
+    "CosignGet",
+    "Cosigned",
     "Cursor",
     "Event",
     "EventOk",
@@ -67,6 +70,8 @@ __all__ = [
     "HashesData",
     "HashesGet",
     "Heads",
+    "Held",
+    "HeldGet",
     "Hello",
     "KeepAlive",
     "LogProof",
@@ -105,6 +110,8 @@ REPLIES: Final = MappingProxyType[type[Message], tuple[type[Message], ...]](
         Withdraw: (Result,),
         Event: (EventOk,),
         Pass: (PassOk,),
+        CosignGet: (Cosigned,),
+        HeldGet: (Held,),
         StatementsGet: (Statements, Gone),
         FeedGet: (FeedOps, Gone),
         LogProofGet: (LogProof, Gone),
@@ -138,6 +145,10 @@ MESSAGE_TYPES: Final = MappingProxyType[int, type[Message]](
             Relayed,
             Pass,
             PassOk,
+            CosignGet,
+            Cosigned,
+            HeldGet,
+            Held,
             StatementsGet,
             Statements,
             FeedGet,

@@ -12,6 +12,7 @@ from protocol.crypto import SealKey, SigningSecret, VerifyKey, hash_labelled
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.labels import Label
+from protocol.mldsa import PqKey
 
 __all__ = [
     "MAX_CHAIN",
@@ -294,11 +295,30 @@ class StatementChain:
         """The log keys that live heads and evidence are verified under: those stated since the last recovery, so that
         a thief of a lost key forges nothing new; all of them where there was none.
         """
+        return tuple(dict.fromkeys(item.statement.log_key for item in reversed(self._since_recovery())))
+
+    def _since_recovery(self) -> tuple[SignedStatement, ...]:
         kept = self.statements
         for at, signed in enumerate(self.statements):
             if signed.by_recovery:
                 kept = self.statements[at:]
-        return tuple(dict.fromkeys(item.statement.log_key for item in reversed(kept)))
+        return kept
+
+    def witness_keys(self) -> tuple[VerifyKey, ...]:
+        """Every witness key that this node ever stated, newest first."""
+        keys = dict.fromkeys(item.statement.witness_key for item in (*self.statements[::-1], *self.superseded[::-1]))
+        return tuple(keys)
+
+    def trusted_witness_keys(self) -> tuple[VerifyKey, ...]:
+        """The witness keys whose cosignatures count: those stated since the last recovery, newest first. A thief of an
+        older one can date its cosignatures back.
+        """
+        return tuple(dict.fromkeys(item.statement.witness_key for item in reversed(self._since_recovery())))
+
+    def pq_keys(self) -> tuple[PqKey, ...]:
+        """Every ML-DSA key that this node ever stated, newest first."""
+        keys = dict.fromkeys(item.statement.pq_key for item in (*self.statements[::-1], *self.superseded[::-1]))
+        return tuple(PqKey(key) for key in keys)
 
     def certificates(self) -> tuple[bytes, ...]:
         """The link certificates to pin now."""

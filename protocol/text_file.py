@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.checkpoint import peek_checkpoint
+from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import check_binary
+from protocol.cosignature import COSIGNATURE_BYTES, cosigners_named, witness_name
 from protocol.crypto import sha256
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
@@ -26,6 +27,7 @@ __all__ = [
     "checksummed",
     "encoded_line",
     "statement_lines",
+    "strict_cosigned_head",
     "strict_head",
     "take_node",
 ]
@@ -130,6 +132,20 @@ def strict_head(note: bytes) -> bytes:
     origin = peek_checkpoint(note).origin
     if [line.name for line in parse_note(note).signatures] != [origin]:
         raise _malformed("a head has one signature line here, by its log")
+    return note
+
+
+def strict_cosigned_head(note: bytes) -> bytes:
+    """A head with one line by its own tree, then cosignatures by other nodes in the order of names, none twice."""
+    origin, lines = peek_checkpoint(note).origin, parse_note(note).signatures
+    cosigners = cosigners_named(note)
+    names = [witness_name(node_id) for node_id in cosigners]
+    if [line.name for line in lines] != [origin, *names] or names != sorted(set(names)):
+        raise _malformed("a head has one line by its log here, then cosignatures in the order of their names")
+    if parse_origin(origin)[1] in cosigners:
+        raise _malformed("a node does not cosign its own head")
+    if any(len(line.signature) != COSIGNATURE_BYTES for line in lines[1:]):
+        raise _malformed("a cosignature of another length")
     return note
 
 

@@ -20,6 +20,12 @@ __all__ = ["WebhookCall", "compose_email", "compose_webhook"]
 # French first: the people who read these are French; English below for everyone else.
 _TEXTS: Final = {
     "deposited": ("Un courrier vous attend", "A letter is waiting for you"),
+    "erasure_due": ("Un courrier non lu sera bientôt effacé", "An unread letter will be erased soon"),
+    "unread_there": (
+        "Un courrier envoyé, non lu, sera bientôt effacé chez son destinataire",
+        "A letter you sent is unread and will be erased soon at its recipient's",
+    ),
+    "erased_unread": ("Un courrier envoyé a été effacé sans être lu", "A letter you sent was erased unread"),
     "delayed": ("Un courrier envoyé n'est pas encore remis", "A letter you sent is not delivered yet"),
     "refused": ("Un courrier envoyé a été refusé", "A letter you sent was refused"),
     "expired": ("Un courrier envoyé n'a pas pu être remis", "A letter you sent could not be delivered"),

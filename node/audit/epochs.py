@@ -18,7 +18,9 @@ from node.vault import schema
 from node.vault.database import Database, Transaction
 from node.vault.signals import FEED
 from protocol.checkpoint import Checkpoint, CheckpointVerifier, parse_origin, peek_checkpoint
+from protocol.details import Details
 from protocol.errors import RemoteProtocolError
+from protocol.logleaf import EventKind
 from protocol.merkle import consistency_proof, verify_consistency
 from protocol.statement import StatementChain
 
@@ -85,8 +87,14 @@ class LogHistory:
         if found is not None:
             await self.open_epoch(found)
         if await run(self._folder.restored_file.exists):
+            await self._database.write(self._log_restored, await run(self._restored_epoch))
             await self.write_head_file()
             await run(self._remove_mark)
+
+    def _log_restored(self, tx: Transaction, items: Sequence[int | None]) -> Sequence[None]:
+        for epoch in items:
+            tx.log.append(EventKind.BACKUP_RESTORED, Details(node=self._log.node_id, code=f"epoch {epoch}"))
+        return [None] * len(items)
 
     def _lost_head(self) -> OwnHead | None:
         kept = self._kept_head()

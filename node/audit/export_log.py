@@ -11,6 +11,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import best_head
+from node.audit.daily_heads import daily_heads, day_lines, day_text
 from node.audit.publication import (
     TILE_WIDTH,
     EpochHead,
@@ -81,6 +83,14 @@ class LogExporter:
             self._write(folder / "tile" / path.text, data)
             if path.level == 0:
                 progress(before + path.number * TILE_WIDTH + path.width)
+        daily = daily_heads(self._connection, item.epoch)
+        for head in daily:
+            self._write(folder / "daily" / day_text(head.day), head.note)
+        if daily:
+            self._write(folder / "daily" / "days", day_lines(daily).encode())
+        best = best_head(self._connection, item.epoch)
+        if best is not None:
+            self._write(folder / "cosigned", best.note)
         self._write(folder / "checkpoint", item.note)
 
     def _size_there(self, file: Path, item: EpochHead) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.audit.tiles import TileReader, extend_tiles
+from node.audit.tiles import StoredTileReader, TileReader, extend_tiles
 from node.errors import StoreError
 from node.vault import schema
 from node.vault.sealing import RowKeys
@@ -26,7 +26,20 @@ from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
 
-__all__ = ["NO_TAG", "Head", "LeafRef", "Log", "LogAppender", "read_details", "read_evidence"]
+__all__ = [
+    "NO_TAG",
+    "Head",
+    "LeafRef",
+    "Log",
+    "LogAppender",
+    "TaggedLeaf",
+    "erase_leaf",
+    "open_details",
+    "read_details",
+    "read_evidence",
+    "row_name",
+    "tagged_leaves",
+]
 
 NO_TAG: Final = LeafTag(bytes(16))
 OPENING_BYTES: Final = 32
@@ -186,7 +199,7 @@ class LogAppender:
                     "position": item.ref.position,
                     "leaf": item.leaf,
                     "tag": item.tag,
-                    "sealed": keys.seal("log_leaves", _row_name(item.ref), "sealed", item.opening + item.details),
+                    "sealed": keys.seal("log_leaves", row_name(item.ref), "sealed", item.opening + item.details),
                 }
                 for item in self._appended
             ],
@@ -220,7 +233,8 @@ class LogAppender:
         return Evidence(item.leaf, item.opening, item.details, TlogProof(ref.position, tuple(proof), self._head.note))
 
 
-def _row_name(ref: LeafRef) -> bytes:
+def row_name(ref: LeafRef) -> bytes:
+    """What the sealed column of a leaf is bound to."""
     return ref.epoch.to_bytes(4, "big") + ref.position.to_bytes(8, "big")
 
 
@@ -235,23 +249,48 @@ def began_anew_at_ms(connection: sa.Connection) -> int:
     return first.time_ms if first is not None and first.kind == EventKind.EPOCH_OPENED else 0
 
 
-def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef) -> Evidence | None:
-    """The evidence of an older leaf under the present head of its epoch; None once it was erased."""
-    leaves, epochs = schema.log_leaves, schema.log_epochs
+def open_details(keys: RowKeys, ref: LeafRef, sealed: bytes) -> bytes:
+    """The details of an own leaf that was not erased."""
+    return keys.open("log_leaves", row_name(ref), "sealed", sealed)[OPENING_BYTES:]
+
+
+def read_evidence(connection: sa.Connection, keys: RowKeys, ref: LeafRef, under: Head | None = None) -> Evidence | None:
+    """The evidence of an older leaf; None once it was erased.
+
+    Under the head that includes it and has most cosignatures, or under the present head of its epoch if none has any.
+    under: another head of that epoch, above the leaf, instead.
+    """
+    leaves = schema.log_leaves
     row = connection.execute(
         sa.select(leaves.c.leaf, leaves.c.sealed).where(leaves.c.epoch == ref.epoch, leaves.c.position == ref.position)
     ).one_or_none()
-    head = connection.execute(sa.select(epochs.c.size, epochs.c.note).where(epochs.c.epoch == ref.epoch)).one_or_none()
+    head = _head_for(connection, ref)
     if row is None or head is None:
         raise StoreError(f"log leaf {ref.epoch}/{ref.position} is missing", hint="run: coffre doctor")
     if row.sealed is None:
         return None
-    opened = keys.open("log_leaves", _row_name(ref), "sealed", row.sealed)
-    reader = TileReader.load(connection, ref.epoch, head.size, first=ref.position, last=ref.position)
-    proof = inclusion_proof(ref.position, head.size, reader)
+    opened = keys.open("log_leaves", row_name(ref), "sealed", row.sealed)
+    size, note = (head.size, head.note) if under is None else (under.size, under.note)
+    reader: TileReader = StoredTileReader(connection, ref.epoch)
+    if under is None:
+        reader = TileReader.load(connection, ref.epoch, size, first=ref.position, last=ref.position)
+    proof = inclusion_proof(ref.position, size, reader)
     return Evidence(
-        row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), head.note)
+        row.leaf, opened[:OPENING_BYTES], opened[OPENING_BYTES:], TlogProof(ref.position, tuple(proof), note)
     )
+
+
+def _head_for(connection: sa.Connection, ref: LeafRef) -> Head | None:
+    cosigned, epochs = schema.cosigned_heads, schema.log_epochs
+    best = connection.execute(
+        sa.select(cosigned.c.size, cosigned.c.note)
+        .where(cosigned.c.epoch == ref.epoch, cosigned.c.size > ref.position, cosigned.c.cosigners > 0)
+        .order_by(cosigned.c.cosigners.desc(), cosigned.c.size.desc())
+        .limit(1)
+    ).one_or_none()
+    query = sa.select(epochs.c.size, epochs.c.note).where(epochs.c.epoch == ref.epoch)
+    row = best or connection.execute(query).one_or_none()
+    return None if row is None else Head(ref.epoch, row.size, row.note)
 
 
 def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: EventKind) -> list[Details]:
@@ -263,6 +302,39 @@ def read_details(connection: sa.Connection, keys: RowKeys, tag: LeafTag, kind: E
     found = []
     for row in connection.execute(query):
         if LogLeaf.decode(row.leaf).kind is kind:
-            opened = keys.open("log_leaves", _row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
+            opened = keys.open("log_leaves", row_name(LeafRef(row.epoch, row.position)), "sealed", row.sealed)
             found.append(decode_details(opened[OPENING_BYTES:]))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedLeaf:
+    """A leaf of a letter that was not erased: where it stands, its bytes, and what it commits to."""
+
+    ref: LeafRef
+    leaf: bytes
+    details: Details
+
+
+def tagged_leaves(connection: sa.Connection, keys: RowKeys, tag: LeafTag) -> list[TaggedLeaf]:
+    """All leaves with this tag that were not erased, in the order of the log."""
+    table = schema.log_leaves
+    query = sa.select(table.c.epoch, table.c.position, table.c.leaf, table.c.sealed).where(
+        table.c.tag == tag, table.c.sealed.is_not(None)
+    )
+    found = []
+    for row in connection.execute(query.order_by(table.c.epoch, table.c.position)):
+        ref = LeafRef(row.epoch, row.position)
+        opened = keys.open("log_leaves", row_name(ref), "sealed", row.sealed)
+        found.append(TaggedLeaf(ref, row.leaf, decode_details(opened[OPENING_BYTES:])))
+    return found
+
+
+def erase_leaf(connection: sa.Connection, ref: LeafRef) -> None:
+    """Destroy a leaf's opening and details, and its tag's place in the index. The leaf stays: the tree rests on it."""
+    table = schema.log_leaves
+    connection.execute(
+        table.update()
+        .where(table.c.epoch == ref.epoch, table.c.position == ref.position)
+        .values(sealed=None, tag=bytes(NO_TAG))
+    )

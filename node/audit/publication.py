@@ -6,7 +6,6 @@ older head find what they expect.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from protocol.merkle import HASH_BYTES
+from protocol.tile_paths import TILE_WIDTH, TilePath, tile_path
 
 __all__ = [
     "TILE_WIDTH",
@@ -26,11 +26,6 @@ __all__ = [
     "tile_path",
 ]
 
-TILE_WIDTH: Final = 256
-_MAX_LEVEL: Final = 6
-_NUMBER: Final = re.compile(r"(?:x[0-9]{3}/){0,5}[0-9]{3}")
-_WIDTH: Final = re.compile(r"[1-9][0-9]{0,2}")
-
 
 @dataclass(frozen=True, slots=True)
 class EpochHead:
@@ -41,52 +36,23 @@ class EpochHead:
     note: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TilePath:
-    """A tile: level 0 to 6, or None for entries; its number; its width, 1 to 256."""
-
-    level: int | None
-    number: int
-    width: int
-
-    @property
-    def text(self) -> str:
-        """As it stands in a path, after `tile/`."""
-        digits = f"{self.number % 1000:03}"
-        rest = self.number // 1000
-        while rest:
-            digits = f"x{rest % 1000:03}/{digits}"
-            rest //= 1000
-        level = "entries" if self.level is None else str(self.level)
-        return f"{level}/{digits}" + (f".p/{self.width}" if self.width < TILE_WIDTH else "")
-
-
-def tile_path(text: str) -> TilePath | None:
-    """What a path after `tile/` names; None if it is spelled in any other way than the one allowed."""
-    level_text, _, rest = text.partition("/")
-    number_text, partial, width_text = rest.partition(".p/")
-    if not _NUMBER.fullmatch(number_text) or (partial and not _WIDTH.fullmatch(width_text)):
-        return None
-    if level_text != "entries" and not (len(level_text) == 1 and level_text in "0123456789"):
-        return None
-    level = None if level_text == "entries" else int(level_text)
-    number = int(number_text.replace("x", "").replace("/", ""))
-    path = TilePath(level, number, int(width_text) if partial else TILE_WIDTH)
-    return path if path.text == text and (level is None or level <= _MAX_LEVEL) else None
+_EPOCHS: Final = schema.log_epochs
+_COSIGNED: Final = schema.cosigned_heads
+_HEADS: Final = sa.select(
+    _EPOCHS.c.epoch, _EPOCHS.c.size, _EPOCHS.c.note, _COSIGNED.c.note.label("cosigned")
+).outerjoin(_COSIGNED, sa.and_(_COSIGNED.c.epoch == _EPOCHS.c.epoch, _COSIGNED.c.size == _EPOCHS.c.size))
 
 
 def list_epochs(connection: sa.Connection) -> list[EpochHead]:
-    """All epochs with their newest committed heads, oldest first."""
-    table = schema.log_epochs
-    rows = connection.execute(sa.select(table.c.epoch, table.c.size, table.c.note).order_by(table.c.epoch))
-    return [EpochHead(row.epoch, row.size, row.note) for row in rows]
+    """All epochs with their newest committed heads, oldest first, with the cosignatures that these have."""
+    rows = connection.execute(_HEADS.order_by(schema.log_epochs.c.epoch))
+    return [EpochHead(row.epoch, row.size, row.cosigned or row.note) for row in rows]
 
 
 def read_checkpoint(connection: sa.Connection, epoch: int) -> bytes | None:
-    """The newest committed head of an epoch; None if there is no such epoch."""
-    table = schema.log_epochs
-    note: bytes | None = connection.execute(sa.select(table.c.note).where(table.c.epoch == epoch)).scalar_one_or_none()
-    return note
+    """The newest committed head of an epoch, with the cosignatures that it has; None if there is no such epoch."""
+    row = connection.execute(_HEADS.where(schema.log_epochs.c.epoch == epoch)).one_or_none()
+    return None if row is None else row.cosigned or row.note
 
 
 def hash_tile(connection: sa.Connection, epoch: int, path: TilePath) -> bytes | None:

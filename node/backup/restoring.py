@@ -18,6 +18,7 @@ from node.backup.records import ArchivedFile, Begin, PayloadData, PayloadGone, P
 from node.config import load_settings
 from node.errors import BackupError, FolderError
 from node.folder import Folder, sync_folder, write_private
+from node.retention.erasure_list import check_erasure_list
 from node.vault.engine import open_engines
 from node.vault.migrate import create_schema
 from node.vault.payloads import FilePayloadStore, IncomingPayload
@@ -34,6 +35,7 @@ def restore_backup(
     target: Path,
     unlock: Unlock,
     *,
+    erasures: Path | None = None,
     progress: Callable[[int], None] = lambda _done: None,
     checking: Callable[[int], None] = lambda _done: None,
 ) -> BackupSummary:
@@ -48,12 +50,17 @@ def restore_backup(
     if target.is_mount():
         raise FolderError(f"{target} is a mount point", hint="restore into a new folder below it")
     summary = check_backup(path, unlock, progress=checking)
+    if erasures is not None:
+        with opened_backup(path, unlock) as reader:
+            check_erasure_list(erasures, node=reader.header.node, data_key=unlock(reader.header))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.restoring")
     try:
         folder = Folder.create(temporary)
         _Restorer(folder).run(path, unlock, progress)
         write_private(folder.restored_file, f"{summary.epoch}\n".encode())
         write_private(folder.unheard_file, b"")
+        if erasures is not None:
+            write_private(folder.erasures_file, erasures.read_bytes())
         folder.finish()
         temporary.rename(target)
         sync_folder(target.parent)

@@ -47,6 +47,7 @@ def backup(
             with progress_bar(2 * total, "writing and reading back", hidden=as_json) as progress:
                 checking = partial(_further, progress, total)
                 summary = await run(lambda: writer.write(progress=progress, checking=checking))
+            await node.record_backup(summary)
         if as_json:
             emit(
                 {"file": str(file.absolute()), **asdict(summary)}
@@ -72,6 +73,12 @@ def restore(
         Path | None,
         typer.Option(metavar="FILE", help="File with the keyring's passphrase when the backup was made."),
     ] = None,
+    erasures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What was erased since: the old folder's file `erasures`, or an exported list."
+        ),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only read all of the backup and say what it holds.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +102,9 @@ def restore(
             with progress_bar(2 * total, "checking and restoring", hidden=as_json) as checking:
                 progress = partial(_further, checking, total)
                 summary = await run_in_thread(
-                    lambda: restore_backup(file, folder, unlock, progress=progress, checking=checking)
+                    lambda: restore_backup(
+                        file, folder, unlock, erasures=erasures, progress=progress, checking=checking
+                    )
                 )
         if as_json:
             emit({"folder": "" if folder is None else str(folder.absolute()), **asdict(summary)})
@@ -103,6 +112,8 @@ def restore(
         say(f"{file}: whole" if folder is None else f"{file}: restored to {folder}")
         _show(summary)
         if folder is not None:
+            if erasures is None:
+                say("note         letters erased after this backup are back; --erasures FILE erases them again")
             say("next         keep the old folder from ever starting again, then:")
             say(f"             coffre -C {folder} doctor, then coffre -C {folder} run")
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
@@ -40,12 +40,14 @@ __all__ = [
     "opened_mailbox",
     "opened_node",
     "progress_bar",
+    "progress_count",
     "quick_imports",
     "read_secret_file",
     "run_command",
     "say",
     "short_id",
     "table",
+    "utc_day",
 ]
 
 T = TypeVar("T")
@@ -250,6 +252,11 @@ def moment(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if time_ms else "never"
 
 
+def utc_day(time_ms: int) -> str:
+    """A day as evidence names it."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
 def short_id(row: bytes) -> str:
     """An id as lists show it: enough to name one letter."""
     return row.hex()[:16]
@@ -289,6 +296,21 @@ def progress_bar(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def progress_count(total: int, what: str, *, hidden: bool, least: int = 1000) -> Iterator[Callable[[int], None]]:
+    """The same for work that is counted in pieces."""
+    if hidden or total < least or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -65,6 +65,8 @@ async def _stay(place: Path, password: str) -> None:
     say(f"  coffre -C {place}/hospital send {letter} {pw}")
     say(f"  coffre -C {place}/hospital sent dr.fictive {pw}")
     say(f"  coffre evidence verify {min(place.glob('evidence-*.txt'))}")
+    say(f"  coffre audit fetch {place}/auditor; coffre audit verify {place}/auditor {place}/disclosure.txt")
+    say(f"and the auditor's report is {place}/audit-report.html")
     say("Stop with Ctrl-C; the folder goes then, unless it was named with --folder.")
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from node.cli.common import moment, say, table
+from node.cli.common import moment, say, table, utc_day
 
 if TYPE_CHECKING:
-    from node.vault.reading import LetterSummary
+    from node.vault.reading import LetterSummary, StoredLetter
     from node.vault.timeline import RecipientLine, Timeline
     from protocol.letter import Letter
 
-__all__ = ["letter_fields", "print_letter", "print_timeline", "summary_fields", "timeline_fields"]
+__all__ = ["erasure_note", "letter_fields", "print_letter", "print_timeline", "summary_fields", "timeline_fields"]
 
 
 def letter_fields(letter: Letter, row: bytes) -> dict[str, Any]:
@@ -43,8 +43,15 @@ def summary_fields(summary: LetterSummary) -> dict[str, Any]:
         "arrived_at_ms": stored.arrived_at_ms,
         "problem": summary.problem,
         "deputy": summary.deputy,
+        "deleted_at_ms": stored.trashed_at_ms,
+        "erase_at_ms": stored.erase_at_ms,
     }
     return kept if summary.letter is None else kept | letter_fields(summary.letter, stored.row)
+
+
+def erasure_note(stored: StoredLetter) -> str:
+    """That an unread letter will go for ever, and when."""
+    return f" [erased on {utc_day(stored.erase_at_ms)} if unread]" if stored.erase_at_ms else ""
 
 
 def print_letter(letter: Letter, files: list[Path], *, deputy: str = "") -> None:
@@ -89,6 +96,7 @@ def timeline_fields(timeline: Timeline) -> dict[str, Any]:
                 "code": event.code,
                 "role": event.role,
                 "actor": event.actor,
+                "witnesses": event.witnesses,
             }
             for event in timeline.events
         ],
@@ -135,7 +143,8 @@ def print_timeline(subject: str, timeline: Timeline) -> None:
             event.address,
             event.code or _who(event.role, event.actor, event.address),
             "here" if event.own else "there",
+            str(event.witnesses) if event.witnesses else "no one yet",
         )
         for event in timeline.events
     ]
-    table(("time", "event", "recipient", "", "signed"), history, empty="nothing yet")
+    table(("time", "event", "recipient", "", "signed", "cosigned by"), history, empty="nothing yet")

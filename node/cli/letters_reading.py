@@ -23,11 +23,19 @@ from node.cli.common import (
     short_id,
     table,
 )
-from node.cli.letter_views import letter_fields, print_letter, print_timeline, summary_fields, timeline_fields
+from node.cli.letter_views import (
+    erasure_note,
+    letter_fields,
+    print_letter,
+    print_timeline,
+    summary_fields,
+    timeline_fields,
+)
 from node.errors import ConfigError
 
 __all__ = ["add_to"]
 
+_Deleted = Annotated[bool, typer.Option("--deleted", help="Those in the trash: coffre undelete puts one back.")]
 _Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")]
 
 
@@ -36,6 +44,7 @@ def inbox(
     mailbox: MailboxArgument,
     limit: _Limit = 50,
     before: Annotated[str | None, typer.Option(metavar="ID", help="Only letters older than this one.")] = None,
+    deleted: _Deleted = False,
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -50,7 +59,7 @@ def inbox(
             last = None
             if before is not None:
                 last = (await node.reading.find(opened, LetterFolder.INBOX, before)).row
-            page = await node.reading.page(opened, LetterFolder.INBOX, before=last, limit=limit)
+            page = await node.reading.page(opened, LetterFolder.INBOX, before=last, limit=limit, deleted=deleted)
         if as_json:
             emit([summary_fields(summary) for summary in page])
             return
@@ -64,7 +73,7 @@ def inbox(
                     stored.state.name.lower() + mark,
                     moment(stored.arrived_at_ms),
                     letter.sender.address if letter else "",
-                    letter.subject if letter else f"({summary.problem})",
+                    (letter.subject if letter else f"({summary.problem})") + erasure_note(stored),
                     str(len(letter.attachments)) if letter and letter.attachments else "",
                 )
             )
@@ -101,6 +110,9 @@ def open_letter(
             if out is not None:
                 total = sum(item.size for item in letter.attachments)
                 done = 0
+                if letter.attachments:
+                    numbers = range(1, len(letter.attachments) + 1)
+                    await node.trash.downloaded(opened, stored, numbers, len(letter.attachments))
                 with progress_bar(total, "saving", hidden=as_json) as progress:
                     for index, item in enumerate(letter.attachments):
                         before = done
@@ -125,6 +137,7 @@ def sent(
     mailbox: MailboxArgument,
     letter_id: Annotated[str | None, typer.Argument(metavar="ID", help="One letter: its timeline.")] = None,
     limit: _Limit = 50,
+    deleted: _Deleted = False,
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -145,7 +158,7 @@ def sent(
                 else:
                     print_timeline(letter.subject, timeline)
                 return
-            page = await node.reading.page(opened, LetterFolder.SENT, limit=limit)
+            page = await node.reading.page(opened, LetterFolder.SENT, limit=limit, deleted=deleted)
             states = await node.timelines.states([summary.stored for summary in page])
         if as_json:
             emit(

@@ -25,6 +25,7 @@ from node.cli.common import (
     table,
 )
 from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
+from node.cli.retention import mailbox_retention
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -322,4 +323,5 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     mailbox_entries.add_to(mailbox_app)
     sharing.add_to(mailbox_app)
+    mailbox_app.command("retention")(mailbox_retention)
     app.add_typer(mailbox_app, name="mailbox")

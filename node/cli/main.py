@@ -16,7 +16,9 @@ from node.cli import (
     demo,
     directory,
     evidence,
+    export_data,
     federation,
+    holds,
     institution,
     keys,
     letters_reading,
@@ -25,7 +27,10 @@ from node.cli import (
     mailboxes,
     maintainer,
     operation,
+    outbox,
     relay,
+    retention,
+    timestamps,
     trust,
 )
 from node.cli.common import State
@@ -81,8 +86,13 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+retention.add_to(app)
+holds.add_to(app)
+export_data.add_to(app)
+outbox.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
+timestamps.add_to(audit.log_app)
 backup.add_to(app)
 bundle.add_to(app)
 demo.add_to(app)

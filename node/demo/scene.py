@@ -16,6 +16,7 @@ from typing import Final
 import trio
 
 from node.app import Node, open_node
+from node.demo.audit_scene import audit_all
 from node.demo.documents import write_cda, write_pdf
 from node.demo.mail_sink import MailSink
 from node.demo.region import NAME as REGION
@@ -24,6 +25,7 @@ from node.errors import CoffreError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
 from node.relay.clients import DAY_MS, Admission
+from node.reports.evidence_html import evidence_html
 from node.setup import init_node, prepare
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
@@ -125,6 +127,9 @@ class Scene:
         text = text.replace('security = "starttls"', 'security = "none"').replace(
             'sender = ""', f'sender = "coffre@{domain}"'
         )
+        before, web, after = text.partition("\n[web]\n")
+        web_port = await _free_port()
+        text = before + web + after.replace('listen = ""', f'listen = "127.0.0.1:{web_port}"', 1)
         settings.write_text(text, encoding="utf-8")
         node = await stack.enter_async_context(open_node(new.path))
         where = f"on 127.0.0.1:{port}" if listens else "dials out only"
@@ -189,10 +194,13 @@ class Scene:
         await self._reach(hospital, fictive, first, DeliveryState.OPENED)
         await self._reach(practice, exemple, second, DeliveryState.OPENED)
         await self._by_relay(practice, exemple, pdf)
-        for node, letter in ((hospital, first), (practice, second), (clinic, third)):
-            await self._prove(node, letter)
+        proofs = [
+            await self._prove(node, letter) for node, letter in ((hospital, first), (practice, second), (clinic, third))
+        ]
         await _eventually(lambda: _true(len(self.sink.mails) >= 5), "alerts did not arrive")
         self._tell(f"{len(self.sink.mails)} alerts by e-mail, none with content: « {self.sink.mails[0][1]} »")
+        nodes = [item.node for item in self.institutions.values()]
+        await audit_all(self.folder, nodes, first.letter_id, proofs, self._tell)
 
     async def _by_relay(self, practice: Node, sender: OpenMailbox, pdf: Path) -> None:
         """Two practices behind their routers: neither can dial the other."""
@@ -289,7 +297,7 @@ class Scene:
         for line in timeline.recipients:
             self._tell(f"    {line.address:28} {line.institution:22} {line.state.word}")
 
-    async def _prove(self, node: Node, letter: Accepted) -> None:
+    async def _prove(self, node: Node, letter: Accepted) -> Path:
         made = await export_evidence(node.database, node.keys, node.directory, node.outbox, letter.row.hex())
         data = write_evidence_file(made)
         path = self.folder / f"evidence-{letter.letter_id.text[:8]}.txt"
@@ -299,6 +307,19 @@ class Scene:
         if not report.ok:
             raise StateError(f"{path} does not verify")
         self._tell(f"evidence: {len(report.events)} signed events verify from {path.name} alone ({len(data)} bytes)")
+        page = path.with_suffix(".html")
+        told = evidence_html(
+            data,
+            made,
+            report,
+            language="fr",
+            made_at_ms=node.world.now_ms(),
+            enclosed=True,
+            file_name=path.name,
+        )
+        await trio.Path(page).write_text(told, encoding="utf-8")
+        self._tell(f"told in plain words, to print: {page}")
+        return path
 
 
 def _kind(key: str) -> str:

@@ -14,7 +14,7 @@ import trio
 
 from node.relay.custody import Custody
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.alert_queue import AlertQueue
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -133,7 +133,7 @@ class Deadlines:
             tx.log.append(EventKind.DELAYED, self._details(item), tag=item.tag)
             if item.sender_mailbox is not None:
                 about = item.letter_id + item.next_warning_at_ms.to_bytes(8, "big")
-                self._alerts.queue(tx, [Occasion(item.sender_mailbox, "delayed", about, item.letter_class)])
+                self._alerts.queue(tx, [item.occasion("delayed", about)])
         return [None] * len(items)
 
     def _details(self, item: OutboxItem) -> Details:
@@ -176,8 +176,7 @@ class Deadlines:
                 )
                 tx.log.append(EventKind.EXPIRED, details, tag=item.tag)
                 if item.sender_mailbox is not None:
-                    occasion = Occasion(item.sender_mailbox, "expired", item.letter_id, item.letter_class)
-                    self._alerts.queue(tx, [occasion])
+                    self._alerts.queue(tx, [item.occasion("expired", item.letter_id)])
             self._outbox.set_state(tx, item.row, OutboxState.ENDED)
             tx.wake(EXPIRIES, self._outbox.destination(item.destination))
         return [None] * len(items)

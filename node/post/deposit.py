@@ -307,13 +307,25 @@ class Depositor:
             pending.append((mailbox, outcome, code, ref))
             if not code:
                 batch.letters.append(self._letter_row(tx, item, mailbox, tag))
-                batch.occasions.append(Occasion(mailbox, "deposited", slip.letter_id, slip.letter_class))
+                batch.occasions.append(self._occasion(slip, mailbox, tag))
                 stored += 1
         if any(ref is not None for _, _, _, ref in pending):
             batch.envelopes.append((item.envelope.envelope_id, slip))
         if stored:
             batch.payloads.append(KeptPayload(item.envelope.head.descriptor, item.inline, uses=stored))
         return AfterCommit(lambda: self._outcomes(tx, item, pending))
+
+    @staticmethod
+    def _occasion(slip: Slip, mailbox: MailboxId, tag: LeafTag) -> Occasion:
+        return Occasion(
+            mailbox,
+            "deposited",
+            slip.letter_id,
+            slip.letter_class,
+            letter=slip.letter_id,
+            peer=slip.sender_node,
+            tag=tag,
+        )
 
     def _details(self, item: CheckedOffer, mailbox: MailboxId, code: str) -> Details:
         slip = item.slip

@@ -36,6 +36,7 @@ __all__ = ["EndableLink", "HeadsShown"]
 _HEADS_EVERY_S: Final = 1
 # A restored node answers within a round trip; with a feed to fetch back, within some seconds.
 _MOVES_ON_S: Final = 60
+_ANSWERS_S: Final = 10
 
 _CONTRADICTIONS: Final = frozenset({Reason.ROLLBACK, Reason.FORK, Reason.BAD_PROOF})
 
@@ -193,30 +194,44 @@ class HeadsShown:
             _logger.error("two histories", peer=peer.text[:12], code=code)
 
     async def _check_log_head(self, note: bytes, epoch: int) -> None:
+        # Another link, or another process, may hold a newer head meanwhile: then it is compared with that one.
+        while not await self._check_against_held(note, epoch):
+            pass
+
+    async def _check_against_held(self, note: bytes, epoch: int) -> bool:
         chain = await self.chain()
         verifier = self._verifiers.of(chain)
         new = verifier.open(note)
         held_note = await self._database.read(self._peers.log_head, self._link.peer)
         if held_note is not None:
             held = CheckpointVerifier(chain.node_id, chain.log_keys()).open(held_note)
+            if epoch > parse_origin(held.origin)[2]:
+                return await self._enter_epoch(note, held_note)
             try:
-                note = await self._compare_log_heads(held, new, note, epoch)
+                compared = await self._compare_log_heads(held, new, note, epoch)
+                if compared is None:
+                    return True
+                note = compared
             except RemoteProtocolError as error:
                 if error.reason not in _CONTRADICTIONS or not _is_lost(held_note, verifier):
                     raise
                 _logger.warning("the log does not go on from a head of lost keys", peer=self._link.peer.text[:12])
-        await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note))
+        return await self._database.write(self._peers.set_head, PeerHead(self._link.peer, note, held_note))
 
-    async def _compare_log_heads(self, held: Checkpoint, new: Checkpoint, note: bytes, epoch: int) -> bytes:
-        """The head to hold from now on: the new one, or the one up to which the peer proved that its log goes on."""
+    async def _compare_log_heads(self, held: Checkpoint, new: Checkpoint, note: bytes, epoch: int) -> bytes | None:
+        """The head to hold from now on: the new one, or the one up to which the peer proved that its log goes on.
+
+        None: what is held stays.
+        """
         held_epoch = parse_origin(held.origin)[2]
         if epoch < held_epoch:
             raise RemoteProtocolError(Reason.ROLLBACK, f"log head of epoch {epoch} where {held_epoch} was shown")
-        if epoch > held_epoch:
-            await self._enter_epoch(note)
-            return note
         if held.origin == new.origin and held.size:
             if new.size < held.size:
+                # Two links may overtake each other: a log that has what we hold has not gone back.
+                with trio.move_on_after(_ANSWERS_S):
+                    if isinstance(await self._link.ask(LogProofGet(epoch, held.size)), LogProof):
+                        return None
                 raise RemoteProtocolError(Reason.ROLLBACK, f"log head of {new.size} where {held.size} was shown")
             if new.size == held.size and new.root != held.root:
                 raise RemoteProtocolError(Reason.FORK, f"another root of the log at {held.size}")
@@ -233,13 +248,15 @@ class HeadsShown:
             )
         return note
 
-    async def _enter_epoch(self, note: bytes) -> None:
+    async def _enter_epoch(self, note: bytes, held_note: bytes) -> bool:
         """The peer lost the end of its log, and what arrived with it: it is offered again."""
-        await self._database.write(self._offer_again.take, PeerHead(self._link.peer, note))
+        if not await self._database.write(self._offer_again.take, PeerHead(self._link.peer, note, held_note)):
+            return False
         _logger.warning("a peer opened a new epoch of its log", peer=self._link.peer.text[:12])
         if self.is_forwarding:
             # The next link begins from the first letter that waits.
             await self._link.goodbye("replaced")
+        return True
 
     async def _follow(self, note: bytes) -> None:
         followed = await self._replica.find(self._link.peer)

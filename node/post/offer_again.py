@@ -31,28 +31,27 @@ class OfferAgain:
         self._peers = peers
         self._outbox = outbox
 
-    def take(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[None]:
-        """Hold the head of the new epoch; let kept envelopes wait again, and stand by withdrawals.
+    def take(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[bool]:
+        """Hold the head of the new epoch; let kept envelopes wait again, and stand by withdrawals. False if another
+        head was taken meanwhile.
 
         States that the sender is shown stay. Whatever the peer still has it answers from its dedup rows.
         """
-        for item in items:
+        taken = self._peers.set_head(tx, items)
+        for item in (item for item, was_taken in zip(items, taken, strict=True) if was_taken):
             self._put_on_record(tx, item)
-        self._peers.set_head(tx, items)
-        for item in items:
             destination = self._outbox.destination(item.node_id)
             self._wake(tx, destination, (DeliveryState.WITHDRAWN,), OutboxState.WITHDRAWING)
             self._wake(tx, destination, _ARRIVED, OutboxState.WAITING)
             tx.wake(OUTBOX, destination)
             tx.wake(WITHDRAWALS, destination)
-        return [None] * len(items)
+        return taken
 
     def _put_on_record(self, tx: Transaction, item: PeerHead) -> None:
         """A peer may have lost the end of its log, or want to be rid of it: either way that it began anew is known."""
-        held = self._peers.log_head(tx.connection, item.node_id)
-        if held is None:
+        if item.over is None:
             return
-        before, after = peek_checkpoint(held), peek_checkpoint(item.note)
+        before, after = peek_checkpoint(item.over), peek_checkpoint(item.note)
         code = f"{parse_origin(before.origin)[2]}/{before.size} {parse_origin(after.origin)[2]}"
         tx.log.append(EventKind.PEER_EPOCH, Details(node=self._outbox.node_id, peer=item.node_id, code=code))
 

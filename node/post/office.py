@@ -22,6 +22,7 @@ from node.audit.epochs import LogHistory
 from node.errors import StoreError
 from node.identity.own_keys import OwnKeys
 from node.post.ask_peers import heads_at_peers
+from node.post.cosigning import Cosigning, CosigningParts
 from node.post.deposit import Refusal
 from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
 from node.post.forward import Forwarder, SenderSide
@@ -112,6 +113,7 @@ class PostParts:
     following: Following
     book: RelayBook
     custody: Custody
+    cosigning: CosigningParts
 
 
 class PostOffice:
@@ -424,6 +426,18 @@ class PostOffice:
             limits=FEED_LIMITS,
             jitter=parts.database.world.jitter,
         )
+        heads = HeadsShown(
+            link,
+            database=parts.database,
+            directory=parts.directory,
+            peers=parts.peers,
+            verifiers=parts.verifiers,
+            sender=parts.sender,
+            replica=self._replica,
+            news=news,
+            feeds=feeds,
+            offer_again=OfferAgain(parts.peers, parts.outbox),
+        )
         return Session(
             link,
             peer,
@@ -456,18 +470,8 @@ class PostOffice:
                 verifiers=parts.verifiers.of,
                 say=log_feed_event,
             ),
-            heads=HeadsShown(
-                link,
-                database=parts.database,
-                directory=parts.directory,
-                peers=parts.peers,
-                verifiers=parts.verifiers,
-                sender=parts.sender,
-                replica=self._replica,
-                news=news,
-                feeds=feeds,
-                offer_again=OfferAgain(parts.peers, parts.outbox),
-            ),
+            heads=heads,
+            cosigning=Cosigning(link, parts.cosigning, shown=heads, replica=self._replica),
             relay_sender=RelaySender(
                 link,
                 book=parts.book,

@@ -13,8 +13,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import WitnessKeys
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.alert_queue import AlertQueue
 from node.vault.database import Transaction
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
@@ -43,7 +44,10 @@ _NEW_STATE: Final = {
     EventKind.COLLECTED: DeliveryState.COLLECTED,
     EventKind.UNREADABLE: DeliveryState.UNREADABLE,
     EventKind.WITHDRAWN: DeliveryState.WITHDRAWN,
+    EventKind.ERASED_UNREAD: DeliveryState.ERASED_UNREAD,
 }
+# Evidence that changes no state.
+_OTHER_KINDS: Final = (EventKind.WITHDRAW_TOO_LATE, EventKind.ERASURE_DUE)
 # From which states each new state may be reached: a destination's word corrects what this node declared without it (an
 # expiry, a refusal of which it was only told), and nothing undoes an opening.
 _DECLARED: Final = (DeliveryState.WAITING, DeliveryState.EXPIRED, DeliveryState.REFUSED)
@@ -54,12 +58,21 @@ _FROM: Final = {
     DeliveryState.COLLECTED: (*_DECLARED, DeliveryState.DEPOSITED),
     DeliveryState.OPENED: (*_DECLARED, DeliveryState.DEPOSITED, DeliveryState.COLLECTED),
     DeliveryState.UNREADABLE: (*_DECLARED, DeliveryState.DEPOSITED),
+    DeliveryState.ERASED_UNREAD: (*_DECLARED, DeliveryState.DEPOSITED),
 }
+_TELLING: Final = {
+    EventKind.REFUSED: "refused",
+    EventKind.ERASURE_DUE: "unread_there",
+    EventKind.ERASED_UNREAD: "erased_unread",
+}
+"""Of what the sender is alerted, by which occasion."""
 
 
 _LOOKUP_AT_ONCE: Final = 500
 # A large service; a destination that invents persons fills no more than that.
 _MAX_OPENINGS: Final = 64
+# Ten years of a letter that is put on hold and freed again each year.
+_MAX_WARNINGS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +113,7 @@ def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVe
     evidence = open_boxed(boxed, reply_key=item.reply_key)
     verified = verify_evidence(evidence, verifier)
     details = verified.details
-    known_kind = verified.kind in _NEW_STATE or verified.kind is EventKind.WITHDRAW_TOO_LATE
+    known_kind = verified.kind in _NEW_STATE or verified.kind in _OTHER_KINDS
     if details.mailbox is None or details.mailbox not in item.mailboxes or not known_kind:
         raise RemoteProtocolError(Reason.MISMATCH, "evidence of another kind, or for no mailbox of this envelope")
     ours = (details.node, details.peer, details.letter) == (item.destination, item.sender, item.letter_id)
@@ -153,8 +166,9 @@ _SET_STATE: Final = (
 class ResultWriter:
     """Writes findings, in batches inside the group commit."""
 
-    def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue) -> None:
+    def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue, witnesses: WitnessKeys) -> None:
         self._keys = keys
+        self._witnesses = witnesses
         self._outbox = outbox
         self._alerts = alerts
 
@@ -166,7 +180,10 @@ class ResultWriter:
             item, kind = finding.item, finding.verified.kind
             delivery = self._delivery(item, finding.mailbox)
             moved = moves.move(delivery, kind, finding.verified.time_ms)
+            count = len(self._witnesses.cosignatures(tx.connection, finding.evidence.proof.checkpoint))
             if not moved and self._is_known(tx, delivery, finding):
+                if count:
+                    self._complete(tx, delivery, finding, count)
                 continue
             row = new_row_id(tx.now_ms, tx.world.random_bytes)
             rows.append(
@@ -177,22 +194,43 @@ class ResultWriter:
                     "kind": int(kind),
                     "time_ms": finding.verified.time_ms,
                     "sealed": self._keys.seal("peer_evidence", row, "sealed", encode_evidence(finding.evidence)),
+                    "witnesses": count,
                 }
             )
-            if kind is EventKind.REFUSED:
-                self._tell_sender(tx, item, "refused")
+            if kind in _TELLING:
+                self._tell_sender(tx, item, _TELLING[kind], finding.verified.details.code or "")
         if rows:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
         moves.write()
         self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)
 
+    def _complete(self, tx: Transaction, delivery: bytes, finding: Finding, count: int) -> None:
+        """The same leaf under a head that more have cosigned takes the place of the one held."""
+        table = schema.peer_evidence
+        rows = tx.connection.execute(
+            sa.select(table.c.id, table.c.sealed).where(
+                table.c.delivery == delivery,
+                table.c.kind == int(finding.verified.kind),
+                table.c.time_ms == finding.verified.time_ms,
+                table.c.witnesses < count,
+            )
+        ).all()
+        for row in rows:
+            held = decode_evidence(self._keys.open("peer_evidence", row.id, "sealed", row.sealed))
+            if held.leaf == finding.evidence.leaf:
+                sealed = self._keys.seal("peer_evidence", row.id, "sealed", encode_evidence(finding.evidence))
+                values = {"sealed": sealed, "witnesses": count}
+                tx.connection.execute(table.update().where(table.c.id == row.id).values(**values))
+
     def _delivery(self, item: OutboxItem, mailbox: MailboxId) -> bytes:
         return self._outbox.delivery_row(item.destination, item.letter_id, mailbox)
 
-    def _tell_sender(self, tx: Transaction, item: OutboxItem, occasion: str) -> None:
+    def _tell_sender(self, tx: Transaction, item: OutboxItem, occasion: str, code: str = "") -> None:
         if item.sender_mailbox is not None:
-            self._alerts.queue(tx, [Occasion(item.sender_mailbox, occasion, item.letter_id, item.letter_class)])
+            # Of a letter that will go unread once more should the day have changed.
+            about = item.letter_id + (code.encode() if occasion == "unread_there" else b"")
+            self._alerts.queue(tx, [item.occasion(occasion, about)])
 
     def end_refused(self, tx: Transaction, items: Sequence[EndRefused]) -> Sequence[None]:
         """Batch handler: end envelopes that were refused without evidence; our own log says what we were told."""
@@ -226,9 +264,18 @@ class ResultWriter:
         if verified.kind is EventKind.OPENED:
             return self._is_known_opening(tx, delivery, finding)
         same = [table.c.delivery == delivery, table.c.kind == int(verified.kind)]
+        if verified.kind is EventKind.ERASURE_DUE:
+            return self._is_known_warning(tx, same, verified.time_ms)
         if finding.item.state is not OutboxState.ENDED:
             same.append(table.c.time_ms == verified.time_ms)
         return tx.connection.execute(sa.select(table.c.id).where(*same).limit(1)).one_or_none() is not None
+
+    @staticmethod
+    def _is_known_warning(tx: Transaction, same: list[sa.ColumnElement[bool]], time_ms: int) -> bool:
+        """A hold, or a longer time, may put it off, and then it is warned of anew."""
+        table = schema.peer_evidence
+        times = tx.connection.execute(sa.select(table.c.time_ms).where(*same).limit(_MAX_WARNINGS)).scalars().all()
+        return time_ms in times or len(times) >= _MAX_WARNINGS
 
     def _is_known_opening(self, tx: Transaction, delivery: bytes, finding: Finding) -> bool:
         """Members and deputies open a letter each for themselves."""

@@ -13,6 +13,7 @@ import trio
 from directory_sync.forks import ForkNews
 from directory_sync.news import FeedNews
 from directory_sync.taking import FeedTaker
+from node.post.cosigning import Cosigning
 from node.post.forward import Forwarder, SenderSide
 from node.post.heads_shown import HeadsShown
 from node.post.intake import result_frames
@@ -32,12 +33,14 @@ from node.vault.signals import PEERS
 from protocol.errors import RemoteProtocolError
 from protocol.message import Message
 from protocol.messages import (
+    CosignGet,
     Event,
     EventOk,
     FeedGet,
     Fork,
     HashesGet,
     Heads,
+    HeldGet,
     LogProofGet,
     NewsGet,
     Pass,
@@ -79,6 +82,7 @@ class Session:
         feeds: FeedTaker,
         forks: ForkNews,
         heads: HeadsShown,
+        cosigning: Cosigning,
         relay_sender: RelaySender,
         relay_keeper: RelayKeeper,
     ) -> None:
@@ -98,6 +102,7 @@ class Session:
         self._feeds = feeds
         self._forks = forks
         self._heads = heads
+        self._cosigning = cosigning
         self._relay_sender = relay_sender
         self._relay_keeper = relay_keeper
 
@@ -136,6 +141,8 @@ class Session:
                 nursery.start_soon(self._fetch_missing)
                 nursery.start_soon(self._forks.push)
                 nursery.start_soon(self._heads.keep_log_head)
+                nursery.start_soon(self._cosigning.learn)
+                nursery.start_soon(self._cosigning.offer)
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         except* LinkError:
@@ -188,6 +195,10 @@ class Session:
                     await self._server.feed(link, stream, message)
                 case NewsGet():
                     link.reply(stream, await self._news.answer(message))
+                case CosignGet():
+                    link.reply(stream, await self._cosigning.answer(message))
+                case HeldGet():
+                    link.reply(stream, await self._cosigning.held(message))
                 case LogProofGet():
                     await self._server.log_proof(link, stream, message)
         except* RemoteProtocolError as group:

@@ -14,7 +14,9 @@ from node.vault.outbox_rows import OutboxRows
 from node.vault.peers import Peer, PeerRows
 from node.vault.signals import OUTBOX, PEERS
 from node.vault.states import OutboxState
+from protocol.details import Details
 from protocol.ids import NodeId
+from protocol.logleaf import EventKind
 
 __all__ = ["WaitingLetter", "list_waiting", "retry_now"]
 
@@ -94,6 +96,8 @@ async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, pre
             tx.connection.execute(
                 table.update().where(table.c.id.in_(set_aside)).values(state=int(OutboxState.WAITING), crashes=0)
             )
+        count = sum(len(rows) for rows in items)
+        tx.log.append(EventKind.OUTBOX_RETRIED, Details(node=outbox.node_id, code=f"{count} letters"))
         tx.wake(OUTBOX)
         tx.wake(PEERS)
         return [len(rows) for rows in items]

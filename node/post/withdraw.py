@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from node.audit.log import LeafRef
 from node.errors import StateError
+from node.retention.holds import is_held
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
 from node.vault.database import AfterCommit, Database, Transaction
@@ -178,7 +179,7 @@ class Withdrawals:
     ) -> tuple[Outcome, LeafRef]:
         table = schema.letters
         row = tx.connection.execute(
-            sa.select(table.c.id, table.c.state, table.c.payload, table.c.tag)
+            sa.select(table.c.id, table.c.state, table.c.payload, table.c.tag, is_held().label("held"))
             .where(
                 table.c.mailbox == self._keys.blind("mailbox", mailbox),
                 table.c.folder == LetterFolder.INBOX,
@@ -190,13 +191,12 @@ class Withdrawals:
             tag = LeafTag(row.tag if row is not None else tx.world.random_bytes(LeafTag.LENGTH))
             earlier = self._too_late_leaf(tx, tag)
             return Outcome.TOO_LATE, earlier or self._append(tx, EventKind.WITHDRAW_TOO_LATE, item, mailbox, tag)
-        sealed = self._keys.seal_map("letters", row.id, "sealed", {"mb": bytes(mailbox)})
-        tx.connection.execute(
-            table.update()
-            .where(table.c.id == row.id)
-            .values(state=int(LetterState.WITHDRAWN), payload=None, sealed=sealed)
-        )
-        self._free(tx, mailbox, row.payload)
+        values: dict[str, object] = {"state": int(LetterState.WITHDRAWN)}
+        if not row.held:
+            values["sealed"] = self._keys.seal_map("letters", row.id, "sealed", {"mb": bytes(mailbox)})
+            values["payload"] = None
+            self._free(tx, mailbox, row.payload)
+        tx.connection.execute(table.update().where(table.c.id == row.id).values(**values))
         ref = self._append(tx, EventKind.WITHDRAWN, item, mailbox, LeafTag(row.tag))
         seen = schema.seen_deliveries
         tx.connection.execute(

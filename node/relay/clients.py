@@ -159,6 +159,7 @@ class RelayClients:
                 results.append(LimitError(f"{MAX_RELAYS} relays are named already", hint="coffre relay leave"))
             else:
                 self._directory.publish_institution(tx, replace(entry, relays=(*entry.relays, node)))
+                self._log_change(tx)
                 results.append(None)
         return results
 
@@ -172,8 +173,12 @@ class RelayClients:
                 continue
             relays = tuple(relay for relay in entry.relays if relay != node)
             self._directory.publish_institution(tx, replace(entry, relays=relays))
+            self._log_change(tx)
             results.append(None)
         return results
+
+    def _log_change(self, tx: Transaction) -> None:
+        tx.log.append(EventKind.INSTITUTION_CHANGED, Details(node=self._keys.node_id, code="relays"))
 
 
 def _admission(row: sa.Row[Any]) -> Admission:

@@ -82,7 +82,7 @@ class Language:
             if duration_ms >= unit_ms:
                 text = self.translations.pgettext("unit of time", name)
                 return f"{format_decimal(duration_ms / unit_ms, format='0.#', locale=self._locale)} {text}"
-        return f"{format_decimal(duration_ms / 1000, format='0', locale=self._locale)} s"
+        return f"{-(-duration_ms // 1000)} s"
 
 
 def _utc(time_ms: int) -> datetime:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from node.audit.witness import close_epoch
 from node.errors import ConfigError, NotFoundError, StateError
 from node.vault import schema
 from node.vault.database import Transaction
@@ -226,6 +227,7 @@ class AlarmRows:
         if row.code.startswith("log"):
             peers = schema.peers
             tx.connection.execute(peers.update().where(peers.c.node_id == node_id).values(log_head=note))
+            close_epoch(tx.connection, node_id, parse_origin(peek_checkpoint(note).origin)[2])
         elif node_id != self._node_id and _agreeing(tx.connection, node_id, proof) != follow:
             drop_feed(tx.connection, node_id, EPOCH)
 

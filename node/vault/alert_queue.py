@@ -15,8 +15,10 @@ from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
 from node.vault.states import AlertState
-from protocol.ids import MailboxId
+from protocol.details import Details
+from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.letter import LetterClass
+from protocol.logleaf import EventKind
 
 __all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion"]
 
@@ -38,7 +40,8 @@ class AlertPreferences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert to send. occasion: deposited, delayed, expired, refused. Holds nothing of the letter.
+    """An alert to send. occasion: deposited, delayed, expired, refused, erasure_due (a letter here, unread), and of a
+    letter sent: unread_there, erased_unread. Holds nothing of the letter.
 
     reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles.
     """
@@ -56,12 +59,18 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """Why a mailbox is to be alerted. name: as in Alert.occasion; about: the letter's id, or the like."""
+    """Why a mailbox is to be alerted. name: as in Alert.occasion; about: the letter's id, or the like.
+
+    letter, peer, tag: the letter that it is about, the other node, and the tag of its leaves, for the log.
+    """
 
     mailbox: MailboxId
     name: str
     about: bytes
     letter_class: LetterClass
+    letter: LetterId
+    peer: NodeId
+    tag: LeafTag
 
 
 class AlertQueue:
@@ -91,12 +100,17 @@ class AlertQueue:
         return row.address, self._open_settings(bytes(mailbox), row.settings)
 
     def set_preferences(self, tx: Transaction, items: Sequence[tuple[MailboxId, AlertPreferences]]) -> Sequence[None]:
-        """Batch handler: store preferences."""
+        """Batch handler: store preferences; on record which channels there are now, if they are others."""
         table = schema.mailboxes
         for mailbox, wanted in items:
+            if self.preferences(tx.connection, mailbox)[1] == wanted:
+                continue
             fields = {"email": wanted.email or None, "webhook": wanted.webhook or None}
             sealed = self._keys.seal_map("mailboxes", mailbox, "settings", fields)
             tx.connection.execute(table.update().where(table.c.id == mailbox).values(settings=sealed))
+            channels = ",".join(channel for channel in _CHANNELS if wanted.target(channel)) or "none"
+            details = Details(node=self._keys.node_id, mailbox=mailbox, code=channels)
+            tx.log.append(EventKind.ALERTS_CHANGED, details)
         return [None] * len(items)
 
     # -- queueing
@@ -133,6 +147,9 @@ class AlertQueue:
             "occasion": occasion.name,
             "class": occasion.letter_class.value,
             "ref": reference,
+            "box": bytes(occasion.mailbox),
+            "lid": bytes(occasion.letter),
+            "peer": bytes(occasion.peer),
         }
         tx.connection.execute(
             table.insert().values(
@@ -143,6 +160,7 @@ class AlertQueue:
                 next_attempt_at_ms=tx.now_ms,
                 expires_at_ms=tx.now_ms + _LIFETIME_MS,
                 sealed=self._keys.seal_map("alerts", row, "sealed", fields),
+                tag=occasion.tag,
             )
         )
         tx.wake(ALERTS)
@@ -183,17 +201,32 @@ class AlertQueue:
         return due
 
     def mark_sent(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[bool]:
-        """Batch handler: claim alerts as sent; False for one that is not waiting any more (another process has it)."""
+        """Batch handler: claim alerts as sent, on record; False for one that is not waiting any more (another process
+        has it, or its letter is gone).
+        """
+        return [self._mark_sent(tx, row) for row in items]
+
+    def _mark_sent(self, tx: Transaction, row: bytes) -> bool:
         table = schema.alerts
-        return [
-            tx.connection.execute(
-                table.update()
-                .where(table.c.id == row, table.c.state == AlertState.WAITING)
-                .values(state=int(AlertState.SENT))
-            ).rowcount
-            == 1
-            for row in items
-        ]
+        claimed = tx.connection.execute(
+            table.update()
+            .where(table.c.id == row, table.c.state == AlertState.WAITING)
+            .values(state=int(AlertState.SENT))
+        )
+        if claimed.rowcount != 1:
+            return False
+        alert = tx.connection.execute(sa.select(table).where(table.c.id == row)).one()
+        fields = self._keys.open_map("alerts", row, "sealed", alert.sealed)
+        if alert.tag is not None:
+            details = Details(
+                node=self._keys.node_id,
+                peer=NodeId(fields.fixed("peer", 32)),
+                letter=LetterId(fields.fixed("lid", 16)),
+                mailbox=MailboxId(fields.fixed("box", 16)),
+                code=f"{alert.channel}, {fields.text('occasion', high=40)}",
+            )
+            tx.log.append(EventKind.ALERTED, details, tag=LeafTag(alert.tag))
+        return True
 
     def mark_failed(self, tx: Transaction, items: Sequence[tuple[Alert, int | None]]) -> Sequence[None]:
         """Batch handler: try again at the given time, or give up (None)."""

@@ -20,7 +20,7 @@ from protocol.letter import Attachment, SignedLetter, decode_signed_letter
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadOpener, check_padding, read_signed_letter
 from protocol.slip import SignedSlip, open_wrap
 
-__all__ = ["LetterContent", "open_content"]
+__all__ = ["LetterContent", "open_content", "open_payload_key"]
 
 _CHUNK_CACHE: Final = 2
 
@@ -122,7 +122,7 @@ def open_content(
     """
     if descriptor.payload_id != signed_slip.slip.payload_id:
         raise RemoteProtocolError(Reason.MISMATCH, "the stored payload is not the slip's")
-    key = _open_wrap(signed_slip, mailbox, secrets)
+    key = open_payload_key(signed_slip, mailbox, secrets)
     content = _Content(descriptor, PayloadOpener(descriptor, key, signed_slip.slip.letter_id), read_chunk)
     raw, letter_start = read_signed_letter(descriptor, content.read)
     signed = decode_signed_letter(raw)
@@ -131,7 +131,8 @@ def open_content(
     return LetterContent(signed, content)
 
 
-def _open_wrap(signed_slip: SignedSlip, mailbox: MailboxId, secrets: Sequence[SealSecret]) -> Secret:
+def open_payload_key(signed_slip: SignedSlip, mailbox: MailboxId, secrets: Sequence[SealSecret]) -> Secret:
+    """The payload's key: opens all content of the letter. secrets: as `open_content`. RemoteProtocolError: bad_box."""
     wrap = signed_slip.wrap_for(mailbox)
     for secret in secrets[:-1]:
         try:

@@ -150,6 +150,17 @@ class Dedup:
         )
         return known, tuple(mailbox for mailbox, key in keys.items() if key not in seen)
 
+    def reply_key(self, connection: sa.Connection, envelope_id: EnvelopeId, sender: NodeId) -> Secret | None:
+        """The key under which evidence about an envelope of this node goes back; None once it is forgotten."""
+        table = schema.seen_envelopes
+        row = connection.execute(
+            sa.select(table.c.id, table.c.sealed).where(table.c.id == self._keys.blind("envelope", envelope_id))
+        ).one_or_none()
+        if row is None:
+            return None
+        fields = self._keys.open_map("seen_envelopes", row.id, "sealed", row.sealed)
+        return Secret(fields.fixed("rk", 32)) if fields.fixed("from", 32) == sender else None
+
     def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[None]:
         """Batch handler: forget what could not be accepted again before the given time."""
         for before_ms in items:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ _READERS: Final = 4
 # A server that is restarted is back by then; callers wait as long for an answer that they can rely on.
 _OUTCOME_WITHIN_S: Final = 60
 _OUTCOME_LOOK_EVERY_S: Final = 0.2
+_CHECKPOINT_WAIT_S: Final = 2.0
 _WRITERS_TURN: Final = 0x636F666672650001
 _TAKE_TURN: Final = sa.text(f"SELECT pg_current_xact_id()::text, pg_advisory_xact_lock({_WRITERS_TURN})")
 _OUTCOME: Final = sa.text("SELECT pg_xact_status(CAST(:ticket AS xid8))")
@@ -83,6 +86,18 @@ class Engines:
                 pass  # it is being restarted
             time.sleep(_OUTCOME_LOOK_EVERY_S)
         return None
+
+    def shrink_journal(self) -> None:
+        """SQLite: move what the write-ahead log holds into the database and empty it, so that pages from before an
+        erasure are in no file any more. Left for the next time if somebody is reading them. It blocks.
+        """
+        if not self.is_sqlite or self.url.database is None:
+            return
+        with (
+            closing(sqlite3.connect(self.url.database, timeout=_CHECKPOINT_WAIT_S, isolation_level=None)) as connection,
+            suppress(sqlite3.OperationalError),
+        ):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close all connections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from node.errors import CoffreError, NotFoundError, StateError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory
+from node.vault.log_codes import joined
 from node.vault.sealing import RowKeys
 from node.vault.session_rows import end_sessions
 from node.vault.sharing_rows import SharingRows
@@ -97,6 +98,11 @@ class Closing:
     moved_to: str = ""
 
 
+def changed_fields(before: MailboxEntry, after: MailboxEntry) -> list[str]:
+    """The names of the fields of an entry that differ; never what they say."""
+    return [item.name for item in fields(before) if getattr(before, item.name) != getattr(after, item.name)]
+
+
 class MailboxRows:
     """Reads and writes mailboxes inside transactions, with their events in the log."""
 
@@ -178,6 +184,9 @@ class MailboxRows:
             results.append(changed != entry)
             if changed != entry:
                 published[item.mailbox] = changed
+                code = joined(changed_fields(entry, changed))
+                details = Details(node=self._keys.node_id, mailbox=item.mailbox, code=code)
+                tx.log.append(EventKind.MAILBOX_CHANGED, details)
         self._directory.publish_mailboxes(tx, list(published.values()))
         return results
 

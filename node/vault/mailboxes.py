@@ -16,6 +16,7 @@ from node.vault import ways
 from node.vault.access import OpenMailbox
 from node.vault.database import Database
 from node.vault.directory import Directory
+from node.vault.log_ins import LogIns
 from node.vault.mailbox_rows import (
     FOREVER_MS,
     HARD_LOCK_FAILURES,
@@ -79,6 +80,7 @@ class Mailboxes:
         self._renewal = KeyRenewal(self._node, directory, self._ways, sharing, recovery_key)
         self._recovery_key = recovery_key
         self._world = world
+        self.log_ins = LogIns(database, keys)
         self._argon = trio.CapacityLimiter(_ARGON_AT_ONCE)
 
     # -- finding
@@ -242,6 +244,7 @@ class Mailboxes:
         if mailbox.failed_logins:
             await self._database.write(self._rows.clear_failures, mailbox.id)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
+        await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
         if (is_first := _FIRST in fields) and not to_set_another:
             raise StateError(
                 f"{address} still has its first password, which others have seen",
@@ -360,6 +363,15 @@ class Mailboxes:
         if not await self._database.write(self._renewal.renew, change):
             raise StateError(f"{opened.address} was changed by somebody else just now", hint="try again")
         return replace(opened, secrets=replace(new, former=opened.secrets.readers))
+
+    async def open_by_recovery(self, address: str, recovery: SealSecret) -> OpenMailbox:
+        """A mailbox opened by the institution's recovery key, its password left as it is. The caller puts on record
+        what for. WrongSecretError, NotFoundError.
+        """
+        mailbox = await self.find(address)
+        stored: StoredWay = await self._database.read(self._ways.recovery, mailbox.id)
+        secrets = ways.open_by_recovery(self._ways.open(stored), recovery, node=self._node, mailbox=mailbox.id)
+        return await self._with_former(OpenMailbox(mailbox.id, address, secrets))
 
     async def update(self, updates: Sequence[EntryUpdate]) -> list[bool | Exception]:
         """Publish changed entries in one transaction; whether each did change, or why it could not."""

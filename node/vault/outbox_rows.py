@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.vault import schema
+from node.vault.alert_queue import Occasion
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.states import CLASS_NUMBERS, DeliveryState, OutboxState
@@ -48,6 +49,19 @@ class OutboxItem:
     state: OutboxState
     crashes: int
     next_warning_at_ms: int
+
+    def occasion(self, name: str, about: bytes) -> Occasion:
+        """Why its sender is to be alerted."""
+        assert self.sender_mailbox is not None
+        return Occasion(
+            self.sender_mailbox,
+            name,
+            about,
+            self.letter_class,
+            letter=self.letter_id,
+            peer=self.destination,
+            tag=self.tag,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,12 @@ class PayloadRows:
             oldest = self._recent.pop(next(iter(self._recent)))
             self._recent_bytes -= len(oldest.data or b"")
 
+    def forget(self, name: bytes) -> None:
+        """Keep nothing of this payload in memory: it is being erased."""
+        recent = self._recent.pop(name, None)
+        if recent is not None:
+            self._recent_bytes -= len(recent.data or b"")
+
     def keep(self, tx: Transaction, items: Sequence[KeptPayload]) -> None:
         """Count more uses of complete payloads; those that are not there yet are inserted."""
         table = schema.payloads

@@ -99,10 +99,11 @@ class PeerCursor:
 
 @dataclass(frozen=True, slots=True)
 class PeerHead:
-    """A verified head of a peer's log."""
+    """A verified head of a peer's log. over: the head held before, None for none, against which it was proved."""
 
     node_id: NodeId
     note: bytes
+    over: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,12 +332,20 @@ class PeerRows:
             tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(cursor=packed))
         return [None] * len(items)
 
-    def set_head(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[None]:
-        """Store a verified head of a peer's log."""
+    def set_head(self, tx: Transaction, items: Sequence[PeerHead]) -> Sequence[bool]:
+        """Hold another head of a peer's log, if the one held is still the one against which it was proved: else False.
+
+        Two links, or two processes, then never leave one branch of a fork in the place of the other.
+        """
         table = schema.peers
+        results = []
         for item in items:
-            tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(log_head=item.note))
-        return [None] * len(items)
+            held = table.c.log_head.is_(None) if item.over is None else table.c.log_head == item.over
+            changed = tx.connection.execute(
+                table.update().where(table.c.node_id == item.node_id, held).values(log_head=item.note)
+            )
+            results.append(bool(changed.rowcount))
+        return results
 
 
 def _peer(row: sa.Row[Any]) -> Peer:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,10 +19,9 @@ from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
 from node.vault.payload_rows import PayloadRows
-from node.vault.sealing import RowKeys, new_row_id
-from node.vault.signals import RETURNS
+from node.vault.returns import Return, ReturnRows
+from node.vault.sealing import RowKeys
 from node.vault.states import LetterFolder, LetterState
-from protocol.crypto import Secret
 from protocol.delegation import Right, check_mandate, decode_signed_delegation
 from protocol.details import Details, opened_statement
 from protocol.errors import Reason, RemoteProtocolError
@@ -34,13 +33,14 @@ from protocol.slip import SignedSlip, Slip, check_letter_against_slip, decode_si
 
 __all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range"]
 
-# A return that could not be brought back for that long is of no use: the sender's own rows are gone.
-_RETURN_KEPT_MS: Final = 60 * 86_400_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLetter:
-    """A letter row, its node seals opened; its content still needs the mailbox's secret."""
+    """A letter row, its node seals opened; its content still needs the mailbox's secret.
+
+    trashed_at_ms: when it was deleted, 0 if it was not. erase_at_ms: not before when it goes for ever, if nobody opens
+    it and its recipient and its sender were warned so; else 0.
+    """
 
     row: bytes
     folder: LetterFolder
@@ -51,6 +51,8 @@ class StoredLetter:
     mailbox: MailboxId
     signed_slip: SignedSlip | None
     envelope_id: EnvelopeId | None
+    trashed_at_ms: int = 0
+    erase_at_ms: int = 0
 
     @property
     def slip(self) -> Slip:
@@ -100,12 +102,21 @@ class Reading:
     """Reads the letters of opened mailboxes."""
 
     def __init__(
-        self, *, database: Database, keys: RowKeys, directory: Directory, payloads: PayloadRows, access: Access
+        self,
+        *,
+        database: Database,
+        keys: RowKeys,
+        directory: Directory,
+        payloads: PayloadRows,
+        returns: ReturnRows,
+        access: Access,
     ) -> None:
         self._database = database
+        self._returns = returns
         self._keys = keys
         self._directory = directory
         self._payloads = payloads
+        self._returns = ReturnRows(keys)
         self._access = access
 
     def _check_access(self, connection: sa.Connection, opened: OpenMailbox) -> None:
@@ -126,15 +137,25 @@ class Reading:
             mailbox=MailboxId(fields.fixed("mb", 16)),
             signed_slip=slip,
             envelope_id=EnvelopeId(fields.fixed("env", 32)) if "env" in fields else None,
+            trashed_at_ms=row.trashed_at_ms,
+            erase_at_ms=row.erase_at_ms,
         )
 
     def _page(
-        self, connection: sa.Connection, opened: OpenMailbox, folder: LetterFolder, before: bytes | None, limit: int
+        self,
+        connection: sa.Connection,
+        opened: OpenMailbox,
+        folder: LetterFolder,
+        before: bytes | None,
+        limit: int,
+        deleted: bool,
     ) -> list[LetterSummary]:
         self._check_access(connection, opened)
         table = schema.letters
         query = sa.select(table).where(
-            table.c.mailbox == self._keys.blind("mailbox", opened.id), table.c.folder == folder
+            table.c.mailbox == self._keys.blind("mailbox", opened.id),
+            table.c.folder == folder,
+            table.c.trashed_at_ms > 0 if deleted else table.c.trashed_at_ms == 0,
         )
         if before is not None:
             query = query.where(table.c.id < before)
@@ -142,7 +163,8 @@ class Reading:
         return [self._summary(connection, opened, self._stored(row)) for row in rows.all()]
 
     def _summary(self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter) -> LetterSummary:
-        if stored.signed_slip is None:
+        # A withdrawn letter under a legal hold still has its content, which is nobody's to read here.
+        if stored.signed_slip is None or stored.state is LetterState.WITHDRAWN:
             return LetterSummary(stored=stored, letter=None, problem="withdrawn")
         try:
             content = self._content(connection, opened, stored)
@@ -154,13 +176,25 @@ class Reading:
         return LetterSummary(stored=stored, letter=content.signed.letter, deputy=deputy)
 
     async def page(
-        self, opened: OpenMailbox, folder: LetterFolder, *, before: bytes | None = None, limit: int = 50
+        self,
+        opened: OpenMailbox,
+        folder: LetterFolder,
+        *,
+        before: bytes | None = None,
+        limit: int = 50,
+        deleted: bool = False,
     ) -> list[LetterSummary]:
-        """Letters, newest first, at most `limit`, older than the row `before`. Subject and sender are checked ones."""
-        return await self._database.read(self._page, opened, folder, before, limit)
+        """Letters, newest first, at most `limit`, older than the row `before`. Subject and sender are checked ones.
 
-    async def find(self, opened: OpenMailbox, folder: LetterFolder, prefix: str) -> StoredLetter:
-        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do."""
+        deleted: those in the trash instead.
+        """
+        return await self._database.read(self._page, opened, folder, before, limit, deleted)
+
+    async def find(self, opened: OpenMailbox, folder: LetterFolder | None, prefix: str) -> StoredLetter:
+        """The letter whose id begins with `prefix` (as lists show it). NotFoundError if none or several do.
+
+        folder: None for any.
+        """
 
         def look(connection: sa.Connection) -> list[StoredLetter]:
             self._check_access(connection, opened)
@@ -168,7 +202,7 @@ class Reading:
             rows = connection.execute(
                 sa.select(table).where(
                     table.c.mailbox == self._keys.blind("mailbox", opened.id),
-                    table.c.folder == folder,
+                    *([] if folder is None else [table.c.folder == folder]),
                     *prefix_range(table.c.id, prefix),
                 )
             )
@@ -249,6 +283,20 @@ class Reading:
             await self._database.write(self._write_opening, opening)
         return OpenedLetter(stored=stored, content=content, deputy=deputy)
 
+    async def export(self, opened: OpenMailbox, stored: StoredLetter) -> OpenedLetter:
+        """A letter for an export that the caller put on record as a whole; of the letter nothing is logged.
+
+        Errors as of `open`.
+        """
+
+        def read(connection: sa.Connection) -> OpenedLetter:
+            self._check_access(connection, opened)
+            content = self._content(connection, opened, stored)
+            deputy = self._check_sender(connection, opened, stored, content.signed)
+            return OpenedLetter(stored=stored, content=content, deputy=deputy)
+
+        return await self._database.read(read)
+
     def _write_opening(self, tx: Transaction, items: Sequence[_Opening]) -> Sequence[Exception | None]:
         """Batch handler: decided under the letter row's lock, so that opening and withdrawing exclude each other."""
         table = schema.letters
@@ -260,7 +308,10 @@ class Reading:
             state = tx.connection.execute(
                 sa.select(table.c.state).where(table.c.id == item.stored.row).with_for_update()
             ).scalar_one_or_none()
-            if state is None or state == LetterState.WITHDRAWN:
+            if state is None:
+                results.append(StateError(f"letter {item.stored.row.hex()} was erased meanwhile"))
+                continue
+            if state == LetterState.WITHDRAWN:
                 results.append(StateError(f"letter {item.stored.row.hex()} was withdrawn by its sender"))
                 continue
             try:
@@ -321,24 +372,16 @@ class Reading:
     def _queue_return(self, tx: Transaction, stored: StoredLetter, ref: LeafRef) -> None:
         slip = stored.slip
         assert stored.envelope_id is not None
-        row = new_row_id(tx.now_ms, tx.world.random_bytes)
-        reply_key: Secret = slip.reply_key
-        fields = {
-            "to": bytes(slip.sender_node),
-            "env": bytes(stored.envelope_id),
-            "rk": reply_key.reveal(),
-            "epoch": ref.epoch,
-            "position": ref.position,
-        }
-        tx.connection.execute(
-            schema.returns.insert().values(
-                id=row,
-                destination=self._keys.blind("destination", slip.sender_node),
-                expires_at_ms=tx.now_ms + _RETURN_KEPT_MS,
-                sealed=self._keys.seal_map("returns", row, "sealed", fields),
-            )
+        self._returns.queue(
+            tx,
+            Return(
+                destination=slip.sender_node,
+                envelope=stored.envelope_id,
+                reply_key=slip.reply_key,
+                ref=ref,
+                letter=stored.row,
+            ),
         )
-        tx.wake(RETURNS, self._keys.blind("destination", slip.sender_node))
 
 
 def prefix_range(column: sa.Column[bytes], prefix: str) -> list[sa.ColumnElement[bool]]:

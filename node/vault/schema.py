@@ -34,11 +34,16 @@ __all__ = [
     "bundles_written",
     "correspondents",
     "deliveries",
+    "erased_files",
+    "erased_letters",
+    "erasures",
     "feed_entries",
     "feed_operations",
     "feeds",
+    "holds",
     "letters",
     "log_epochs",
+    "log_ins",
     "log_leaves",
     "log_tiles",
     "mailbox_former_keys",
@@ -47,6 +52,7 @@ __all__ = [
     "maintainers",
     "metadata",
     "node_keys",
+    "node_state",
     "outbox",
     "payloads",
     "peer_evidence",
@@ -104,6 +110,10 @@ mailboxes = Table(
     _sealed("settings"),
     # Why the next log-in makes new keys (RenewalCause), 0 if it does not.
     Column("renewal", SmallInteger, nullable=False, server_default="0"),
+    # How many days letters are kept; NULL: as the institution's settings say, 0: for ever.
+    Column("keep_received_days", Integer, nullable=True),
+    Column("keep_sent_days", Integer, nullable=True),
+    Column("keep_trash_days", Integer, nullable=True),
 )
 
 # Ways to open a mailbox's secrets: one row per password, recovery key, member and deputy. holder: the own mailbox whose
@@ -144,6 +154,26 @@ letters = Table(
     Column("payload", LargeBinary(16), ForeignKey("payloads.id"), nullable=True, index=True),
     _id("tag", index=True),
     _sealed(),
+    # Deleted by its owner, 0 if not. Of an unread one that is to go: not before when, as the warnings say (0: none went
+    # out), since when its sender's node has the warning, and how many its recipient got.
+    Column("trashed_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("erase_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("told_at_ms", BigInteger, nullable=False, server_default="0"),
+    Column("warnings", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_letters_mailbox_trashed_at_ms",
+        "mailbox",
+        "trashed_at_ms",
+        sqlite_where=text("trashed_at_ms > 0"),
+        postgresql_where=text("trashed_at_ms > 0"),
+    ),
+    Index(
+        "ix_letters_mailbox_erase_at_ms",
+        "mailbox",
+        "erase_at_ms",
+        sqlite_where=text("erase_at_ms > 0"),
+        postgresql_where=text("erase_at_ms > 0"),
+    ),
     Index("ix_letters_mailbox_folder_arrived_at_ms", "mailbox", "folder", "arrived_at_ms"),
     Index("uq_letters_mailbox_folder_letter", "mailbox", "folder", "letter", unique=True),
 )
@@ -213,6 +243,15 @@ peer_evidence = Table(
     Column("kind", SmallInteger, nullable=False),
     _time("time_ms"),
     _sealed(),
+    # How many cosignatures of its head count; whether it is on record that they are missing.
+    Column("witnesses", SmallInteger, nullable=False, server_default="0"),
+    Column("overdue_told", SmallInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_peer_evidence_overdue",
+        "time_ms",
+        sqlite_where=text("overdue_told = 0"),
+        postgresql_where=text("overdue_told = 0"),
+    ),
 )
 
 # Evidence to bring back to a sending node after the deposit (opened, unreadable, collected).
@@ -223,6 +262,9 @@ returns = Table(
     _id("destination", index=True),
     Column("expires_at_ms", BigInteger, nullable=False),
     _sealed(),
+    # The letter's row, and whether it is the warning before the letter goes unread.
+    Column("letter", LargeBinary(16), nullable=True, index=True),
+    Column("is_warning", Boolean, nullable=False, server_default=text("false")),
 )
 
 # As a relay: who may have its letters kept here, and how much.
@@ -324,6 +366,47 @@ log_epochs = Table(
     Column("frontier", LargeBinary, nullable=False),
     Column("note", LargeBinary, nullable=False),
     _time("signed_at_ms"),
+    # Below `completed` evidence was sent again under a cosigned head; below `overdue_told` it is on record that it was
+    # not in time.
+    Column("completed", BigInteger, nullable=False, server_default="0"),
+    Column("overdue_told", BigInteger, nullable=False, server_default="0"),
+)
+
+# Heads of the own log that were offered to witnesses, with the cosignatures that they have, and how many of them count.
+cosigned_heads = Table(
+    "cosigned_heads",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("cosigners", SmallInteger, nullable=False),
+    _time("chosen_at_ms"),
+)
+
+# A head for each UTC day (days since 1970) on which the log grew, with its ML-DSA line; cosignatures are added to it.
+daily_heads = Table(
+    "daily_heads",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+# What this node cosigned of others' logs. memory: the epoch of the own log in which the row was last known to be whole.
+# note, cosignature: the head cosigned last (empty: none). closed_epoch: not cosigned any more (0: none). heard, shown:
+# after a loss, who was asked for heads that they hold, and what they showed.
+witnessed = Table(
+    "witnessed",
+    metadata,
+    Column("node_id", LargeBinary(32), primary_key=True),
+    Column("memory", Integer, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("cosignature", LargeBinary, nullable=False),
+    _time("cosigned_at_ms"),
+    Column("closed_epoch", Integer, nullable=False),
+    Column("heard", LargeBinary, nullable=False),
+    Column("shown", LargeBinary, nullable=False),
 )
 
 # Hash tiles of 256 (tlog-tiles, height 8); the last one of a level is partial and is rewritten.
@@ -345,6 +428,17 @@ log_leaves = Table(
     Column("leaf", LargeBinary(59), nullable=False),
     _id("tag", index=True),
     _sealed(nullable=True),
+)
+
+# Heads of the own log that a timestamping authority stamped (RFC 3161), and its tokens.
+log_timestamps = Table(
+    "log_timestamps",
+    metadata,
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("note", LargeBinary, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    _time("kept_at_ms"),
 )
 
 # Auditors admitted to the log: of their tokens the hash alone.
@@ -561,5 +655,54 @@ alerts = Table(
     _time("next_attempt_at_ms"),
     _time("expires_at_ms"),
     _sealed(),
+    # The letter's tag: what is erased leaves no alert behind.
+    Column("tag", LargeBinary(16), nullable=True, index=True),
     Index("ix_alerts_state_next_attempt_at_ms", "state", "next_attempt_at_ms"),
 )
+
+# Legal holds: what one covers is kept whatever else says. letter: a letter's row; mailbox: blinded, as in letters; both
+# NULL: the whole institution. Letters that arrived, or were sent, from from_ms until before until_ms.
+holds = Table(
+    "holds",
+    metadata,
+    _id(primary_key=True),
+    Column("letter", LargeBinary(16), nullable=True, index=True),
+    Column("mailbox", LargeBinary(16), nullable=True, index=True),
+    _time("from_ms"),
+    _time("until_ms"),
+    _time("created_at_ms"),
+    # 0 while it holds.
+    _time("removed_at_ms"),
+    _sealed(),
+)
+
+# What was erased, by blinded keys: whatever of it is put back by an old backup, or comes again, is erased again.
+erasures = Table(
+    "erasures",
+    metadata,
+    _id(primary_key=True),
+    _time("made_at_ms"),
+    Column("letters", Integer, nullable=False),
+)
+erased_letters = Table(
+    "erased_letters",
+    metadata,
+    Column("mailbox", LargeBinary(16), primary_key=True),
+    Column("folder", SmallInteger, primary_key=True, autoincrement=False),
+    Column("letter", LargeBinary(16), primary_key=True),
+    Column("erasure", LargeBinary(16), ForeignKey("erasures.id"), nullable=False, index=True),
+)
+# Payload files that erasures left to be removed: written in their transaction, so that none outlives a crash.
+erased_files = Table("erased_files", metadata, _id(primary_key=True))
+
+# When a log-in was last put on record: of many within minutes one is. actor: zero for the owner.
+log_ins = Table(
+    "log_ins",
+    metadata,
+    Column("mailbox", LargeBinary(16), primary_key=True),
+    Column("actor", LargeBinary(16), primary_key=True),
+    _time("at_ms"),
+)
+
+# Small values of the node itself, sealed, by name.
+node_state = Table("node_state", metadata, Column("name", String(40), primary_key=True), _sealed())

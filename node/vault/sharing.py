@@ -68,6 +68,7 @@ class Sharing:
             raise StateError(f"{address} is closed")
         opened = await self._database.read(self._open, person, target)
         assert opened.actor is not None
+        await self._mailboxes.log_ins.record(opened)
         if opened.actor.role is Role.DEPUTY:
             return opened
         renewed = await self._mailboxes.renewed(opened, opened.actor.way, None)

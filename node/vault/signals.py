@@ -13,6 +13,7 @@ from node.world import World
 
 __all__ = [
     "ALERTS",
+    "COSIGNING",
     "EXPIRIES",
     "FEED",
     "LOG",
@@ -38,7 +39,9 @@ EXPIRIES: Final = "expiries"
 TRUST: Final = "trust"
 """A trusted maintainer's feed, or what the own institution says of itself: who is accepted may be others."""
 RELAY: Final = "relay"
-TOPICS: Final = frozenset({OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY})
+COSIGNING: Final = "cosigning"
+"""A head of the own log was chosen to be cosigned."""
+TOPICS: Final = frozenset({COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY})
 
 Topic = tuple[str, bytes]
 """What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""

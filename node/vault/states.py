@@ -65,6 +65,7 @@ class DeliveryState(IntEnum):
     EXPIRED = 5
     WITHDRAWN = 6
     UNREADABLE = 7
+    ERASED_UNREAD = 8
 
     @property
     def word(self) -> str:

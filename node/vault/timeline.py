@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
+from node.audit.cosigned_heads import WitnessKeys
 from node.audit.log import LeafRef, read_evidence
 from node.vault import schema
 from node.vault.database import Database
@@ -27,7 +28,8 @@ __all__ = ["LetterEvidence", "RecipientLine", "Timeline", "TimelineEvent", "Time
 class TimelineEvent:
     """One event. node: whose log says so; own: whether it is this node's. code: of a refusal. role: of an opening.
 
-    actor: the address of the member or deputy who acted; empty for the owner.
+    actor: the address of the member or deputy who acted; empty for the owner. witnesses: how many other institutions
+    cosigned the head under which its evidence stands.
     """
 
     kind: EventKind
@@ -38,6 +40,7 @@ class TimelineEvent:
     code: str
     role: str
     actor: str = ""
+    witnesses: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Timelines:
         self._keys = keys
         self._directory = directory
         self._outbox = outbox
+        self._witnesses = WitnessKeys(directory)
 
     async def evidence(self, stored: StoredLetter) -> LetterEvidence:
         """All evidence of one sent letter."""
@@ -109,7 +113,9 @@ class Timelines:
         events = []
         for evidence in held.evidence:
             leaf, details = LogLeaf.decode(evidence.leaf), decode_details(evidence.details)
-            events.append(self._event(connection, leaf, details, by_place))
+            witnesses = self._witnesses.cosignatures(connection, evidence.proof.checkpoint)
+            event = self._event(connection, leaf, details, by_place)
+            events.append(replace(event, witnesses=len(witnesses)))
         events.sort(key=lambda event: (event.time_ms, event.kind))
         return Timeline(
             recipients=tuple(self._line(connection, delivery, events) for delivery in held.deliveries),

@@ -13,6 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from node.audit.auditors import Auditor, Auditors
+from node.audit.cosigned_heads import best_head
+from node.audit.daily_heads import daily_heads, day_lines, day_number
 from node.audit.publication import (
     TILE_WIDTH,
     entry_bundle,
@@ -48,6 +50,8 @@ class PublishedLog:
             Route("/log/epochs", self.epochs, methods=["GET"]),
             Route("/log/statements", self.statements, methods=["GET"]),
             Route("/log/{epoch:int}/checkpoint", self.checkpoint, methods=["GET"]),
+            Route("/log/{epoch:int}/cosigned", self.cosigned, methods=["GET"]),
+            Route("/log/{epoch:int}/daily/{day}", self.daily, methods=["GET"]),
             Route("/log/{epoch:int}/tile/{path:path}", self.tile, methods=["GET"]),
         ]
 
@@ -94,6 +98,33 @@ class PublishedLog:
         if note is None:
             return PlainTextResponse("no such epoch\n", 404)
         return Response(note, media_type="text/plain; charset=utf-8")
+
+    async def cosigned(self, request: Request) -> Response:
+        """The head of an epoch that most have cosigned."""
+        refused = await self._refused(request, for_auditors=False)
+        if refused is not None:
+            return refused
+        epoch = request.path_params["epoch"]
+        best = await self.database.read(best_head, epoch) if epoch <= _MAX_EPOCH else None
+        if best is None:
+            return PlainTextResponse("no cosigned head\n", 404)
+        return Response(best.note, media_type="text/plain; charset=utf-8")
+
+    async def daily(self, request: Request) -> Response:
+        """The list of an epoch's daily heads, or one of them."""
+        refused = await self._refused(request, for_auditors=False)
+        if refused is not None:
+            return refused
+        epoch, name = request.path_params["epoch"], request.path_params["day"]
+        day = day_number(name)
+        if epoch > _MAX_EPOCH or (day is None and name != "days"):
+            return PlainTextResponse("no such day\n", 404)
+        found = await self.database.read(daily_heads, epoch, day)
+        if day is None:
+            return PlainTextResponse(day_lines(found))
+        if not found:
+            return PlainTextResponse("no such day\n", 404)
+        return Response(found[0].note, media_type="text/plain; charset=utf-8")
 
     async def tile(self, request: Request) -> Response:
         """A hash tile, or an entry bundle for an admitted auditor."""

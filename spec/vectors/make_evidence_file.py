@@ -6,19 +6,24 @@ stands in evidence_file.txt; with `resealed` the checksum line is then made anew
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from protocol.checkpoint import log_origin
+from protocol.cosignature import witness_name
 from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.evidence_file import EvidenceFile, write_evidence_file
 from protocol.ids import LeafTag, LetterId, NodeId, PayloadId
 from protocol.logleaf import EventKind
+from protocol.text_file import checksummed
 from spec.vectors.common import write
 from spec.vectors.sample_letter import SampleLetter
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of
+from spec.vectors.sample_timestamps import OTHER_TOKEN, TOKEN
 
 SPEC = "evidence.md, 9 and 10"
 GOOD = write_evidence_file(SampleLetter().file()).decode()
@@ -36,8 +41,43 @@ def _unread(name: str, comment: str, expect: str, *edits: tuple[str, str], resea
     return _case(name, comment, {"replace": [list(edit) for edit in edits], "resealed": resealed}, expect)
 
 
-def _good(name: str, comment: str, file: EvidenceFile, doubts: Sequence[str], **more: Any) -> dict[str, Any]:
-    return _case(name, comment, {"file": write_evidence_file(file).decode(), **more}, "ok", doubts=list(doubts))
+def _good(
+    name: str,
+    comment: str,
+    file: EvidenceFile,
+    doubts: Sequence[str],
+    witnesses: Sequence[int] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """witnesses: how many for each event, 0 if not told."""
+    given = {"file": write_evidence_file(file).decode(), **more}
+    told = {} if witnesses is None else {"witnesses": list(witnesses)}
+    return _case(name, comment, given, "ok", doubts=list(doubts), **told)
+
+
+def _cosigned_file(letter: SampleLetter, *witnesses: SampleNode) -> EvidenceFile:
+    """The whole story; the head of the deposit is cosigned."""
+    file = letter.file()
+    deposit = letter.recipient.cosigned_evidence(letter.deposited, *witnesses, time_s=FROM_MS // 1000 + 60)
+    events = (file.events[0], deposit, *file.events[2:])
+    return replace(file, nodes=(*file.nodes, *(node.statements for node in witnesses)), events=events)
+
+
+def _cosigned_edit(*edits: tuple[str, str]) -> dict[str, Any]:
+    """The file with two witnesses, edited and its checksum made anew."""
+    witnesses = SampleNode("fictive-witness"), SampleNode("fictive-other-witness")
+    text = write_evidence_file(_cosigned_file(SampleLetter(), *witnesses)).decode()
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return {"file": checksummed(text.split("\n")[:-2]).decode()}
+
+
+def _cosigner_lines() -> tuple[str, str]:
+    """The two lines of the file with two witnesses."""
+    text = str(_cosigned_edit()["file"])
+    one, other = (line for line in text.split("\n") if "/wit " in line)
+    return one, other
 
 
 def _defects(name: str, comment: str, given: dict[str, Any], *findings: Finding) -> dict[str, Any]:
@@ -59,12 +99,47 @@ def _event_file(letter: SampleLetter, *events: Evidence) -> dict[str, Any]:
 def _good_cases() -> list[dict[str, Any]]:
     letter = SampleLetter()
     file = letter.file()
+    stamped = replace(file, timestamps=(TOKEN,))
     nodes = [letter.sender.node_id.hex(), letter.recipient.node_id.hex()]
     recovered = SampleLetter()
     lost = recovered.recipient.evidence(recovered.deposited)
     recovered.recipient.recover(bad_from_ms=FROM_MS)
     kept = recovered.recipient.evidence(recovered.deposited)
+    one, other, twin = (SampleNode(f"fictive-{name}") for name in ("witness", "other-witness", "third-witness"))
+    alias = SampleNode("fictive-alias", witness="fictive-witness")
+    early = SampleLetter()
+    dated = early.recipient.cosigned_evidence(early.deposited, one, time_s=FROM_MS // 1000 + 60)
+    early.recipient.recover(bad_from_ms=FROM_MS + 3_600_000)
     return [
+        _good(
+            "cosigned",
+            "three heads of one log, one of them cosigned by two institutions",
+            _cosigned_file(letter, one, other),
+            UNCONFIRMED,
+            witnesses=[0, 2, 0],
+        ),
+        _good(
+            "cosigned_by_two_names",
+            "two identities share a witness key: one witness",
+            _cosigned_file(letter, one, alias),
+            UNCONFIRMED,
+            witnesses=[0, 1, 0],
+        ),
+        _good(
+            "cosigned_by_unexpected",
+            "the reader knows both nodes of the letter, and one of three witnesses",
+            _cosigned_file(letter, one, other, twin),
+            UNCONFIRMED,
+            expected_nodes=[*nodes, other.node_id.hex()],
+            witnesses=[0, 1, 0],
+        ),
+        _good(
+            "lost_key_cosigned_before",
+            "a key that was lost later: the cosignature is from before, and no doubt is left",
+            replace(early.file(), nodes=(*early.file().nodes, one.statements), events=(dated,), entries=()),
+            UNCONFIRMED,
+            witnesses=[1],
+        ),
         _case("complete", "the good file as it is", {"replace": [], "resealed": False}, "ok", doubts=UNCONFIRMED),
         _good("expected_nodes", "the reader knows both nodes", file, [], expected_nodes=nodes),
         _good(
@@ -91,6 +166,7 @@ def _good_cases() -> list[dict[str, Any]]:
             replace(recovered.file(), events=(kept,), entries=()),
             UNCONFIRMED,
         ),
+        _good("timestamp", "read, and not verified", stamped, ["node_unconfirmed", "timestamp_unconfirmed"]),
     ]
 
 
@@ -160,8 +236,69 @@ def _unread_cases() -> list[dict[str, Any]]:
         ),
         _unread("no_end", "a proof without its end", "malformed", ("end\nevent", "event")),
         _unread("stray_bits", "base64 with unused bits that are not zero", "not_canonical", (padded, stray)),
+        _unread(
+            "timestamp_before_entries",
+            "timestamps come last",
+            "malformed",
+            (entries, f"timestamp {base64.b64encode(TOKEN).decode()}\n{entries}"),
+        ),
         _unread("short_leaf", "a leaf of 57 bytes", "malformed", (leaf_line, leaf_line[:-4])),
     ]
+
+
+def _cosigner_cases() -> list[dict[str, Any]]:
+    one, other = _cosigner_lines()
+    stranger = f"\u2014 {witness_name(SampleNode('fictive-stranger').node_id)} {one.split(' ')[2]}"
+    own = f"\u2014 {witness_name(SampleLetter().recipient.node_id)} {one.split(' ')[2]}"
+    blob = base64.b64decode(other.split(" ")[2])
+    late = base64.b64encode(blob[:11] + bytes([blob[11] ^ 1]) + blob[12:]).decode()
+    key = base64.b64encode(bytes([blob[0] ^ 1]) + blob[1:]).decode()
+    short = base64.b64encode(blob[:-1]).decode()
+    name = " ".join(other.split(" ")[:2])
+
+    def unread(case_name: str, comment: str, *edits: tuple[str, str]) -> dict[str, Any]:
+        return _case(case_name, comment, _cosigned_edit(*edits), "malformed")
+
+    return [
+        unread("cosigners_out_of_order", "lines are in the order of names", (f"{one}\n{other}", f"{other}\n{one}")),
+        unread("cosigner_twice", "one witness, two lines", (one, f"{one}\n{one}")),
+        unread("cosigner_first", "the log's own line comes first", *_swapped(one)),
+        unread("cosigner_without_statements", "nobody could check it", (other, stranger)),
+        unread("cosigned_by_itself", "the log's own node is no witness", (other, own)),
+        unread("cosignature_short", "71 bytes", (other, f"{name} {short}")),
+        unread("daily_line", "an ML-DSA line has no place here", (other, _pq_line())),
+        _defects(
+            "cosignature_flipped",
+            "a byte of one cosignature",
+            _cosigned_edit((other, _flipped(other))),
+            ("event", 2, "bad_signature"),
+        ),
+        _defects(
+            "cosignature_other_time",
+            "another time than was signed",
+            _cosigned_edit((other, f"{name} {late}")),
+            ("event", 2, "bad_signature"),
+        ),
+        _defects(
+            "cosignature_other_key",
+            "a key that the node never stated",
+            _cosigned_edit((other, f"{name} {key}")),
+            ("event", 2, "unknown_key"),
+        ),
+    ]
+
+
+def _swapped(line: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Edits that put a cosigner's line before the log's."""
+    text = str(_cosigned_edit()["file"])
+    lines = text.split("\n")
+    own = lines[lines.index(line) - 1]
+    return (f"{own}\n{line}", "@@"), ("@@", f"{line}\n{own}")
+
+
+def _pq_line() -> str:
+    origin = log_origin(SampleLetter().recipient.node_id, 1)
+    return f"\u2014 {origin} {base64.b64encode(bytes(4 + 8 + 2420)).decode()}"
 
 
 def _defect_cases() -> list[dict[str, Any]]:
@@ -258,6 +395,18 @@ def _defect_cases() -> list[dict[str, Any]]:
         ),
         _forged_opening(),
         _fork(),
+        _defects(
+            "other_timestamp",
+            "a timestamp over no head of the file",
+            {"file": write_evidence_file(replace(letter.file(), timestamps=(OTHER_TOKEN,))).decode()},
+            ("timestamp", 1, "mismatch"),
+        ),
+        _defects(
+            "no_timestamp",
+            "bytes that are none",
+            {"file": write_evidence_file(replace(letter.file(), timestamps=(b"no token",))).decode()},
+            ("timestamp", 1, "malformed"),
+        ),
     ]
 
 
@@ -297,7 +446,7 @@ def _fork() -> dict[str, Any]:
 
 def cases() -> list[dict[str, Any]]:
     """All cases of this topic."""
-    return [*_good_cases(), *_unread_cases(), *_defect_cases()]
+    return [*_good_cases(), *_unread_cases(), *_cosigner_cases(), *_defect_cases()]
 
 
 if __name__ == "__main__":

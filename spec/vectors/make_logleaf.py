@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from protocol.codec import encode
+from protocol.crypto import hash_labelled
 from protocol.details import Details, encode_details
 from protocol.ids import LeafTag, MailboxId
+from protocol.labels import Label
 from protocol.logleaf import EventKind, make_leaf
+from protocol.merkle import leaf_hash
 from spec.vectors.common import write
 from spec.vectors.sample_letter import SampleLetter
 from spec.vectors.sample_node import FROM_MS, bytes_of
@@ -55,6 +59,29 @@ def cases() -> list[dict[str, Any]]:
         _good("opened", "with the opener's signature", EventKind.OPENED, opening),
         _good(
             "login_failed", "an event of a mailbox", EventKind.LOGIN_FAILED, Details(node=node, mailbox=letter.mailbox)
+        ),
+        _good(
+            "erasure_due",
+            "an unread letter will go, and when",
+            EventKind.ERASURE_DUE,
+            replace(deposited, code="2026-08-31"),
+        ),
+        _good(
+            "erased",
+            "which leaves lost their openings: here the first one of epoch 1",
+            EventKind.ERASED,
+            Details(
+                node=node,
+                code="1 letters, 1 leaves",
+                digest=hash_labelled(Label.ERASURE, bytes([0, 0, 0, 1]) + bytes(8) + leaf_hash(leaf)),
+            ),
+        ),
+        _committed(
+            "erased_without_digest",
+            "an erasure that does not say of what",
+            EventKind.ERASED,
+            {"node": bytes(node), "code": "1 letters, 1 leaves"},
+            "malformed",
         ),
         _good("started", "an event of the node alone", EventKind.STARTED, Details(node=node)),
         _good(

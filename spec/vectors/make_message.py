@@ -11,6 +11,8 @@ from protocol.ids import EnvelopeId, MailboxId, NodeId, PayloadId
 from protocol.letter import LetterClass
 from protocol.message import MapMessage, Message
 from protocol.messages import (
+    Cosigned,
+    CosignGet,
     Cursor,
     Event,
     EventOk,
@@ -22,6 +24,8 @@ from protocol.messages import (
     HashesData,
     HashesGet,
     Heads,
+    Held,
+    HeldGet,
     Hello,
     KeepAlive,
     LogProof,
@@ -76,6 +80,9 @@ FEED_GET = FeedGet(NODE, 1, 0)
 FORK = Fork(ForkProof(first=NOTE, second=b"another note", prefix=bytes_of("prefix"), hashes=(bytes_of("left"),)))
 RELAYED = Relayed(ENVELOPE, bytes_of("evidence", 60))
 PASS = Pass.of(StatusQuery(ENVELOPE), source=NODE, target=NodeId(bytes_of("another node")))
+COSIGN_GET = CosignGet(head=NOTE, old_size=7, hashes=(bytes_of("left"), bytes_of("right")))
+COSIGNED = Cosigned(cosignature=bytes_of("cosignature", 72))
+STALE = Cosigned(code="stale", size=7)
 PROOF = LogProof(NOTE, (bytes_of("left"), bytes_of("right")))
 
 
@@ -163,6 +170,15 @@ def _good_cases() -> list[dict[str, Any]]:
         _good("pass_ok", "stored", PassOk()),
         _good("pass_refused", "not by way of this relay", PassOk("not_for_us")),
         _good("pass_full", "not now", PassOk("relay_full", after_ms=900_000)),
+        _good("cosign_get", "with the proof from a head of seven leaves", COSIGN_GET),
+        _good("cosign_get_first", "the peer holds none, so far as we know", CosignGet(head=NOTE)),
+        _good("cosigned", "time and signature", COSIGNED),
+        _good("cosigned_stale", "the peer holds a head of seven leaves", STALE),
+        _good("cosigned_later", "not now", Cosigned(code="recovering", after_ms=60_000)),
+        _good("cosigned_refused", "never", Cosigned(code="fork")),
+        _good("held_get", "one node", HeldGet(NODE)),
+        _good("held", "two heads", Held((NOTE, b"another note"))),
+        _good("held_none", "nothing is held", Held(())),
         _good("fork", "two heads of one size", Fork(ForkProof(first=NOTE, second=b"another note"))),
         _good("fork_prefix", "two sizes: the root at the smaller one, and its proof", FORK),
     ]
@@ -292,9 +308,42 @@ def _bad_directory_cases() -> list[dict[str, Any]]:
     ]
 
 
+def _bad_cosigning_cases() -> list[dict[str, Any]]:
+    return [
+        _changed("cosign_get_no_head", "head is missing", COSIGN_GET, head=None),
+        _changed("cosign_get_empty_head", "no byte", COSIGN_GET, head=b""),
+        _changed("cosign_get_large_head", "16,385 bytes", COSIGN_GET, head=bytes(16_385)),
+        _changed("cosign_get_no_size", "old is 0 where nothing is known", COSIGN_GET, old=None),
+        _changed("cosign_get_large_size", "beyond 2^53", COSIGN_GET, old=2**53 + 1),
+        _changed("cosign_get_no_hashes", "absent where there are none", COSIGN_GET, hashes=[]),
+        _changed("cosign_get_55", "more hashes than any tree needs", COSIGN_GET, hashes=[bytes(32)] * 55),
+        _changed("cosign_get_short_hash", "31 bytes", COSIGN_GET, hashes=[bytes(31)]),
+        _changed("cosign_get_field", "an unknown field", COSIGN_GET, later=1),
+        _changed("cosigned_both", "a cosignature and a code", COSIGNED, code="stale"),
+        _raw("cosigned_nothing", "neither", Cosigned, "80"),
+        _changed("cosigned_short", "71 bytes", COSIGNED, cosig=bytes(71)),
+        _changed("cosigned_long", "73 bytes", COSIGNED, cosig=bytes(73)),
+        _changed("cosigned_with_size", "a size goes with a code", COSIGNED, size=7),
+        _changed("cosigned_size_0", "absent where it is 0", STALE, size=0),
+        _changed("cosigned_after_0", "absent where it is 0", STALE, after=0),
+        _changed("cosigned_free_text", "a code is one word", STALE, code="not now"),
+        _changed("held_get_short", "31 bytes", HeldGet(NODE), node=bytes(31)),
+        _changed("held_4", "one more than the limit", Held((NOTE,)), heads=[NOTE] * 4),
+        _changed("held_empty_head", "a note has bytes", Held((NOTE,)), heads=[b""]),
+        _changed("held_no_heads", "heads is missing", Held((NOTE,)), heads=None),
+    ]
+
+
 def cases() -> list[dict[str, Any]]:
     """All cases of this topic."""
-    return _good_cases() + _bad_link_cases() + _bad_mail_cases() + _bad_relay_cases() + _bad_directory_cases()
+    return (
+        _good_cases()
+        + _bad_link_cases()
+        + _bad_mail_cases()
+        + _bad_relay_cases()
+        + _bad_cosigning_cases()
+        + _bad_directory_cases()
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from protocol.certificate import build_certificate
 from protocol.checkpoint import Checkpoint, feed_origin, log_origin, sign_checkpoint
-from protocol.crypto import SealSecret, SigningSecret, sha256
+from protocol.cosignature import cosign, witness_name
+from protocol.crypto import SealSecret, SigningSecret, VerifyKey, sha256
 from protocol.details import Details, encode_details
 from protocol.entry import InstitutionEntry, MailboxEntry
 from protocol.entry_evidence import EntryEvidence
@@ -54,9 +55,10 @@ class _Logged:
 class SampleNode:
     """A node with its statements, one epoch of a log and one of a feed, all in memory."""
 
-    def __init__(self, name: str) -> None:
-        """name: any word; another word makes another node."""
+    def __init__(self, name: str, *, witness: str = "") -> None:
+        """name: any word; another word makes another node. witness: whose witness key it bears, its own if empty."""
         self.name = name
+        self.witness_secret = signing_secret_of(f"{witness or name}/witness")
         self.identity = signing_secret_of(f"{name}/identity")
         self.recovery = signing_secret_of(f"{name}/recovery")
         self.log_secret = signing_secret_of(f"{name}/log")
@@ -67,7 +69,7 @@ class SampleNode:
             recovery_key=self.recovery.verify_key,
             link_certificates=(build_certificate(signing_secret_of(f"{name}/link")),),
             log_key=self.log_secret.verify_key,
-            witness_key=signing_secret_of(f"{name}/witness").verify_key,
+            witness_key=self.witness_secret.verify_key,
             pq_key=bytes_of(f"{name}/pq", 1312),
             seal_keys=(seal_secret_of(name).seal_key,),
             valid_from_ms=FROM_MS,
@@ -83,10 +85,18 @@ class SampleNode:
         """The chain as an evidence file holds it."""
         return NodeStatements(self.node_id, tuple(self.chain.raw_list()))
 
+    def renew(self, *, valid_from_ms: int | None = None) -> None:
+        """Replace identity and log key by a statement that the identity key before signs; in force from then on."""
+        self._succeed(bad_from_ms=None, valid_from_ms=valid_from_ms)
+
     def recover(self, *, bad_from_ms: int) -> None:
         """Replace identity and log key by a statement that the recovery key signs."""
+        self._succeed(bad_from_ms=bad_from_ms)
+
+    def _succeed(self, *, bad_from_ms: int | None, valid_from_ms: int | None = None) -> None:
         last = self.chain.statements[-1]
         number = last.statement.number + 1
+        before = self.identity
         self.identity = signing_secret_of(f"{self.name}/identity/{number}")
         self.log_secret = signing_secret_of(f"{self.name}/log/{number}")
         statement = replace(
@@ -96,9 +106,17 @@ class SampleNode:
             identity_key=self.identity.verify_key,
             log_key=self.log_secret.verify_key,
             bad_from_ms=bad_from_ms,
+            valid_from_ms=last.statement.valid_from_ms if valid_from_ms is None else valid_from_ms,
         )
-        raw = sign_statement(encode_statement(statement), own=self.identity, recovery=self.recovery)
+        second = {"previous": before} if bad_from_ms is None else {"recovery": self.recovery}
+        raw = sign_statement(encode_statement(statement), own=self.identity, **second)
         self.chain = self.chain.extend(raw)
+
+    def replace_witness(self, key: VerifyKey) -> None:
+        """Make the node anew with this witness key: another node id."""
+        statement = replace(self.chain.statements[0].statement, witness_key=key)
+        self.chain = StatementChain.from_genesis(sign_statement(encode_statement(statement), own=self.identity))
+        self.node_id = self.chain.node_id
 
     def log(self, kind: EventKind, details: Details, *, time_ms: int, tag: LeafTag) -> int:
         """Append an event to the log; its index."""
@@ -142,6 +160,14 @@ class SampleNode:
         """The evidence of one event under the present head."""
         item = self._log[index]
         return Evidence(item.leaf, item.opening, item.body, self._proof(index, self._log, self.log_head()))
+
+    def cosigned_evidence(self, index: int, *witnesses: SampleNode, time_s: int) -> Evidence:
+        """The same under that head, cosigned by these, in the order of their names."""
+        evidence = self.evidence(index)
+        head = evidence.proof.checkpoint
+        for witness in sorted(witnesses, key=lambda node: witness_name(node.node_id)):
+            head = cosign(head, name=witness_name(witness.node_id), secret=witness.witness_secret, time_s=time_s)
+        return replace(evidence, proof=replace(evidence.proof, checkpoint=head))
 
     def entry_evidence(self, index: int) -> EntryEvidence:
         """The proof of one entry under the present head."""

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from node.maintainer.signed_file import decode_signed, encode_signed
@@ -18,19 +18,25 @@ from protocol.bundle_items import decode_part
 from protocol.certificate import check_certificate
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import MAX_VALUES, decode
+from protocol.content_file import parse_content_file
+from protocol.content_report import verify_content
 from protocol.cosignature import cosigned_at_s, witness_name
 from protocol.crypto import SealKey, SealSecret, Secret, VerifyKey
 from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
+from protocol.disclosure import parse_disclosure
+from protocol.disclosure_report import verify_disclosure
 from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
 from protocol.evidence_file import parse_evidence_file
+from protocol.evidence_merge import merge_evidence_files
 from protocol.evidence_report import verify_evidence_file
 from protocol.feed import FeedLeaf, decode_operation
 from protocol.feed_file import decode_feed_file
 from protocol.fork_file import parse_fork_file
+from protocol.heads_file import parse_heads_file
 from protocol.ids import NodeId
 from protocol.invite import decode_invite
 from protocol.letter import decode_signed_letter
@@ -40,11 +46,17 @@ from protocol.logleaf import LogLeaf
 from protocol.messages import MESSAGE_TYPES, StatusQuery
 from protocol.note import parse_note
 from protocol.payload import Descriptor
+from protocol.pq_line import pq_signed_at_s
 from protocol.slip import decode_signed_slip
 from protocol.statement import StatementChain, decode_signed_statement
+from protocol.text_file import strict_cosigned_head
+from protocol.timestamp import TimestampRequest, read_timestamp
 from protocol.tlogproof import TlogProof
 from protocol.withdrawal import open_withdrawal
+from spec.vectors.make_daily import SECRET as DAILY_SECRET
 from spec.vectors.make_standing import MAINTAINER, REVOCATION
+from spec.vectors.sample_content import ContentSample
+from spec.vectors.sample_timestamps import TOKEN
 from tests.protocol.link_helpers import ENVELOPE_ID, hello
 from tests.vectors.vector_files import VECTORS
 
@@ -63,9 +75,15 @@ class Decoder:
 _NODE: Final = NodeId(bytes(range(32)))
 _SECRET: Final = SealSecret(bytes(range(96)))
 _OTHER_SECRET: Final = Secret(bytes(range(32, 64)))
+_PQ_KEYS: Final = (DAILY_SECRET.verify_key,)
 _SECRETS: Final = {_SECRET.seal_key.fingerprint[:8]: _SECRET}
 
 
+_SAMPLE: Final = ContentSample()
+_REPORT: Final = verify_evidence_file(_SAMPLE.file())
+_HEAD: Final = _SAMPLE.recipient.log_head()
+# An authority's answer around the token: granted.
+_ANSWER: Final = b"\x30\x82" + (len(TOKEN) + 5).to_bytes(2, "big") + bytes.fromhex("3003020100") + TOKEN
 _HEADER: Final = BackupHeader(node=_NODE, made_at_ms=0, keyring=b"sealed", salt=bytes(32))
 _SEALER: Final = BackupSealer(_OTHER_SECRET, _HEADER)
 _BACKUP_CHUNK: Final = _SEALER.finish()
@@ -164,6 +182,15 @@ def _whole_evidence_file(data: bytes) -> None:
     verify_evidence_file(parse_evidence_file(data))
 
 
+def _merged(data: bytes) -> None:
+    """A file from outside made one with the sample letter's."""
+    merge_evidence_files(_SAMPLE.file(), replace(parse_evidence_file(data), letter=_SAMPLE.letter))
+
+
+def _whole_content(data: bytes) -> None:
+    verify_content(parse_content_file(data), _REPORT)
+
+
 def _message(data: bytes) -> None:
     """The first byte chooses the message, the rest is its body."""
     types = list(MESSAGE_TYPES.values())
@@ -211,7 +238,13 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("boxed_evidence", lambda data: open_boxed(data, reply_key=Secret(bytes(32))), _seeds("evidence"))
     yield Decoder("boxed_envelope_id", boxed_envelope_id, _seeds("evidence"))
     yield Decoder("evidence_file", _whole_evidence_file, _seeds("evidence_file"))
+    yield Decoder("timestamp", read_timestamp, _seeds("timestamp"))
+    yield Decoder("timestamp_answer", lambda data: TimestampRequest(_HEAD).take(data, None), (_ANSWER, TOKEN))
+    yield Decoder("evidence_merge", _merged, _seeds("evidence_merge"))
+    yield Decoder("content_file", _whole_content, _seeds("content"))
     yield Decoder("fork_file", lambda data: parse_fork_file(data).verify(), _seeds("fork"))
+    yield Decoder("disclosure", lambda data: verify_disclosure(parse_disclosure(data)), _seeds("disclosure"))
+    yield Decoder("heads_file", parse_heads_file, _seeds("heads"))
     yield Decoder("feed_leaf", FeedLeaf.decode, _seeds("feed"))
     yield Decoder("operation", decode_operation, _seeds("feed"))
     yield Decoder("institution_entry", InstitutionEntry.decode, _seeds("entry"))
@@ -222,6 +255,8 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("feed_file", decode_feed_file, _seeds("feedfile"))
     yield Decoder("signed_file", decode_signed, (encode_signed([REVOCATION]),))
     yield Decoder("cosignature", _cosignature, _seeds("cosignature"))
+    yield Decoder("daily_head", lambda data: pq_signed_at_s(data, _PQ_KEYS), _seeds("daily"))
+    yield Decoder("cosigned_head", strict_cosigned_head, _seeds("cosignature"))
     yield Decoder("backup_header", _backup, (_SEALER.start,))
     yield Decoder("backup_chunk", _backup_chunk, (_BACKUP_CHUNK,))
     yield Decoder("link", _open_link, _seeds("frame", "message"))

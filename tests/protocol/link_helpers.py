@@ -16,6 +16,8 @@ from protocol.link import Link, LinkEvent, PeerHello, Reply, Request, Role
 from protocol.messages import (
     RANGE_PIECE_BYTES,
     RESULT_STATUSES,
+    Cosigned,
+    CosignGet,
     Cursor,
     Event,
     EventOk,
@@ -27,6 +29,8 @@ from protocol.messages import (
     HashesData,
     HashesGet,
     Heads,
+    Held,
+    HeldGet,
     Hello,
     KeepAlive,
     LogProof,
@@ -193,6 +197,16 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
         body=st.binary(min_size=1, max_size=300),
     ),
     PassOk: st.just(PassOk()) | st.builds(PassOk, _codes, st.integers(0, 2**40)),
+    CosignGet: st.builds(
+        CosignGet,
+        head=st.binary(min_size=1, max_size=300),
+        old_size=_sizes,
+        hashes=st.lists(_ids, max_size=54).map(tuple),
+    ),
+    Cosigned: st.builds(Cosigned, cosignature=st.binary(min_size=72, max_size=72))
+    | st.builds(Cosigned, code=_codes, size=_sizes, after_ms=st.integers(0, 2**40)),
+    HeldGet: st.builds(HeldGet, _ids.map(NodeId)),
+    Held: st.builds(Held, st.lists(st.binary(min_size=1, max_size=300), max_size=3).map(tuple)),
     LogProof: st.builds(LogProof, st.binary(min_size=1, max_size=300), st.lists(_ids, max_size=54).map(tuple)),
 }
 
@@ -225,4 +239,8 @@ SAMPLES: dict[type[Message], Message] = {
     Relayed: Relayed(ENVELOPE_ID, b"evidence"),
     Pass: Pass.of(StatusQuery(ENVELOPE_ID), source=NodeId(bytes([9]) * 32), target=NodeId(bytes(32))),
     PassOk: PassOk(),
+    CosignGet: CosignGet(head=b"a head"),
+    Cosigned: Cosigned(code="stale", size=7),
+    HeldGet: HeldGet(NodeId(bytes(32))),
+    Held: Held((b"a head",)),
 }

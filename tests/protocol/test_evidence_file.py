@@ -14,6 +14,7 @@ from protocol.evidence_file import MAX_EVIDENCE_FILE_BYTES, EvidenceFile, parse_
 from protocol.evidence_report import verify_evidence_file
 from protocol.tlogproof import TlogProof
 from spec.vectors.sample_letter import SampleLetter
+from spec.vectors.sample_node import SampleNode
 
 LETTER = SampleLetter()
 FILE = LETTER.file()
@@ -43,6 +44,22 @@ def test_any_changed_byte_is_noticed_though_the_checksum_was_made_anew(data: st.
     body = RAW[:at] + bytes([RAW[at] ^ bit]) + RAW[at + 1 : CHECKSUM_AT]
     try:
         file = parse_evidence_file(sealed(body))
+    except RemoteProtocolError:
+        return
+    assert not verify_evidence_file(file).ok
+
+
+@given(data=st.data())
+def test_any_changed_byte_of_a_cosigned_file_is_noticed(data: st.DataObject) -> None:
+    witnesses = SampleNode("one"), SampleNode("two")
+    event = LETTER.recipient.cosigned_evidence(LETTER.deposited, *witnesses, time_s=1_790_000_060)
+    nodes = (*FILE.nodes, *(node.statements for node in witnesses))
+    raw = write_evidence_file(replace(FILE, nodes=nodes, events=(event,), entries=()))
+    body = raw[: raw.rindex(b"sha256 ")]
+    first = body.index(b"\xe2\x80\x94")  # the lines of the head, where most of what is new stands
+    at, bit = data.draw(st.integers(first, len(body) - 1)), 1 << data.draw(st.integers(0, 7))
+    try:
+        file = parse_evidence_file(sealed(body[:at] + bytes([body[at] ^ bit]) + body[at + 1 :]))
     except RemoteProtocolError:
         return
     assert not verify_evidence_file(file).ok

@@ -16,6 +16,7 @@ from protocol.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    proved_beginning,
     root_of,
     verify_consistency,
     verify_inclusion,
@@ -159,3 +160,17 @@ def test_asking_for_a_leaf_outside_the_tree_is_our_mistake(index: int, size: int
 def test_asking_for_a_step_backwards_is_our_mistake(old: int, new: int) -> None:
     with pytest.raises(LocalProtocolError):
         consistency_proof(old, new, READER)
+
+
+def test_a_consistency_proof_tells_the_root_before_it() -> None:
+    hashes = [leaf_hash(bytes([number])) for number in range(40)]
+    reader = ListReader(hashes)
+    for old in range(1, 40):
+        proof = consistency_proof(old, 40, reader)
+        told = proved_beginning(old_size=old, new_size=40, new_root=root_of(hashes), proof=proof)
+        # A power of two is a subtree of its own, and its root is left out of the proof.
+        assert told == (None if old & (old - 1) == 0 else root_of(hashes[:old]))
+        other = proved_beginning(old_size=old, new_size=40, new_root=root_of(hashes[:39]), proof=proof)
+        assert other is None
+        assert proved_beginning(old_size=old, new_size=40, new_root=root_of(hashes), proof=proof[:-1]) is None
+    assert proved_beginning(old_size=40, new_size=40, new_root=root_of(hashes), proof=[]) is None

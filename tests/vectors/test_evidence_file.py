@@ -8,7 +8,7 @@ import pytest
 
 from protocol.crypto import sha256
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
-from protocol.evidence_findings import EntryFinding, EventFinding, NodeFinding, Report
+from protocol.evidence_findings import EntryFinding, EventFinding, NodeFinding, Report, TimestampFinding
 from protocol.evidence_report import verify_evidence_file
 from protocol.ids import NodeId
 from tests.vectors.vector_files import VECTORS, load_cases, outcome
@@ -28,10 +28,11 @@ def _file_of(given: dict[str, Any]) -> bytes:
 
 
 def _defects(report: Report) -> list[list[Any]]:
-    groups: tuple[tuple[str, tuple[NodeFinding | EventFinding | EntryFinding, ...]], ...] = (
+    groups: tuple[tuple[str, tuple[NodeFinding | EventFinding | EntryFinding | TimestampFinding, ...]], ...] = (
         ("node", report.nodes),
         ("event", report.events),
         ("entry", report.entries),
+        ("timestamp", report.timestamps),
     )
     return [
         [part, number, finding.defect.reason.value]
@@ -53,5 +54,7 @@ def test_evidence_file(case: dict[str, Any]) -> None:
     report = verify_evidence_file(file, expected_nodes=expected)
     assert _defects(report) == case.get("defects", [])
     assert report.ok == (case["expect"] == "ok")
+    if "witnesses" in case:
+        assert [len(event.witnesses) for event in report.events] == case["witnesses"]
     if report.ok:
         assert sorted(report.doubts) == case["doubts"]

@@ -9,7 +9,20 @@ import pytest
 
 from tests.vectors.vector_files import VECTORS
 
-TOPICS = ["merkle", "note", "checkpoint", "tlogproof", "logleaf", "evidence", "evidence_file", "fork", "bundle"]
+TOPICS = [
+    "merkle",
+    "note",
+    "checkpoint",
+    "tlogproof",
+    "logleaf",
+    "evidence",
+    "evidence_file",
+    "fork",
+    "bundle",
+    "timestamp",
+    "evidence_merge",
+    "content",
+]
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 import trio
 import trio.testing
 from starlette.requests import Request
@@ -18,15 +19,19 @@ from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
 from node.app import Node, open_node
+from node.audit.daily_heads import DailyHeads, day_number
 from node.audit.export_log import LogExport, LogExporter
-from node.audit.publication import TilePath, tile_path
 from node.errors import ConfigError, NotFoundError, StateError
 from node.web.guard import Guard
 from node.world import World
+from protocol.checkpoint import peek_checkpoint
 from protocol.invite import decode_invite
 from protocol.merkle import leaf_hash, root_of
+from protocol.mldsa import PqSecret
 from protocol.note import verifier_key
+from protocol.pq_line import pq_signed_at_s
 from protocol.statement import StatementChain
+from protocol.tile_paths import TilePath, tile_path
 from tests.web.published import client_of, grow, made_node, running_node
 
 LEAVES = 600
@@ -304,3 +309,31 @@ async def test_the_node_stops_though_clients_stay(tmp_path: Path) -> None:
             silent = await trio.open_tcp_stream(host, int(port))
             await silent.send_all(b"\x16\x03\x01")  # a handshake that does not go on
         await silent.aclose()
+
+
+async def test_daily_and_cosigned_heads_are_published(tmp_path: Path) -> None:
+    folder = await made_node(tmp_path / "node")
+    tomorrow = World(now_ms=lambda: World().now_ms() + 86_400_000)
+    async with open_node(folder, world=tomorrow) as node, client_of(node) as client:
+        assert (await client.get("/log/1/daily/days")).text == ""
+        assert (await client.get("/log/1/cosigned")).status_code == 404
+        daily = DailyHeads(PqSecret(node.keyring.pq_seed.reveal()), node.cosigned)
+        assert await node.database.write(daily.make, None)
+        listed = (await client.get("/log/1/daily/days")).text
+        day, size = listed.split()
+        assert day_number(day) == tomorrow.now_ms() // 86_400_000 - 1
+        head = await client.get(f"/log/1/daily/{day}")
+        assert peek_checkpoint(head.content).size == int(size)
+        assert pq_signed_at_s(head.content, node.keyring.chain.pq_keys())
+        for path in ("1970-01-01", day.replace("-", ""), "days/", "2027-02-30"):
+            assert (await client.get(f"/log/1/daily/{path}")).status_code in (404, 307)
+        assert (await client.get("/log/7/daily/days")).text == ""
+        assert (await client.get(f"/log/{2**40}/cosigned")).status_code == 404
+
+        def export(connection: sa.Connection) -> LogExport:
+            return LogExporter(connection, node.keyring.chain, tmp_path / "public", with_entries=False).run()
+
+        await node.database.read(export)
+        assert (tmp_path / "public/log/1/daily" / day).read_bytes() == head.content
+        assert (tmp_path / "public/log/1/daily/days").read_text() == listed
+        assert (await node.database.read(export)).files == 0

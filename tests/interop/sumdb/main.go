@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -23,6 +24,73 @@ type request struct {
 	Leaf    string
 	OldSize int64
 	OldRoot string
+	Folder  string // of a whole tree: that in which `tile` lies
+}
+
+// tiles reads tiles of height 8 from a folder in the layout of tlog-tiles, whose paths name no height.
+type tiles struct{ folder string }
+
+func (t tiles) Height() int { return 8 }
+
+func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+	var found [][]byte
+	for _, tile := range wanted {
+		path := strings.TrimPrefix(tile.Path(), "tile/8/")
+		data, err := os.ReadFile(filepath.Join(t.folder, "tile", path))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, data)
+	}
+	return found, nil
+}
+
+func (t tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+
+// tree checks every leaf of a log against its head: each tile on the way is authenticated by the root.
+func tree(r request) error {
+	head := tlog.Tree{N: r.Size, Hash: hash(r.Root)}
+	reader := tlog.TileHashReader(head, tiles{r.Folder})
+	for first := int64(0); first < r.Size; first += 256 {
+		tile := tlog.Tile{H: 8, L: -1, N: first / 256, W: int(min(256, r.Size-first))}
+		path := strings.Replace(strings.TrimPrefix(tile.Path(), "tile/8/"), "data", "entries", 1)
+		bundle, err := os.ReadFile(filepath.Join(r.Folder, "tile", path))
+		if err != nil {
+			return err
+		}
+		var indexes []int64
+		var computed []tlog.Hash
+		for len(bundle) > 0 {
+			length := 2 + int(bundle[0])<<8 + int(bundle[1])
+			computed = append(computed, tlog.RecordHash(bundle[2:length]))
+			indexes = append(indexes, tlog.StoredHashIndex(0, first+int64(len(indexes))))
+			bundle = bundle[length:]
+		}
+		stored, err := reader.ReadHashes(indexes)
+		if err != nil {
+			return err
+		}
+		if len(stored) != tile.W {
+			return fmt.Errorf("bundle %d has %d leaves", tile.N, len(stored))
+		}
+		for i := range stored {
+			if stored[i] != computed[i] {
+				return fmt.Errorf("leaf %d is not the tree's", first+int64(i))
+			}
+		}
+	}
+	proof, err := tlog.ProveTree(r.Size, r.OldSize, reader)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckTree(proof, r.Size, head.Hash, r.OldSize, hash(r.OldRoot)); err != nil {
+		return err
+	}
+	record, err := tlog.ProveRecord(r.Size, r.Index, reader)
+	if err != nil {
+		return err
+	}
+	return tlog.CheckRecord(record, r.Size, head.Hash, r.Index, hash(r.Leaf))
 }
 
 func hash(text string) tlog.Hash {
@@ -67,6 +135,8 @@ func check(r request) error {
 		return head(r)
 	case "inclusion":
 		return tlog.CheckRecord(hashes(r.Proof), r.Size, hash(r.Root), r.Index, hash(r.Leaf))
+	case "tree":
+		return tree(r)
 	case "consistency":
 		return tlog.CheckTree(hashes(r.Proof), r.Size, hash(r.Root), r.OldSize, hash(r.OldRoot))
 	}

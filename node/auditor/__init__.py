@@ -1,0 +1,1 @@
+"""The auditor's side: published logs copied, checked, compared and reported on, with no node of one's own."""

@@ -1,0 +1,63 @@
+"""Kinds of events as people call them, for reports. A kind without words here is shown by its own name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.reports.rendering import N_, Language
+from protocol.logleaf import EventKind
+
+__all__ = ["kind_words"]
+
+_WORDS: Final = {
+    EventKind.SUBMITTED: N_("submitted"),
+    EventKind.RELAYED: N_("kept by a relay"),
+    EventKind.DELAYED: N_("delayed"),
+    EventKind.DEPOSITED: N_("deposited"),
+    EventKind.REFUSED: N_("refused"),
+    EventKind.EXPIRED: N_("expired"),
+    EventKind.WITHDRAWN: N_("withdrawn"),
+    EventKind.WITHDRAW_TOO_LATE: N_("withdrawn too late"),
+    EventKind.WITHDRAW_REQUESTED: N_("withdrawal asked for"),
+    EventKind.ALERTED: N_("alert sent"),
+    EventKind.OPENED: N_("opened"),
+    EventKind.COLLECTED: N_("collected"),
+    EventKind.UNREADABLE: N_("unreadable"),
+    EventKind.MAILBOX_CREATED: N_("mailbox created"),
+    EventKind.MAILBOX_CLOSED: N_("mailbox closed"),
+    EventKind.LOGIN_FAILED: N_("log-in failed"),
+    EventKind.MAILBOX_LOCKED: N_("mailbox locked"),
+    EventKind.PASSWORD_CHANGED: N_("password changed"),
+    EventKind.MAILBOX_RECOVERED: N_("mailbox recovered"),
+    EventKind.KEYS_RENEWED: N_("keys renewed"),
+    EventKind.MEMBER_ADDED: N_("member added"),
+    EventKind.MEMBER_REMOVED: N_("member removed"),
+    EventKind.DELEGATION_ADDED: N_("delegation given"),
+    EventKind.DELEGATION_ENDED: N_("delegation ended"),
+    EventKind.DELEGATION_REVOKED: N_("delegation revoked"),
+    EventKind.PEER_ACCEPTED: N_("institution accepted"),
+    EventKind.PEER_REMOVED: N_("institution removed"),
+    EventKind.FORK_SEEN: N_("fork seen"),
+    EventKind.FORK_CLEARED: N_("alarm ended"),
+    EventKind.PEER_VOUCHED: N_("institution vouched for"),
+    EventKind.PEER_LAPSED: N_("endorsement lapsed"),
+    EventKind.PEER_STOPPED: N_("institution stopped"),
+    EventKind.AUDITOR_ADMITTED: N_("auditor admitted"),
+    EventKind.AUDITOR_REMOVED: N_("auditor removed"),
+    EventKind.DISCLOSED: N_("events disclosed"),
+    EventKind.EVENTS_EXPORTED: N_("events exported"),
+    EventKind.EPOCH_OPENED: N_("epoch opened"),
+    EventKind.STARTED: N_("started"),
+    EventKind.STOPPED: N_("stopped"),
+    EventKind.CLOCK_JUMPED: N_("clock jumped"),
+}
+
+
+def kind_words(kind: int, language: Language) -> str:
+    """What people call this kind of event."""
+    try:
+        known = EventKind(kind)
+    except ValueError:
+        return str(kind)
+    words = _WORDS.get(known)
+    return known.word.replace("_", " ") if words is None else language.text(words)

@@ -1,0 +1,1 @@
+"""How long letters are kept, what holds them, and how they are erased. Spec: spec/retention.md."""
