@@ -48,8 +48,7 @@ async def audit_all(
     made = await nodes[0].discloser().disclose(Scope(letter=letter))
     disclosure = place / "disclosure.txt"
     await trio.Path(disclosure).write_bytes(made.data)
-    for copy in desk.copies():
-        await fetch_log(desk, Origin.decode(copy.source_file.read_bytes()), now_ms=world.now_ms())
+    await _fetch_again(desk, world.now_ms())
 
     def verify() -> Audit:
         return verify_folder(desk, now_ms=world.now_ms(), files=[disclosure, *evidence])
@@ -69,12 +68,19 @@ async def audit_all(
     return report
 
 
+async def _fetch_again(desk: AuditFolder, now_ms: int) -> None:
+    for copy in desk.copies():
+        await fetch_log(desk, Origin.decode(copy.source_file.read_bytes()), now_ms=now_ms)
+
+
 async def _catch_fork(place: Path, node: Node, desk: AuditFolder, tell: Callable[[str], None]) -> None:
     """Another auditor is shown another history; by itself it holds, beside the first it does not."""
     forked, other = place / "forked", AuditFolder(place / "second-auditor")
     await node.database.read(
         lambda connection: LogExporter(connection, node.keyring.chain, forked, with_entries=True).run()
     )
+    # Whatever came into the log meanwhile: the first auditor has at least as much of it as the forked copy.
+    await _fetch_again(desk, node.world.now_ms())
     await node.world.run_blocking(_fork, forked, node)
     await fetch_log(other, read_origin(forked, [node.node_id.text]), now_ms=node.world.now_ms())
     alone = await node.world.run_blocking(lambda: verify_folder(other, now_ms=node.world.now_ms()))
@@ -94,6 +100,9 @@ def _fork(export: Path, node: Node) -> None:
     leaves = [raw[at + 2 : at + ENTRY_BYTES] for at in range(0, len(raw), ENTRY_BYTES)]
     leaves[1] = leaves[1][:-1] + bytes([leaves[1][-1] ^ 1])
     shutil.rmtree(place / "tile")
+    # Others cosigned the true heads: the dishonest institution does not show them.
+    (place / "cosigned").unlink(missing_ok=True)
+    shutil.rmtree(place / "daily", ignore_errors=True)
     hashes = [leaf_hash(leaf) for leaf in leaves]
     head = Checkpoint(log_origin(node.node_id, epoch), size, root_of(hashes))
     level = 0

@@ -85,7 +85,7 @@ def test_it_says_what_was_found_in_the_readers_language(audit: Audit) -> None:
     assert "Defects were found." in english
     assert "Des défauts ont été trouvés." in french
     assert "bad_leaf" in english
-    assert "la feuille n&#39;est pas celle de l&#39;arbre" in french
+    assert "la feuille n’est pas celle de l’arbre" in french
     assert "Letters by month" in english
     assert "Courriers par mois" in french
     for item in audit.institutions:

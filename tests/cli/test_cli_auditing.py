@@ -53,7 +53,7 @@ def test_from_admission_to_report(tmp_path: Path) -> None:
     assert "disclosed events open their leaves" in verified.stdout
     report = audit("report", folder, tmp_path / "rapport.html", tmp_path / "d.txt", "--lang", "fr", "--json")
     assert json.loads(report.stdout)["status"] == report.status == 0
-    assert "Rapport d'audit" in (tmp_path / "rapport.html").read_text("utf-8")
+    assert "Rapport d’audit" in (tmp_path / "rapport.html").read_text("utf-8")
     written = audit("fhir", tmp_path / "events.json", tmp_path / "d.txt", "--bundle", "--json")
     bundle = json.loads((tmp_path / "events.json").read_text("utf-8"))
     assert (bundle["type"], len(bundle["entry"])) == ("collection", json.loads(written.stdout)["events"])
