@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from node.reports.rendering import LANGUAGES, language_of
+from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
 
 __all__ = ["LANGUAGE_COOKIE", "PAGE_POLICY", "Templates"]
@@ -91,6 +92,7 @@ class Templates:
             return language.plural("{count} byte", "{count} bytes", count)
 
         made.filters.update(moment=moment, short_moment=short_moment, size=size, number=language.number)
+        made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")
         made.globals.update(static=static.url, institution=institution, language=code, languages=LANGUAGES)
         return made

@@ -16,34 +16,25 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from node.errors import NotFoundError
+from node.documents.cda import MAX_BYTES, CdaDocument, CdaError, is_cda, read_cda
+from node.errors import NotFoundError, StateError
 from node.vault.content import LetterContent
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk
+from node.web.shown import IMAGES, shown_in_place
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.letter import Attachment
 
-__all__ = ["FilePages", "shown_in_place"]
+__all__ = ["FilePages"]
 
 _FOLDERS: Final = {"letter": LetterFolder.INBOX, "sent": LetterFolder.SENT}
-_IMAGES: Final = {
-    "image/png": b"\x89PNG\r\n\x1a\n",
-    "image/jpeg": b"\xff\xd8\xff",
-    "image/gif": b"GIF8",
-    "image/webp": b"RIFF",
-}
-_PDF: Final = "application/pdf"
 _PDF_BEGIN: Final = b"%PDF-"
 # Browsers show no PDF in a sandbox; their viewers run none of its scripts, and nothing else is loaded.
 _PDF_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'"
 _IMAGE_POLICY: Final = f"sandbox; {_PDF_POLICY}"
-
-
-def shown_in_place(attachment: Attachment) -> str:
-    """How a document may be shown on a page: `image`, `pdf`, or empty where it is downloaded only."""
-    if attachment.media_type in _IMAGES:
-        return "image"
-    return "pdf" if attachment.media_type == _PDF else ""
+_NARRATIVE_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'self'; img-src data:; frame-ancestors 'self'; base-uri 'none'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +49,8 @@ class FilePages:
         return [
             Route("/box/{box}/{side}/{row}/file/{index:int}", inside(self.download), methods=["GET"]),
             Route("/box/{box}/{side}/{row}/view/{index:int}", inside(self.view), methods=["GET"]),
+            Route("/box/{box}/{side}/{row}/document/{index:int}", inside(self.document), methods=["GET"]),
+            Route("/box/{box}/{side}/{row}/narrative/{index:int}", inside(self.narrative), methods=["GET"]),
         ]
 
     async def _checked(self, request: Request, box: Box) -> tuple[LetterContent, int]:
@@ -95,14 +88,48 @@ class FilePages:
         attachment = content.signed.letter.attachments[index]
         kind = shown_in_place(attachment)
         begin = next(iter(content.attachment_pieces(index)), b"")
-        expected = _PDF_BEGIN if kind == "pdf" else _IMAGES.get(attachment.media_type, b"")
-        if not kind or not begin.startswith(expected):
+        expected = _PDF_BEGIN if kind == "pdf" else IMAGES.get(attachment.media_type, b"")
+        if kind not in ("image", "pdf") or not begin.startswith(expected):
             raise NotFoundError("not a document that is shown in place")
         headers = {
             "Content-Disposition": f"inline; {_file_name(attachment.name)}",
             "Content-Security-Policy": _PDF_POLICY if kind == "pdf" else _IMAGE_POLICY,
         }
         return self._answer(content, index, attachment.media_type, headers)
+
+    async def _clinical(self, request: Request, box: Box) -> tuple[Attachment, CdaDocument]:
+        """A clinical document, read. NotFoundError for what is none; StateError for one that is not shown."""
+        content, index = await self._checked(request, box)
+        attachment = content.signed.letter.attachments[index]
+        if attachment.size > MAX_BYTES:
+            raise StateError(f"{attachment.name} is too large to be shown", hint="download it")
+
+        def read() -> CdaDocument:
+            data = b"".join(content.attachment_pieces(index))
+            if not is_cda(attachment.media_type, attachment.name, data[:65536]):
+                raise NotFoundError("no clinical document")
+            try:
+                return read_cda(data)
+            except CdaError as error:
+                raise StateError(f"{attachment.name} cannot be shown: {error}", hint="download it") from error
+
+        return attachment, await self.desk.node.world.run_blocking(read)
+
+    async def document(self, request: Request, box: Box) -> Response:
+        """A clinical document: who, when, and its narrative in a frame of its own."""
+        attachment, document = await self._clinical(request, box)
+        folder = "inbox" if request.path_params["side"] == "letter" else "sent"
+        here = request.url.path.replace("/document/", "/narrative/")
+        return self.desk.page(
+            request, "document.html", box, folder=folder, document=document, attachment=attachment, narrative=here
+        )
+
+    async def narrative(self, request: Request, box: Box) -> Response:
+        """Its narrative, without scripts whatever it holds."""
+        _, document = await self._clinical(request, box)
+        answer = self.desk.page(request, "narrative.html", box, document=document)
+        answer.headers["Content-Security-Policy"] = _NARRATIVE_POLICY
+        return answer
 
     def _answer(self, content: LetterContent, index: int, media_type: str, headers: dict[str, str]) -> Response:
         headers["Content-Length"] = str(content.signed.letter.attachments[index].size)

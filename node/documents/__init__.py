@@ -1,0 +1,1 @@
+"""Documents that letters carry, made readable: strict about what comes in, plain about what goes out."""
