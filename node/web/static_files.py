@@ -61,7 +61,12 @@ class StaticFiles:
         file = self._files.get(request.path_params["name"])
         if file is None:
             return PlainTextResponse("no such file\n", 404)
-        headers = {"Cache-Control": _FOR_EVER, "Vary": "Accept-Encoding"}
+        headers = {
+            "Cache-Control": _FOR_EVER,
+            "Vary": "Accept-Encoding",
+            # A frame in a sandbox is another origin, and needs its style.
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(
                 file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": "gzip"}
