@@ -13,6 +13,7 @@ from node.errors import NotFoundError
 from node.vault.reading import StoredLetter
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk, ForbiddenError
+from node.web.senders import written_by
 
 __all__ = ["LetterPages"]
 
@@ -76,7 +77,10 @@ class LetterPages:
             raise ForbiddenError
         stored = await self._stored(request, box, LetterFolder.INBOX)
         opened = await self.desk.node.reading.open(box.opened, stored)
-        return self.desk.page(request, "letter.html", box, folder="inbox", opened=opened, letter=opened.letter)
+        sender = await self.desk.node.database.read(written_by, self.desk.node, opened.letter)
+        return self.desk.page(
+            request, "letter.html", box, folder="inbox", opened=opened, letter=opened.letter, sender=sender
+        )
 
     async def sent_letter(self, request: Request, box: Box) -> Response:
         """A letter that was sent, and its timeline."""
