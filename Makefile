@@ -2,7 +2,7 @@
 # Needed: make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := test
-.PHONY: install demo test bench soak lint format lock vectors clean
+.PHONY: install demo test bench soak lint browser format lock vectors clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -17,7 +17,7 @@ install: $(STAMP)  ## .venv with everything, the `coffre` command among it
 demo: $(STAMP)  ## two or more nodes on this machine, to try out; ONCE=1: run through once and stop
 	$(BIN)/coffre demo $(if $(ONCE),--once)
 
-test: lint
+test: lint browser
 	$(BIN)/python -m pytest -n 2
 
 bench: $(STAMP)  ## JSON=FILE: also write the figures there; ONLY=NAME: this benchmark alone
@@ -31,6 +31,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+browser:  ## chromium for the tests of pages, from Debian, if we may install it
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium >/dev/null; \
+	  else echo "make: chromium is missing, and the tests of pages with it (as root: apt-get install chromium)" >&2; fi
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix --exit-zero

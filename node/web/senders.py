@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from node.errors import StoreError
 from node.trust.maintainer_rows import TRUSTED
 from node.vault import schema
+from node.vault.access import OpenMailbox
 from protocol.entry import Act
 from protocol.ids import NodeId
 from protocol.letter import Letter
@@ -17,7 +18,7 @@ from protocol.letter import Letter
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["Vouching", "WrittenBy", "written_by"]
+__all__ = ["Vouching", "WrittenBy", "name_of", "written_by"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,12 @@ def written_by(connection: sa.Connection, node: Node, letter: Letter) -> Written
         institution=institution,
         vouching=_vouching(connection, node, sender),
     )
+
+
+def name_of(connection: sa.Connection, node: Node, opened: OpenMailbox) -> str:
+    """Whom a mailbox of this node belongs to, as the directory says it."""
+    entry = node.directory.own_mailbox(connection, opened.id)
+    return opened.address if entry is None else entry.name
 
 
 def _vouching(connection: sa.Connection, node: Node, sender: NodeId) -> Vouching:

@@ -128,7 +128,7 @@ async def test_others_mailboxes_stay_shut(tmp_path: Path) -> None:
         _, other = await people(node, "fictive", "exemple")
         await log_in(client, "fictive")
         assert (await client.get(f"/box/{other.id.hex()}/inbox")).status_code == 409
-        for nobody in ("00" * 16, "zz", "..", "%2e%2e"):
+        for nobody in ("00" * 16, "00", "zz", "..", "%2e%2e"):
             assert (await client.get(f"/box/{nobody}/inbox")).status_code in (404, 303)
 
 

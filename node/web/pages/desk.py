@@ -80,9 +80,12 @@ class Desk:
         if wanted in ("", session.opened.id.hex()):
             return session.opened
         try:
-            mailbox = MailboxId(bytes.fromhex(wanted))
+            raw = bytes.fromhex(wanted)
         except ValueError:
-            raise NotFoundError("no such mailbox") from None
+            raw = b""
+        if len(raw) != MailboxId.LENGTH:
+            raise NotFoundError("no such mailbox")
+        mailbox = MailboxId(raw)
         for other in await self.node.mailboxes.all():
             if other.id == mailbox:
                 return await self.node.sharing.act_as(session.opened, other.address)

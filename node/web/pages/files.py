@@ -21,6 +21,7 @@ from node.errors import NotFoundError, StateError
 from node.vault.content import LetterContent
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk
+from node.web.senders import name_of
 from node.web.shown import IMAGES, shown_in_place
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.letter import Attachment
@@ -120,8 +121,16 @@ class FilePages:
         attachment, document = await self._clinical(request, box)
         folder = "inbox" if request.path_params["side"] == "letter" else "sent"
         here = request.url.path.replace("/document/", "/narrative/")
+        recipient = await self.desk.node.database.read(name_of, self.desk.node, box.opened)
         return self.desk.page(
-            request, "document.html", box, folder=folder, document=document, attachment=attachment, narrative=here
+            request,
+            "document.html",
+            box,
+            folder=folder,
+            document=document,
+            attachment=attachment,
+            narrative=here,
+            recipient=recipient,
         )
 
     async def narrative(self, request: Request, box: Box) -> Response:

@@ -13,7 +13,7 @@ from node.errors import NotFoundError
 from node.vault.reading import StoredLetter
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk, ForbiddenError
-from node.web.senders import written_by
+from node.web.senders import name_of, written_by
 
 __all__ = ["LetterPages"]
 
@@ -77,9 +77,18 @@ class LetterPages:
             raise ForbiddenError
         stored = await self._stored(request, box, LetterFolder.INBOX)
         opened = await self.desk.node.reading.open(box.opened, stored)
-        sender = await self.desk.node.database.read(written_by, self.desk.node, opened.letter)
+        node = self.desk.node
+        sender = await node.database.read(written_by, node, opened.letter)
+        recipient = await node.database.read(name_of, node, box.opened)
         return self.desk.page(
-            request, "letter.html", box, folder="inbox", opened=opened, letter=opened.letter, sender=sender
+            request,
+            "letter.html",
+            box,
+            folder="inbox",
+            opened=opened,
+            letter=opened.letter,
+            sender=sender,
+            recipient=recipient,
         )
 
     async def sent_letter(self, request: Request, box: Box) -> Response:
