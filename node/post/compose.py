@@ -60,7 +60,7 @@ class AttachmentSource:
 class Draft:
     """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's.
 
-    draft_row: of the saved draft that this is; it ends in the transaction that accepts the letter, which is accepted once.
+    draft_row: of the saved draft that this is; it ends in the transaction that accepts the letter, once.
     """
 
     sender: OpenMailbox

@@ -133,7 +133,7 @@ class Drafts:
             taken = connection.scalar(
                 sa.select(sa.func.coalesce(sa.func.sum(files.c.size), 0)).where(files.c.draft == row)
             )
-            return max(0, min(left, self.most_bytes - int(taken or 0)))
+            return max(0, min(int(left), self.most_bytes - int(taken or 0)))
 
         return await self._database.read(read)
 

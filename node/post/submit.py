@@ -145,8 +145,8 @@ class Submitter:
     async def submit(self, draft: Draft, progress: Callable[[int], None] = lambda _done: None) -> Accepted:
         """Accept a letter: returns once it is on disk. Nothing is kept otherwise.
 
-        RecipientError, LimitError, ConfigError; StateError if whoever acts may not write (any more); DraftSentError if it
-        is a saved draft that was sent.
+        RecipientError, LimitError, ConfigError; StateError if whoever acts may not write (any more); DraftSentError
+        of a saved draft that was sent.
 
         progress: called from a thread with the bytes of attachments read so far.
         """

@@ -61,7 +61,7 @@ class DraftSentError(StateError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DraftText:
-    """What was written so far, as typed. thread: of the letter that it answers. answer_wanted: whether to ask for one."""
+    """What was written so far, as typed. thread: of the letter that it answers. answer_wanted: ask for one."""
 
     to: tuple[str, ...] = field(default=(), repr=False)
     cc: tuple[str, ...] = field(default=(), repr=False)
@@ -95,7 +95,7 @@ class StoredDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedDraft:
-    """A draft to be written, in the name of an opened mailbox. seen_version: the newest that the writer saw, 0: none."""
+    """A draft to be written, in the name of an opened mailbox. seen_version: the newest that was seen, 0: none."""
 
     opened: OpenMailbox
     name: bytes

@@ -44,6 +44,14 @@ class Templates:
                 return code
         return self._language
 
+    def text(self, request: HTTPConnection, message: str, **values: object) -> str:
+        """A text in the language of a request, its {names} filled in."""
+        return language_of(self.language(request)).text(message, **values)
+
+    def moment(self, request: HTTPConnection, time_ms: int) -> str:
+        """A time as the pages write it."""
+        return str(self._environments[self.language(request)].filters["moment"](time_ms))
+
     def page(self, request: HTTPConnection, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page, or a part of one, as an answer."""
         code = self.language(request)
