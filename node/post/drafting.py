@@ -106,12 +106,12 @@ class Drafts:
     # -- writing
 
     async def save(
-        self, opened: OpenMailbox, name: bytes, content: DraftText, *, seen_version: int = 0
+        self, opened: OpenMailbox, name: bytes, content: DraftText, *, seen_version: int = 0, writer: str = ""
     ) -> tuple[int, bool]:
         """Keep what was written: (new version, whether a text that the writer never saw was replaced). LimitError."""
         content.check()
         await self._database.read(self._check, opened)
-        item = SavedDraft(opened=opened, name=name, content=content, seen_version=seen_version)
+        item = SavedDraft(opened=opened, name=name, content=content, seen_version=seen_version, writer=writer)
         return await self._database.write(self._rows.save, item)
 
     async def discard(self, opened: OpenMailbox, name: bytes, *, gone: bool = True) -> None:

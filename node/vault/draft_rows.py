@@ -95,12 +95,16 @@ class StoredDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedDraft:
-    """A draft to be written, in the name of an opened mailbox. seen_version: the newest that was seen, 0: none."""
+    """A draft to be written, in the name of an opened mailbox. seen_version: the newest that was seen, 0: none.
+
+    writer: names the page that writes, so that it is not told of itself.
+    """
 
     opened: OpenMailbox
     name: bytes
     content: DraftText
     seen_version: int
+    writer: str = ""
 
 
 def seal_for_mailbox(keys: RowKeys, opened: OpenMailbox, row: bytes, plaintext: bytes) -> bytes:
@@ -145,7 +149,7 @@ class DraftRows:
     def _save_one(self, tx: Transaction, item: SavedDraft) -> tuple[int, bool] | Exception:
         row, mailbox = self.row_id(item.opened.id, item.name), self.keys.blind("mailbox", item.opened.id)
         there = tx.connection.execute(
-            sa.select(_TABLE.c.version, _TABLE.c.sent).where(_TABLE.c.id == row).with_for_update()
+            sa.select(_TABLE.c.version, _TABLE.c.sent, _TABLE.c.sealed).where(_TABLE.c.id == row).with_for_update()
         ).one_or_none()
         if there is not None and there.sent is not None:
             return DraftSentError(there.sent)
@@ -158,7 +162,8 @@ class DraftRows:
         }
         if there is not None:
             tx.connection.execute(_TABLE.update().where(_TABLE.c.id == row).values(**values))
-            return version, item.seen_version < there.version
+            last = self.keys.open_map("drafts", row, "sealed", there.sealed).text("writer", high=64)
+            return version, item.seen_version < there.version and last != item.writer
         count = tx.connection.scalar(
             sa.select(sa.func.count()).where(_TABLE.c.mailbox == mailbox, _TABLE.c.sent.is_(None))
         )
@@ -181,6 +186,7 @@ class DraftRows:
             plain["thread"] = bytes(content.thread)
         fields: dict[str, Value] = {
             "name": item.name,
+            "writer": item.writer,
             "box": seal_for_mailbox(self.keys, item.opened, row, encode(plain)),
         }
         return self.keys.seal_map("drafts", row, "sealed", fields)
