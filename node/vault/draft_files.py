@@ -1,7 +1,8 @@
 """What is attached to a letter that is being written: sealed as it arrives. Spec: spec/web.md, 7.
 
 An upload is chunks of 256 KiB, AES-256-GCM under a key of its own with the nonces of the STREAM construct (as in
-`sealing.md`, 4), never in clear on disk; the key lies in the file's row, sealed to the mailbox. A document of another letter is taken over by naming it.
+`sealing.md`, 4), never in clear on disk; the key lies in the file's row, sealed to the mailbox. A document of another
+letter is taken over by naming it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Starlette's own parser spools files in clear to the disk.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
@@ -124,7 +124,7 @@ class _Reader:
         self.is_whole = True
 
 
-async def parts_of(request: Request) -> AsyncIterator[Part]:
+async def parts_of(request: Request) -> AsyncGenerator[Part, None]:
     """The parts of a multipart form, in order; each is to be read to its end before the next. FormError."""
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")

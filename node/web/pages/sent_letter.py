@@ -6,7 +6,7 @@ Spec: spec/web.md, 7.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from node.reports.evidence_story import Story, tell
 from node.reports.rendering import N_, language_of
 from node.vault.draft_rows import DRAFT_NAME_BYTES
 from node.vault.evidence_export import export_evidence
+from node.vault.outcomes import RefusalCode
 from node.vault.reading import StoredLetter
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
@@ -49,11 +50,14 @@ _OPENED_BY: Final = {
     "deputy": N_("opened by {actor}, the deputy"),
 }
 _REFUSALS: Final = {
-    "no_such_mailbox": N_("there is no such mailbox any more"),
-    "mailbox_closed": N_("the mailbox is closed"),
-    "mailbox_full": N_("the mailbox is full"),
-    "too_large": N_("the letter is too large"),
-    "quota": N_("the mailbox is full"),
+    RefusalCode.UNKNOWN_MAILBOX: N_("there is no such mailbox any more"),
+    RefusalCode.CLOSED: N_("the mailbox is closed"),
+    RefusalCode.MOVED: N_("the mailbox is closed and moved"),
+    RefusalCode.CLASS_NOT_ACCEPTED: N_("the mailbox takes no letters of this class"),
+    RefusalCode.TOO_LARGE: N_("the letter is too large for the mailbox"),
+    RefusalCode.MAILBOX_FULL: N_("the mailbox is full"),
+    RefusalCode.DISK_FULL: N_("the institution has no room left"),
+    RefusalCode.UNKNOWN_SENDER: N_("the institution does not know this one"),
 }
 _REFUSED: Final = N_("refused: {reason}")
 
@@ -101,7 +105,7 @@ class SentLetterPages:
         stored = await self._stored(request, box)
         return self.desk.page(request, "sent_states.html", box, **await self._state_values(request, stored))
 
-    async def _state_values(self, request: Request, stored: StoredLetter) -> dict[str, object]:
+    async def _state_values(self, request: Request, stored: StoredLetter) -> dict[str, Any]:
         timeline = await self.desk.node.timelines.timeline(stored)
         story = await self._story(request, stored)
         return {

@@ -1,4 +1,4 @@
-"""Files of letters that are being written: each by itself as it is dropped, or several by a form. Spec: spec/web.md, 7."""
+"""Files of letters that are being written: one by one, or several by a form. Spec: spec/web.md, 7."""
 
 from __future__ import annotations
 

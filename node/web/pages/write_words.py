@@ -33,9 +33,6 @@ CAUTIONS: Final = {
     CautionKind.SHARED_KEY: N_("{address} has the same key as {others}: one of them may not be who it says."),
     CautionKind.NAMESAKE: N_("{address} has the same name as {others}."),
     CautionKind.RESET: N_("The institution of {address} gave it new keys not long ago."),
-    CautionKind.PURPOSE: N_("{address} says what it is for; see below."),
-    CautionKind.CLOSED: N_("{address} is closed."),
-    CautionKind.MOVED: N_("{address} is closed and moved."),
 }
 
 
