@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -142,7 +143,7 @@ class Drafts:
         opened: OpenMailbox,
         name: bytes,
         file_name: str,
-        pieces: AsyncIterator[bytes],
+        pieces: AsyncGenerator[bytes, None],
         *,
         declared_bytes: int | None = None,
     ) -> DraftFile:
@@ -158,13 +159,14 @@ class Drafts:
         incoming = await world.run_blocking(IncomingFile, self._files.store, world)
         try:
             pending, size = bytearray(), 0
-            async for piece in pieces:
-                size += len(piece)
-                self._check_room(size, room)
-                pending += piece
-                if len(pending) >= _READ_AHEAD_BYTES:
-                    await world.run_blocking(incoming.write, bytes(pending))
-                    pending.clear()
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    size += len(piece)
+                    self._check_room(size, room)
+                    pending += piece
+                    if len(pending) >= _READ_AHEAD_BYTES:
+                        await world.run_blocking(incoming.write, bytes(pending))
+                        pending.clear()
             await world.run_blocking(incoming.write, bytes(pending))
             upload = await world.run_blocking(incoming.finish)
         except BaseException:

@@ -6,7 +6,8 @@ Starlette's own parser spools files in clear to the disk.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
@@ -35,7 +36,7 @@ class Part:
         self.file_name = file_name
         self._reader = reader
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Its bytes as they arrive."""
         while (piece := await self._reader.next()) is not None:
             assert isinstance(piece, bytes)
@@ -44,10 +45,11 @@ class Part:
     async def value(self) -> str:
         """A field's text, 4 KiB at most. FormError."""
         data = bytearray()
-        async for piece in self.pieces():
-            data += piece
-            if len(data) > _MAX_FIELD_BYTES:
-                raise FormError("a field of the form is too long")
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                data += piece
+                if len(data) > _MAX_FIELD_BYTES:
+                    raise FormError("a field of the form is too long")
         return data.decode(errors="replace")
 
 
@@ -55,7 +57,7 @@ class _Reader:
     """Turns the parser's callbacks into a queue: a part's beginning, its bytes, None at its end."""
 
     def __init__(self, request: Request, boundary: bytes) -> None:
-        self._stream = request.stream()
+        self.stream = request.stream()
         self._events: deque[Part | bytes | None] = deque()
         self._field = b""
         self._value = b""
@@ -81,7 +83,7 @@ class _Reader:
         while not self._events:
             if self.is_whole:
                 raise FormError("the form has ended")
-            chunk = await anext(self._stream, b"")
+            chunk = await anext(self.stream, b"")
             if not chunk:
                 raise FormError("the form was cut off", hint="send it again")
             try:
@@ -91,9 +93,9 @@ class _Reader:
         return self._events.popleft()
 
     @property
-    def has_more(self) -> bool:
-        """Whether events wait."""
-        return bool(self._events)
+    def is_at_end(self) -> bool:
+        """Whether the form was read to its end."""
+        return self.is_whole and not self._events
 
     def _begin(self) -> None:
         self._count += 1
@@ -134,12 +136,8 @@ async def parts_of(request: Request) -> AsyncGenerator[Part, None]:
         reader = _Reader(request, boundary)
     except FormParserError as error:
         raise FormError("this is no form with files") from error
-    while reader.has_more or not reader.is_whole:
-        try:
+    async with aclosing(reader.stream):
+        while not reader.is_at_end:
             part = await reader.next()
-        except FormError:
-            if reader.is_whole:
-                return
-            raise
-        assert isinstance(part, Part)
-        yield part
+            assert isinstance(part, Part)
+            yield part

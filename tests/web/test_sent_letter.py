@@ -38,6 +38,7 @@ async def test_evidence_and_report_come_with_the_letter(tmp_path: Path) -> None:
         for row in ("0" * 32, "0" * 31, "zz"):
             for part in ("", "/states", "/evidence", "/report"):
                 assert (await client.get(f"/box/{sender.id.hex()}/sent/{row}{part}")).status_code == 404
+        client.cookies.clear()
         await log_in(client, "exemple")
         other = path.replace(sender.id.hex(), recipient.id.hex())
         for part in ("", "/evidence", "/report"):
@@ -54,6 +55,7 @@ async def test_a_letter_is_withdrawn_by_a_button_and_not_by_a_link(tmp_path: Pat
         await log_in(client, "fictive")
         (summary,) = await node.reading.page(sender, LetterFolder.SENT)
         path = f"/box/{sender.id.hex()}/sent/{summary.stored.row.hex()}"
+        client.headers["accept-language"] = "en"
         page = (await client.get(path)).text
         assert "Withdraw it now" in page
         assert (await client.get(f"{path}/withdraw")).status_code == 405

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from node.vault.states import LetterFolder
 from node.web.guard import BodyRule, Guard
 from tests.web.people import log_in, people
 from tests.web.published import client_of, made_node, running_node
-from tests.web.writing import start_writing
+from tests.web.writing import send_whole, start_writing
 
 MIB = 1024 * 1024
 
@@ -46,17 +48,13 @@ async def test_two_hundred_megabytes_go_up_and_out_in_little_memory(tmp_path: Pa
     folder = await made_node(tmp_path / "node", settings='listen = "127.0.0.1:0"\n')
     piece, count = bytes(range(256)) * 256, 3200  # 200 MiB
 
-    async def body() -> AsyncIterator[bytes]:
-        for _ in range(count):
-            yield piece
-
     async with running_node(folder) as (node, client):
         sender, _ = await people(node, "fictive", "exemple")
         await log_in(client, "fictive")
         writer = await start_writing(client, sender)
         await writer.attach("petit.bin", b"x")
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answer = await writer.attach("grand.bin", body())
+        answer = await writer.attach("grand.bin", itertools.repeat(piece, count))
         assert answer.status_code == 200, answer.text
         assert "200 MB" in answer.text
         sent = await client.post(
@@ -89,20 +87,18 @@ async def test_a_form_without_scripts_attaches_files(tmp_path: Path) -> None:
         assert len(_stored(node)) == 2
         for bad in (b"", b"--x\r\n", b"--x\r\nA" * 20, b"--x\r\nContent-Disposition: form-data; name=csrf\r\n\r\nab"):
             headers = {"content-type": "multipart/form-data; boundary=x"}
-            cut = await client.post(f"{writer.path}/files", content=bad, headers=headers)
+            request = client.build_request("POST", f"{writer.path}/files", content=bad, headers=headers)
+            cut = await send_whole(client, request)
             assert cut.status_code in (403, 409), bad
         headers = {"content-type": "multipart/form-data"}
-        assert (await client.post(f"{writer.path}/files", content=b"x", headers=headers)).status_code == 409
+        request = client.build_request("POST", f"{writer.path}/files", content=b"x", headers=headers)
+        assert (await send_whole(client, request)).status_code == 409
 
 
 async def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     folder = await made_node(tmp_path / "node")
     settings = folder / "coffre.toml"
     settings.write_text(settings.read_text().replace("letter_bytes = 2147483648", "letter_bytes = 1048576"))
-
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield bytes(65536)
 
     async with open_node(folder) as node, client_of(node) as client:
         (mailbox,) = await people(node, "fictive")
@@ -112,12 +108,13 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path: Path) -
         told = await writer.attach("a.bin", bytes(1048577))
         assert told.status_code == 413
         assert "does not fit" in told.text
-        assert (await writer.attach("b.bin", endless())).status_code == 413
+        assert (await writer.attach("b.bin", itertools.repeat(bytes(65536)))).status_code == 413
         assert _stored(node) == []
         assert (await writer.attach("c.bin", bytes(1048000))).status_code == 200
         assert (await writer.attach("d.bin", bytes(1000))).status_code == 413
         assert len(await writer.files()) == 1
-        long = await writer.save(text="x" * 5_000_000)
+        form = {"csrf": writer.csrf, "text": "x" * 5_000_000}
+        long = await send_whole(client, client.build_request("POST", writer.path, data=form))
         assert long.status_code == 413
         assert "Not saved" in (await writer.save(text="x" * 1_100_000)).text
 
@@ -137,7 +134,8 @@ async def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         await log_in(client, "fictive")
         writer = await start_writing(client, mailbox)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(writer.attach, "a.bin", body())
+            url, headers = f"{writer.path}/file?name=a.bin", {"X-Coffre-Form": writer.csrf}
+            nursery.start_soon(partial(client.put, url, content=body(), headers=headers))
             await begun.wait()
             with trio.fail_after(60):
                 while not _stored(node):

@@ -25,6 +25,8 @@ __all__ = ["Box", "Desk", "ForbiddenError", "see_other"]
 
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _SAME_SITE: Final = ("same-origin", "none")
+# Guard bounds the whole; Starlette's 1 MiB for one field would cut a long text.
+_FIELD_BYTES: Final = 8 * 1024 * 1024
 FORM_HEADER: Final = "x-coffre-form"
 
 
@@ -104,7 +106,7 @@ class Desk:
         given = headers.get(FORM_HEADER)
         form = FormData()
         if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            form = await request.form()
+            form = await request.form(max_part_size=_FIELD_BYTES)
             given = given or str(form.get("csrf", ""))
         if not given or not token.matches(given):
             raise ForbiddenError

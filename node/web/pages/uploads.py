@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -82,7 +81,7 @@ class UploadPages:
                         message = self.desk.templates.text(request, _NO_ROOM)
                         return self.desk.problem(request, 413, session=box.session, error=CoffreError(message))
                 else:
-                    await _skip(part.pieces())
+                    await part.value()
         if not is_ours:
             raise FormError("the form was empty")
         return see_other(f"{box.path}/write/{name.hex()}")
@@ -101,8 +100,3 @@ class UploadPages:
     async def _list(self, request: Request, box: Box, name: bytes) -> Response:
         draft = await self.desk.node.drafts.open(box.opened, name)
         return self.desk.page(request, "write_files.html", box, draft=draft)
-
-
-async def _skip(pieces: AsyncIterator[bytes]) -> None:
-    async for _ in pieces:
-        pass
