@@ -141,3 +141,5 @@ async def parts_of(request: Request) -> AsyncGenerator[Part, None]:
             part = await reader.next()
             assert isinstance(part, Part)
             yield part
+        async for _ in reader.stream:
+            pass  # what stands after the last boundary means nothing

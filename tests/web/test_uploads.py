@@ -203,7 +203,7 @@ async def test_a_slow_form_ends_and_a_slow_upload_may_take_its_time(autojump_clo
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
         await send({"type": "http.response.body", "body": str(got).encode()})  # type: ignore[operator]
 
-    guard = Guard(app, [BodyRule(re.compile("/up"), 1000, 30)])  # type: ignore[arg-type]
+    guard = Guard(app, [BodyRule(re.compile("/up"), 1000, 30)])
 
     async def status(path: str, pauses: list[float], size: int = 1) -> int:
         left, sent = list(pauses), list[Message]()

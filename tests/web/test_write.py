@@ -292,6 +292,7 @@ async def test_answers_and_forwards_begin_as_people_expect(tmp_path: Path) -> No
             files=[(document, "application/pdf")],
         )
         await arrived(node, reader, 1)
+        client.headers["accept-language"] = "en"
         await log_in(client, "exemple")
         base = f"/box/{reader.id.hex()}"
         (summary,) = await node.reading.page(reader, LetterFolder.INBOX)
