@@ -151,12 +151,26 @@ function busy() {
   send.setAttribute("aria-disabled", String(running !== null));
 }
 
+// -- leaving: what was typed in the last second goes along
+
+let unsaved = false;
+letter.addEventListener("input", () => (unsaved = true));
+new MutationObserver(() => (unsaved = false)).observe(document.getElementById("saved"), { childList: true });
+addEventListener("pagehide", () => {
+  if (unsaved) navigator.sendBeacon(letter.action, new URLSearchParams(new FormData(letter)));
+});
+addEventListener("beforeunload", (event) => {
+  if (running) event.preventDefault();
+});
+
 letter.querySelectorAll("[role=combobox]").forEach(recipients);
 attach.classList.add("scripted");
 letter.addEventListener("submit", (event) => {
   if (running && event.submitter?.classList.contains("send")) {
     event.preventDefault();
     document.getElementById("saved").textContent = letter.dataset.busy;
+  } else {
+    unsaved = false;
   }
 });
 const picker = document.getElementById("files");
