@@ -12,7 +12,7 @@ __all__ = ["browser_page"]
 
 @contextmanager
 def browser_page(url: str, *, locale: str = "fr-FR", width: int = 1100) -> Iterator[Page]:
-    """A page of a new browser at this address; errors of scripts and of the policy end the test. Blocks: in a thread."""
+    """A page of a new browser at this address. Errors of scripts and of the policy end the test. Blocks."""
     problems: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
