@@ -44,6 +44,7 @@ from node.post.compose import Composer
 from node.post.cosigning import CosigningParts
 from node.post.deadlines import Deadlines
 from node.post.deposit import Checker, Depositor
+from node.post.drafting import Drafts
 from node.post.forward import SenderSide
 from node.post.inflight import InFlight
 from node.post.intake import Intake
@@ -79,9 +80,12 @@ from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
 from node.vault.disk import DiskWatch
+from node.vault.draft_files import DraftFileRows
+from node.vault.draft_rows import DraftRows
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.keyring import Keyring, load_keyring
 from node.vault.lookalike_book import Cautions
+from node.vault.mailbox_texts import MailboxTexts
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
 from node.vault.node_state import NodeState
@@ -220,6 +224,7 @@ class Node:
             world=world,
         )
         correspondents = self.correspondents = Correspondents(self.keys)
+        self.draft_rows = DraftRows(self.keys)
         self.submitter = Submitter(
             database=self.database,
             keys=self.keys,
@@ -231,7 +236,19 @@ class Node:
             limits=limits,
             access=access,
             correspondents=correspondents,
+            drafts=self.draft_rows,
         )
+        self.drafts = Drafts(
+            database=self.database,
+            rows=self.draft_rows,
+            files=DraftFileRows(self.keys, self.store),
+            reading=self.reading,
+            submitter=self.submitter,
+            access=access,
+            disk=self.disk,
+            limits=limits,
+        )
+        self.mailbox_texts = MailboxTexts(self.database, self.keys, access)
         self.cautions = Cautions(self.database, self.directory, correspondents)
         self.withdrawals = Withdrawals(
             database=self.database,
@@ -527,6 +544,7 @@ class Node:
                 sessions=self.session_rows,
                 session_idle_ms=self.settings.web.idle_minutes * 60_000,
                 correspondents=self.correspondents,
+                drafts=self.draft_rows,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
@@ -598,7 +616,9 @@ class Node:
     def _sweep_payloads(self) -> None:
         """Remove files that nothing refers to: a process died after it sealed a letter, or before it deleted one."""
         known = self.database.read_now(
-            lambda connection: set(connection.execute(sa.select(schema.payloads.c.id)).scalars())
+            lambda connection: (
+                set(connection.execute(sa.select(schema.payloads.c.id)).scalars()) | DraftFileRows.names(connection)
+            )
         )
         self.store.sweep(known, self.world.now_ms() - _STALE_FILE_MS)
 

@@ -13,6 +13,7 @@ __all__ = [
     "CautionError",
     "CoffreError",
     "ConfigError",
+    "DraftFileGoneError",
     "FolderError",
     "LimitError",
     "LockedError",
@@ -128,6 +129,12 @@ class MovedError(RecipientError):
         )
         self.address = address
         self.moved_to = moved_to
+
+
+class DraftFileGoneError(CoffreError):
+    """A file of a draft is no longer there: a backup was restored, or the letter that it stood in was erased."""
+
+    code = "draft_file_gone"
 
 
 class LimitError(CoffreError):

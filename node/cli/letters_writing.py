@@ -214,6 +214,7 @@ def reply(
     """Answer a letter in its thread. The letter is opened by this, if it was not."""
 
     async def body() -> None:
+        from node.post.answers import answer_subject
         from node.post.compose import Draft
         from node.vault.states import LetterFolder
 
@@ -224,7 +225,7 @@ def reply(
             stored = await node.reading.find(opened, LetterFolder.INBOX, letter_id)
             letter = (await node.reading.open(opened, stored)).letter
             others = [item.address for item in (*letter.to, *letter.cc) if item.address != opened.address]
-            subject = letter.subject if letter.subject.lower().startswith("re:") else f"Re: {letter.subject}"
+            subject = answer_subject(letter.subject, "Re:")
             draft = Draft(
                 sender=opened,
                 to=(letter.sender.address,),

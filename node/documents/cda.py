@@ -1,4 +1,4 @@
-"""HL7 CDA R2, read: header and narrative. Spec: spec/web.md, 7.
+"""HL7 CDA R2, read: header and narrative. Spec: spec/web.md, 10.
 
 Nothing of a document passes as it is: elements are taken apart and written anew from a short list, every text escaped.
 No DTD, no entity, no style sheet, no address is followed. What is not on the list loses its tags and keeps its text.

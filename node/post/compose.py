@@ -58,7 +58,10 @@ class AttachmentSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's."""
+    """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's.
+
+    draft_row: of the saved draft that this is; it ends in the transaction that accepts the letter, once.
+    """
 
     sender: OpenMailbox
     to: tuple[str, ...]
@@ -69,6 +72,7 @@ class Draft:
     letter_class: LetterClass = LetterClass.NORMAL
     thread: ThreadId | None = None
     lifetime_ms: int | None = None
+    draft_row: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from node.vault.alert_queue import AlertQueue
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
+from node.vault.draft_rows import DraftRows
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
@@ -62,6 +63,7 @@ class Deadlines:
         sessions: SessionRows,
         session_idle_ms: int,
         correspondents: Correspondents,
+        drafts: DraftRows,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -76,6 +78,7 @@ class Deadlines:
         self._sessions = sessions
         self._session_idle_ms = session_idle_ms
         self._correspondents = correspondents
+        self._drafts = drafts
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -191,6 +194,7 @@ class Deadlines:
         await database.write(self._alerts.prune, now_ms)
         await database.write(self._custody.prune, now_ms)
         await database.write(self._correspondents.prune, now_ms)
+        await database.write(self._drafts.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

@@ -19,6 +19,7 @@ from node.vault.database import Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
 from node.vault.directory import Directory, FoundMailbox
 from node.vault.disk import DiskWatch
+from node.vault.draft_rows import DraftRows
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
@@ -40,7 +41,7 @@ from protocol.logleaf import EventKind
 from protocol.slip import MAX_LIFETIME_MS
 from protocol.statement import StatementChain
 
-__all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submitter"]
+__all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submitter", "type_matches"]
 
 HOUR_MS: Final = 3_600_000
 # Sealing that much takes about as long as the rest of a letter; more than that gets a thread, and progress, of its own.
@@ -124,7 +125,9 @@ class Submitter:
         limits: LimitSettings,
         access: Access,
         correspondents: Correspondents,
+        drafts: DraftRows,
     ) -> None:
+        self._drafts = drafts
         self._database = database
         self._keys = keys
         self._directory = directory
@@ -142,7 +145,8 @@ class Submitter:
     async def submit(self, draft: Draft, progress: Callable[[int], None] = lambda _done: None) -> Accepted:
         """Accept a letter: returns once it is on disk. Nothing is kept otherwise.
 
-        RecipientError, LimitError, ConfigError; StateError if whoever acts may not write (any more).
+        RecipientError, LimitError, ConfigError; StateError if whoever acts may not write (any more); DraftSentError
+        of a saved draft that was sent.
 
         progress: called from a thread with the bytes of attachments read so far.
         """
@@ -247,7 +251,7 @@ class Submitter:
         if total > accepts.max_bytes:
             raise LimitError(f"{address} takes at most {accepts.max_bytes} bytes of attachments, these have {total}")
         for source in draft.attachments:
-            if accepts.types and not any(_matches(source.media_type, pattern) for pattern in accepts.types):
+            if accepts.types and not any(type_matches(source.media_type, pattern) for pattern in accepts.types):
                 raise RecipientError(f"{address} does not take {source.media_type} ({source.name})")
 
     def _check_limits(self, look_up: _LookUp, draft: Draft) -> None:
@@ -267,8 +271,8 @@ class Submitter:
 
     # -- the submit transaction
 
-    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted | StateError]:
-        accepted: list[Accepted | StateError] = []
+    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted | CoffreError]:
+        accepted: list[Accepted | CoffreError] = []
         letters: list[dict[str, object]] = []
         outbox: list[dict[str, object]] = []
         deliveries: list[dict[str, object]] = []
@@ -283,11 +287,14 @@ class Submitter:
             except StateError as ended:
                 accepted.append(ended)
                 continue
+            row = new_row_id(tx.now_ms, tx.world.random_bytes)
+            if draft.draft_row is not None and (other := self._drafts.finish(tx, draft.draft_row, row)) is not None:
+                accepted.append(other)
+                continue
             descriptor = sealed.payload.descriptor
             tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
             uses = 1 + len(sealed.envelopes)
             payloads.append(KeptPayload(descriptor, sealed.payload.data, uses=uses, hashes=sealed.payload.hashes))
-            row = new_row_id(tx.now_ms, tx.world.random_bytes)
             letters.append(self._sent_copy(tx, item, row, tag))
             used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
             for envelope in sealed.envelopes:
@@ -411,7 +418,8 @@ def _total(draft: Draft) -> int:
     return sum(source.size for source in draft.attachments)
 
 
-def _matches(media_type: str, pattern: str) -> bool:
+def type_matches(media_type: str, pattern: str) -> bool:
+    """Whether a media type is one of those that a pattern of an entry allows: `a/b`, `a/*`, `*/*`."""
     return pattern in (media_type, "*/*") or (
         pattern.endswith("/*") and media_type.startswith(pattern.removesuffix("*"))
     )

@@ -34,6 +34,8 @@ __all__ = [
     "bundles_written",
     "correspondents",
     "deliveries",
+    "draft_files",
+    "drafts",
     "erased_files",
     "erased_letters",
     "erasures",
@@ -47,6 +49,7 @@ __all__ = [
     "log_leaves",
     "log_tiles",
     "mailbox_former_keys",
+    "mailbox_texts",
     "mailbox_ways",
     "mailboxes",
     "maintainers",
@@ -706,3 +709,32 @@ log_ins = Table(
 
 # Small values of the node itself, sealed, by name.
 node_state = Table("node_state", metadata, Column("name", String(40), primary_key=True), _sealed())
+
+# Letters being written (spec/web.md, 7). id: blinded, of mailbox and the name in its pages. discarded_at_ms: 0 while it
+# is there. sent: the letter's row once it was sent; that is what keeps a second click from sending it again.
+drafts = Table(
+    "drafts",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox"),
+    _time("created_at_ms"),
+    _time("updated_at_ms"),
+    Column("version", Integer, nullable=False),
+    _time("discarded_at_ms"),
+    Column("sent", LargeBinary(16), nullable=True),
+    _sealed(),
+    Index("ix_drafts_mailbox_updated_at_ms", "mailbox", "updated_at_ms"),
+)
+# What is attached to them. id: the name of its file in the payload store; size in bytes.
+draft_files = Table(
+    "draft_files",
+    metadata,
+    _id(primary_key=True),
+    Column("draft", LargeBinary(16), ForeignKey("drafts.id"), nullable=False, index=True),
+    _id("mailbox", index=True),
+    _time("created_at_ms"),
+    Column("size", BigInteger, nullable=False),
+    _sealed(),
+)
+# Signature and templates of a mailbox.
+mailbox_texts = Table("mailbox_texts", metadata, _id("mailbox", primary_key=True), _time("updated_at_ms"), _sealed())

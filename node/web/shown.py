@@ -1,4 +1,4 @@
-"""Which documents of letters are shown in place. Spec: spec/web.md, 6 and 7."""
+"""Which documents of letters are shown in place. Spec: spec/web.md, 6 and 10."""
 
 from __future__ import annotations
 

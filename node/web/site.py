@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
-from node.web.guard import Guard
+from node.web.guard import BodyError, Guard
+from node.web.pages.answering import AnswerPages
 from node.web.pages.desk import Desk
+from node.web.pages.drafting import DraftPages
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
 from node.web.pages.letters import LetterPages
+from node.web.pages.sent_letter import SentLetterPages
+from node.web.pages.uploads import UploadPages
+from node.web.pages.writing_texts import WritingTextPages
 from node.web.published_log import PublishedLog
 from node.web.sessions import Sessions
 from node.web.static_files import StaticFiles
@@ -47,7 +54,20 @@ def build_site(node: Node) -> ASGIApp:
         *published.routes(),
         static.route(),
         *Entrance(desk).routes(),
+        # -- write
+        *SentLetterPages(desk).routes(),
+        *AnswerPages(desk).routes(),
+        *UploadPages(desk).routes(),
+        *DraftPages(desk).routes(),
+        *WritingTextPages(desk).routes(),
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]
-    return Guard(Starlette(routes=routes))
+    # Here, before Starlette's own handler of errors makes a 500 of it.
+    app = Starlette(routes=routes, exception_handlers={BodyError: _refuse_body})
+    return Guard(app, [*DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)])
+
+
+def _refuse_body(_request: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, BodyError) else 400
+    return PlainTextResponse("request refused\n", status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -44,6 +45,19 @@ class Templates:
             if code in LANGUAGES:
                 return code
         return self._language
+
+    def text(self, request: HTTPConnection, message: str, **values: object) -> str:
+        """A text in the language of a request, its {names} filled in."""
+        return language_of(self.language(request)).text(message, **values)
+
+    def moment(self, request: HTTPConnection, time_ms: int) -> str:
+        """A time as the pages write it."""
+        return str(self._environments[self.language(request)].filters["moment"](time_ms))
+
+    def size(self, request: HTTPConnection) -> Callable[[int], str]:
+        """What writes bytes for people in the language of a request."""
+        write: Callable[[int], str] = self._environments[self.language(request)].filters["size"]
+        return write
 
     def page(self, request: HTTPConnection, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page, or a part of one, as an answer."""

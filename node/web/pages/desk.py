@@ -25,6 +25,8 @@ __all__ = ["Box", "Desk", "ForbiddenError", "see_other"]
 
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _SAME_SITE: Final = ("same-origin", "none")
+# Guard bounds the whole; Starlette's 1 MiB for one field would cut a long text.
+_FIELD_BYTES: Final = 8 * 1024 * 1024
 FORM_HEADER: Final = "x-coffre-form"
 
 
@@ -53,8 +55,14 @@ class Desk:
     sessions: Sessions
     templates: Templates
 
-    def in_box(self, view: Callable[[Request, Box], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """A view for whoever is logged in; others are led to the log-in and back."""
+    def in_box(
+        self, view: Callable[[Request, Box], Awaitable[Response]], *, form_in_body: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A view for whoever is logged in; others are led to the log-in and back.
+
+        form_in_body: the token may come as a multipart form's first part, which the view reads and checks; where it
+        came from is checked here all the same.
+        """
 
         async def endpoint(request: Request) -> Response:
             session = await self.sessions.find(request)
@@ -62,7 +70,10 @@ class Desk:
                 return self.to_login(request)
             try:
                 if request.method not in _SAFE_METHODS:
-                    await self.check_form(request, session.form)
+                    if form_in_body and FORM_HEADER not in request.headers:
+                        self.check_origin(request)
+                    else:
+                        await self.check_form(request, session.form)
                 return await view(request, Box(session, await self._box(request, session)))
             except ForbiddenError:
                 return self.problem(request, 403, session=session)
@@ -93,20 +104,26 @@ class Desk:
 
     async def check_form(self, request: Request, token: FormToken) -> FormData:
         """The form of a request that changes something. ForbiddenError unless it comes from a page of ours."""
+        self.check_origin(request)
+        headers = request.headers
+        given = headers.get(FORM_HEADER)
+        form = FormData()
+        if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            form = await request.form(max_part_size=_FIELD_BYTES)
+            given = given or str(form.get("csrf", ""))
+        if not given or not token.matches(given):
+            raise ForbiddenError
+        return form
+
+    @staticmethod
+    def check_origin(request: Request) -> None:
+        """ForbiddenError unless a request comes from this site, as far as the browser says."""
         headers = request.headers
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "same-origin") not in _SAME_SITE or (
             origin is not None and urlsplit(origin).netloc != headers.get("host")
         ):
             raise ForbiddenError
-        given = headers.get(FORM_HEADER)
-        form = FormData()
-        if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            form = await request.form()
-            given = given or str(form.get("csrf", ""))
-        if not given or not token.matches(given):
-            raise ForbiddenError
-        return form
 
     # -- answers
 

@@ -34,7 +34,6 @@ class LetterPages:
             Route("/box/{box}/inbox", inside(self.inbox), methods=["GET"]),
             Route("/box/{box}/sent", inside(self.sent), methods=["GET"]),
             Route("/box/{box}/letter/{row}", inside(self.letter), methods=["GET"]),
-            Route("/box/{box}/sent/{row}", inside(self.sent_letter), methods=["GET"]),
         ]
 
     async def inbox(self, request: Request, box: Box) -> Response:
@@ -89,13 +88,4 @@ class LetterPages:
             letter=opened.letter,
             sender=sender,
             recipient=recipient,
-        )
-
-    async def sent_letter(self, request: Request, box: Box) -> Response:
-        """A letter that was sent, and its timeline."""
-        stored = await self._stored(request, box, LetterFolder.SENT)
-        opened = await self.desk.node.reading.open(box.opened, stored)
-        timeline = await self.desk.node.timelines.timeline(stored)
-        return self.desk.page(
-            request, "sent_letter.html", box, folder="sent", opened=opened, letter=opened.letter, timeline=timeline
         )
