@@ -160,7 +160,14 @@ class Reading:
         if before is not None:
             query = query.where(table.c.id < before)
         rows = connection.execute(query.order_by(table.c.arrived_at_ms.desc(), table.c.id.desc()).limit(limit))
-        return [self._summary(connection, opened, self._stored(row)) for row in rows.all()]
+        return [self.look(connection, opened, row) for row in rows.all()]
+
+    def look(self, connection: sa.Connection, opened: OpenMailbox, row: sa.Row[Any]) -> LetterSummary:
+        """One row of `letters` as a line of a list: opened and checked, and nothing of it put on record.
+
+        The caller has checked the access. Blocks.
+        """
+        return self._summary(connection, opened, self._stored(row))
 
     def _summary(self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter) -> LetterSummary:
         # A withdrawn letter under a legal hold still has its content, which is nobody's to read here.
