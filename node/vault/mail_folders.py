@@ -25,12 +25,16 @@ from protocol.errors import RemoteProtocolError
 from protocol.ids import MailboxId
 from protocol.texts import is_line
 
-__all__ = ["MAX_NAME_CHARACTERS", "MailFolders", "OwnFolder"]
+__all__ = ["MAX_NAME_CHARACTERS", "MailFolders", "NameTakenError", "OwnFolder"]
 
 MAX_NAME_CHARACTERS: Final = 80
 MAX_FOLDERS: Final = 200
 """Of one mailbox: the pages name all of them."""
 _TABLE: Final = schema.mail_folders
+
+
+class NameTakenError(StateError):
+    """Another folder of the mailbox has this name, as it is folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ class MailFolders:
         self._lock(tx, item.opened)
         folders = self.all_now(tx.connection, item.opened)
         if any(fold(other.name) == fold(item.name) and other.number != item.number for other in folders):
-            raise StateError(f"there is a folder {item.name} already")
+            raise NameTakenError(f"there is a folder {item.name} already")
         return folders
 
     def _row(self, tx: Transaction, item: _Change) -> bytes:

@@ -221,6 +221,17 @@ class Reading:
             raise NotFoundError(f"{what} the id {prefix} in {opened.address}", hint="see the list of letters")
         return found[0]
 
+    async def find_all(self, opened: OpenMailbox, rows: Sequence[bytes]) -> list[StoredLetter]:
+        """Those of these rows that are letters of the mailbox, in no order."""
+
+        def look(connection: sa.Connection) -> list[StoredLetter]:
+            self._check_access(connection, opened)
+            table = schema.letters
+            mine = table.c.mailbox == self._keys.blind("mailbox", opened.id)
+            return [self._stored(row) for row in connection.execute(sa.select(table).where(mine, table.c.id.in_(rows)))]
+
+        return await self._database.read(look)
+
     # -- content
 
     def _content(self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter) -> LetterContent:

@@ -11,7 +11,9 @@ from node.web.guard import Guard
 from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
+from node.web.pages.filing import FilingPages
 from node.web.pages.letters import LetterPages
+from node.web.pages.lists import ListPages
 from node.web.published_log import PublishedLog
 from node.web.sessions import Sessions
 from node.web.static_files import StaticFiles
@@ -47,6 +49,8 @@ def build_site(node: Node) -> ASGIApp:
         *published.routes(),
         static.route(),
         *Entrance(desk).routes(),
+        *ListPages(desk).routes(),
+        *FilingPages(desk).routes(),
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]

@@ -163,6 +163,18 @@ class Lists:
     def _check(self, connection: sa.Connection, opened: OpenMailbox) -> None:
         self._access.check(connection, opened, Right.READ, self._database.world.now_ms())
 
+    async def line(self, opened: OpenMailbox, row: bytes) -> Listed | None:
+        """One letter of the mailbox, in the trash or not; None if it is not there."""
+        own = _LETTERS.c.mailbox == self._index.rows.blind(opened.id)
+
+        def read(connection: sa.Connection) -> Listed | None:
+            self._check(connection, opened)
+            found = connection.execute(sa.select(*_SHOWN).where(own, _LETTERS.c.id == row)).all()
+            lines = self._listed(connection, opened, found)
+            return lines[0] if lines else None
+
+        return await self._database.read(read)
+
     # -- searching
 
     async def search(self, opened: OpenMailbox, query: Query, *, before: int | None = None, limit: int = 50) -> Page:

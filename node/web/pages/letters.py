@@ -1,9 +1,8 @@
-"""The letters of a mailbox: lists, a letter, a sent letter and what became of it. Spec: spec/web.md, 5."""
+"""A letter of a mailbox, a sent letter and what became of it. Spec: spec/web.md, 5."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,11 +12,9 @@ from node.errors import NotFoundError
 from node.vault.reading import StoredLetter
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk, ForbiddenError
+from node.web.pages.filed import filed
 
 __all__ = ["LetterPages"]
-
-_PAGE: Final = 50
-_FOLDERS: Final = {"inbox": LetterFolder.INBOX, "sent": LetterFolder.SENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,39 +27,9 @@ class LetterPages:
         """Where what is found."""
         inside = self.desk.in_box
         return [
-            Route("/box/{box}/inbox", inside(self.inbox), methods=["GET"]),
-            Route("/box/{box}/sent", inside(self.sent), methods=["GET"]),
             Route("/box/{box}/letter/{row}", inside(self.letter), methods=["GET"]),
             Route("/box/{box}/sent/{row}", inside(self.sent_letter), methods=["GET"]),
         ]
-
-    async def inbox(self, request: Request, box: Box) -> Response:
-        """Letters received, newest first."""
-        return await self._list(request, box, "inbox")
-
-    async def sent(self, request: Request, box: Box) -> Response:
-        """Letters sent, each with its state for each recipient."""
-        return await self._list(request, box, "sent")
-
-    async def _list(self, request: Request, box: Box, name: str) -> Response:
-        reading, folder = self.desk.node.reading, _FOLDERS[name]
-        before = request.query_params.get("before")
-        last = None if before is None else (await reading.find(box.opened, folder, before)).row
-        # One more than is shown: whether there is a next page.
-        found = await reading.page(box.opened, folder, before=last, limit=_PAGE + 1)
-        page, more = found[:_PAGE], len(found) > _PAGE
-        states = {}
-        if folder is LetterFolder.SENT:
-            states = await self.desk.node.timelines.states([summary.stored for summary in page])
-        return self.desk.page(
-            request,
-            "list.html",
-            box,
-            folder=name,
-            summaries=page,
-            states=states,
-            following=page[-1].stored.row.hex() if more else "",
-        )
 
     async def _stored(self, request: Request, box: Box, folder: LetterFolder) -> StoredLetter:
         row = request.path_params["row"]
@@ -76,7 +43,16 @@ class LetterPages:
             raise ForbiddenError
         stored = await self._stored(request, box, LetterFolder.INBOX)
         opened = await self.desk.node.reading.open(box.opened, stored)
-        return self.desk.page(request, "letter.html", box, folder="inbox", opened=opened, letter=opened.letter)
+        await self.desk.node.filing.seen(box.opened, stored.row)
+        return self.desk.page(
+            request,
+            "letter.html",
+            box,
+            folder="inbox",
+            opened=opened,
+            letter=opened.letter,
+            filed=await filed(self.desk.node, box.opened, opened),
+        )
 
     async def sent_letter(self, request: Request, box: Box) -> Response:
         """A letter that was sent, and its timeline."""
@@ -84,5 +60,12 @@ class LetterPages:
         opened = await self.desk.node.reading.open(box.opened, stored)
         timeline = await self.desk.node.timelines.timeline(stored)
         return self.desk.page(
-            request, "sent_letter.html", box, folder="sent", opened=opened, letter=opened.letter, timeline=timeline
+            request,
+            "sent_letter.html",
+            box,
+            folder="sent",
+            opened=opened,
+            letter=opened.letter,
+            timeline=timeline,
+            filed=await filed(self.desk.node, box.opened, opened),
         )
