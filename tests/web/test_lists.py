@@ -131,7 +131,7 @@ async def test_own_folders(folder: Path, database_url: str) -> None:
 
 async def test_search_marks_words_and_nothing_else(folder: Path) -> None:
     await made_node(folder)
-    evil = "Échographie <script>alert(1)</script> & \"suite\""
+    evil = 'Échographie <script>alert(1)</script> & "suite"'
     async with open_node(folder) as node, client_of(node) as client:
         box = await with_letters(node, client, evil, "Rien à voir")
         found = await client.get(f"{box}/search", params={"q": "echo"})

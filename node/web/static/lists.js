@@ -5,7 +5,7 @@ if (place && form) {
   const boxes = () => [...form.querySelectorAll('input[name="row"]')];
   const all = document.createElement("input");
   all.type = "checkbox";
-  all.setAttribute("aria-label", document.documentElement.lang === "fr" ? "Tout choisir" : "Choose all");
+  all.setAttribute("aria-label", place.dataset.label);
   all.title = all.getAttribute("aria-label");
   place.append(all);
   const show = () => {
