@@ -76,7 +76,8 @@ def journey(url: str, pictures: Path) -> None:
         page.screenshot(path=pictures / "telephone.png")
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not wide, "the page is wider than the telephone"
-        page.emulate_media(color_scheme="dark")
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        page.reload()
         page.screenshot(path=pictures / "dark.png")
     assert faults == []
 

@@ -24,8 +24,9 @@ from protocol.box import SALT_BYTES
 from protocol.delegation import Right
 from protocol.errors import RemoteProtocolError
 from protocol.ids import MailboxId, NodeId
+from protocol.letter import Letter
 
-__all__ = ["INDEX_VERSION", "Indexed", "MailboxIndex", "Progress", "open_summary"]
+__all__ = ["INDEX_VERSION", "Indexed", "MailboxIndex", "Names", "Progress", "open_summary"]
 
 INDEX_VERSION: Final = f"1/{FOLDING_VERSION}"
 _TRIES: Final = 3
@@ -111,6 +112,10 @@ class MailboxIndex:
             waiting=connection.execute(waiting.select_from(_LETTERS)).scalar_one(),
         )
 
+    def names(self, connection: sa.Connection) -> Names:
+        """What makes lines of letters, with the names that the directory has now."""
+        return Names(connection, self._directory)
+
     async def rebuild(self, opened: OpenMailbox) -> None:
         """Forget the index; the next looks make it anew. No erased letter leaves a trace in it then."""
         await self._database.write(self._forget, opened)
@@ -184,7 +189,7 @@ class MailboxIndex:
         key = self.rows.find(connection, opened).current
         if not rows or base is None or key is None:
             return None
-        work = _Work(key, base, _Names(connection, self._directory), self._database.world.random_bytes)
+        work = _Work(key, base, self.names(connection), self._database.world.random_bytes)
         for row in rows:
             work.take(mailbox, self._reading.look(connection, opened, row))
         return _Piece(
@@ -221,7 +226,7 @@ class MailboxIndex:
         return True
 
 
-class _Names:
+class Names:
     """The names that the directory has for the people of letters; of each, one look."""
 
     def __init__(self, connection: sa.Connection, directory: Directory) -> None:
@@ -229,7 +234,13 @@ class _Names:
         self._directory = directory
         self._known: dict[tuple[NodeId, MailboxId], str] = {}
 
-    def of(self, node: NodeId, mailbox: MailboxId, address: str) -> str:
+    def summary(self, letter: Letter, deputy: str) -> Summary:
+        """The line of a letter."""
+        people = [(letter.sender.node, letter.sender.mailbox, letter.sender.address)]
+        people += [(item.node, item.mailbox, item.address) for item in (*letter.to, *letter.cc)[:SHOWN]]
+        return Summary.of(letter, {person[2]: self._of(*person) for person in people}, deputy)
+
+    def _of(self, node: NodeId, mailbox: MailboxId, address: str) -> str:
         """The name, if the entry has this address; else empty."""
         if (node, mailbox) not in self._known:
             entry = self._directory.mailbox_of(self._connection, node, mailbox)
@@ -240,7 +251,7 @@ class _Names:
 class _Work:
     """Letters taken apart, until they are written."""
 
-    def __init__(self, key: IndexKey, base: int, names: _Names, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, key: IndexKey, base: int, names: Names, random_bytes: Callable[[int], bytes]) -> None:
         self._key = key
         self._names = names
         self._random_bytes = random_bytes
@@ -260,9 +271,7 @@ class _Work:
             self.states[stored.row] = Indexed.UNREADABLE
             return
         self.states[stored.row] = Indexed.DONE
-        people = [(letter.sender.node, letter.sender.mailbox, letter.sender.address)]
-        people += [(item.node, item.mailbox, item.address) for item in (*letter.to, *letter.cc)[:SHOWN]]
-        summary = Summary.of(letter, {item[2]: self._names.of(*item) for item in people}, looked.deputy)
+        summary = self._names.summary(letter, looked.deputy)
         self.summaries.append(
             {
                 "id": stored.row,

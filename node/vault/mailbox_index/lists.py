@@ -266,9 +266,10 @@ class Lists:
         if not ids:
             return {}
         found: dict[bytes, tuple[Summary | None, str]] = {}
+        names = self._index.names(connection)
         for row in connection.execute(sa.select(_LETTERS).where(_LETTERS.c.id.in_(ids))).all():
             looked = self._reading.look(connection, opened, row)
-            summary = None if looked.letter is None else Summary.of(looked.letter, {}, looked.deputy)
+            summary = None if looked.letter is None else names.summary(looked.letter, looked.deputy)
             found[bytes(row.id)] = (summary, looked.problem)
         return found
 
