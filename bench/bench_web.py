@@ -37,7 +37,7 @@ from node.web.site import build_site
 _LETTERS: Final = 50_000
 _DIFFERENT: Final = 300
 _AT_ONCE: Final = 2500
-_PIECE: Final = 500
+_PIECE: Final = 2000
 _ROUNDS: Final = 200
 _FIXED_SEED: Final = 6
 _VOCABULARY: Final = 8_000
@@ -136,9 +136,12 @@ async def _mailbox() -> AsyncIterator[tuple[Node, OpenMailbox, float]]:
                 yield node, mailbox, time.perf_counter() - begin
 
 
-async def _logged_in(node: Node) -> httpx2.AsyncClient:
+def _client(node: Node) -> httpx2.AsyncClient:
     transport = httpx2.ASGITransport(app=build_site(node))
-    client = httpx2.AsyncClient(transport=transport, base_url="https://node.example")
+    return httpx2.AsyncClient(transport=transport, base_url="https://node.example")
+
+
+async def _log_in(client: httpx2.AsyncClient) -> None:
     page = await client.get("/login")
     token = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert token is not None
@@ -146,7 +149,6 @@ async def _logged_in(node: Node) -> httpx2.AsyncClient:
     answer = await client.post("/login", data=data)
     if answer.status_code != 303:
         raise RuntimeError("the log-in failed")
-    return client
 
 
 async def _first_page_bytes(client: httpx2.AsyncClient, page: httpx2.Response) -> int:
@@ -162,7 +164,8 @@ async def _first_page_bytes(client: httpx2.AsyncClient, page: httpx2.Response) -
 def _measured() -> dict[str, float]:
     async def run() -> dict[str, float]:
         async with _mailbox() as (node, mailbox, seconds):
-            async with await _logged_in(node) as client:
+            async with _client(node) as client:
+                await _log_in(client)
                 box = f"/box/{mailbox.id.hex()}"
                 inbox = await client.get(f"{box}/inbox")
                 if inbox.text.count('name="row"') != 50:

@@ -23,7 +23,7 @@ from node.cli.common import (
 
 __all__ = ["add_to"]
 
-_PIECE = 200
+_PIECE = 1000
 
 
 def search(

@@ -22,7 +22,7 @@ __all__ = ["ListPages"]
 _PAGE: Final = 50
 _AT_ONCE: Final = 40
 """Letters indexed before a list is shown: what came since the last look, in most cases."""
-_PIECE: Final = 200
+_PIECE: Final = 500
 """Letters indexed while somebody watches the progress."""
 _PLACES: Final = {"inbox": Place.INBOX, "sent": Place.SENT, "archive": Place.ARCHIVE}
 _VIEWS: Final = {"flagged": View.FLAGGED, "trash": View.TRASH}
