@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -242,7 +243,7 @@ async def test_a_lost_index_and_another_version_are_made_anew(
         await settled()
         await indexed(b, bruno)
 
-        def lose(tx: Transaction, items: list[bool]) -> list[None]:
+        def lose(tx: Transaction, items: Sequence[bool]) -> list[None]:
             for is_version in items:
                 state = schema.mailbox_indexes
                 if is_version:

@@ -10,8 +10,10 @@ import pytest
 import trio
 
 from node.app import Node, open_node
+from node.vault.access import OpenMailbox
 from node.vault.states import Place
-from tests.web.people import arrived, form_token, log_in, people, send
+from protocol.crypto import Secret
+from tests.web.people import PASSWORD, arrived, form_token, log_in, people, send
 from tests.web.published import client_of, made_node
 
 _ROW = re.compile(r'name="row" value="([0-9a-f]{32})"')
@@ -215,8 +217,5 @@ async def test_forms_from_elsewhere_and_others_letters(folder: Path) -> None:
         assert await node.lists.unread(await _opened(node)) == {Place.INBOX: 1}
 
 
-async def _opened(node: Node) -> object:
-    from protocol.crypto import Secret
-    from tests.web.people import PASSWORD
-
+async def _opened(node: Node) -> OpenMailbox:
     return await node.mailboxes.open("fictive@hopital.example", Secret(PASSWORD.encode()))
