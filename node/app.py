@@ -83,8 +83,13 @@ from node.vault.disk import DiskWatch
 from node.vault.draft_files import DraftFileRows
 from node.vault.draft_rows import DraftRows
 from node.vault.engine import open_engines, sqlite_url
+from node.vault.filing import Filing
 from node.vault.keyring import Keyring, load_keyring
 from node.vault.lookalike_book import Cautions
+from node.vault.mail_folders import MailFolders
+from node.vault.mailbox_index.index import MailboxIndex
+from node.vault.mailbox_index.keys import IndexKeyRows
+from node.vault.mailbox_index.lists import Lists
 from node.vault.mailbox_texts import MailboxTexts
 from node.vault.mailboxes import Mailboxes
 from node.vault.migrate import migrate
@@ -190,6 +195,7 @@ class Node:
             access=access,
         )
         self.trash = Trash(database=self.database, keys=self.keys, access=access)
+        self._assemble_lists(access)
         self._assemble_retention()
         self.content_files = ContentFiles(
             database=self.database,
@@ -275,6 +281,18 @@ class Node:
     def keyring(self) -> Keyring:
         """The node's secrets as they are now."""
         return self.own_keys.keyring
+
+    def _assemble_lists(self, access: Access) -> None:
+        self.index = MailboxIndex(
+            database=self.database,
+            rows=IndexKeyRows(self.keys),
+            reading=self.reading,
+            directory=self.directory,
+            access=access,
+        )
+        self.lists = Lists(database=self.database, index=self.index, reading=self.reading, access=access)
+        self.mail_folders = MailFolders(database=self.database, keys=self.keys, index=self.index, access=access)
+        self.filing = Filing(database=self.database, keys=self.keys, access=access)
 
     def _assemble_retention(self) -> None:
         warn_days = self.settings.retention.warn_days

@@ -51,6 +51,7 @@ class Label(Enum):
     DIRECTORY = b"coffre/v1/directory\0"
     WEB_SESSION = b"coffre/v1/web-session\0"
     DRAFT = b"coffre/v1/draft\0"
+    MAILBOX_INDEX = b"coffre/v1/mailbox-index\0"
     BUNDLE = b"coffre/v1/bundle\0"
     BUNDLE_KEY = b"coffre/v1/bundle-key\0"
     BUNDLE_PART = b"coffre/v1/bundle-part\0"

@@ -30,6 +30,7 @@ from node.cli import (
     outbox,
     relay,
     retention,
+    searching,
     timestamps,
     trust,
 )
@@ -86,6 +87,7 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+searching.add_to(app)
 retention.add_to(app)
 holds.add_to(app)
 export_data.add_to(app)

@@ -24,7 +24,7 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import KeptPayload, PayloadRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.signals import OUTBOX
-from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState
+from node.vault.states import DeliveryState, LetterFolder, LetterState, OutboxState, Place
 from protocol.delegation import Right
 from protocol.details import Details
 from protocol.entry import EntryStatus, MailboxEntry
@@ -351,6 +351,7 @@ class Submitter:
             "mailbox": self._keys.blind("mailbox", sender.id),
             "letter": self._keys.blind("letter", self._keys.node_id, sealed.letter_id),
             "folder": int(LetterFolder.SENT),
+            "place": int(Place.SENT),
             "state": int(LetterState.OPENED),
             "arrived_at_ms": tx.now_ms,
             "payload": self._payloads.name(sealed.payload.descriptor.payload_id),

@@ -197,6 +197,8 @@ class Withdrawals:
             values["payload"] = None
             self._free(tx, mailbox, row.payload)
         tx.connection.execute(table.update().where(table.c.id == row.id).values(**values))
+        summaries = schema.letter_summaries
+        tx.connection.execute(summaries.delete().where(summaries.c.id == row.id))
         ref = self._append(tx, EventKind.WITHDRAWN, item, mailbox, LeafTag(row.tag))
         seen = schema.seen_deliveries
         tx.connection.execute(

@@ -159,6 +159,7 @@ class Eraser:
         execute, returns, holds = tx.connection.execute, schema.returns, schema.holds
         execute(returns.delete().where(returns.c.letter == row.id))
         execute(holds.delete().where(holds.c.letter == row.id))
+        execute(schema.letter_summaries.delete().where(schema.letter_summaries.c.id == row.id))
         alerts = schema.alerts
         for alert in execute(sa.select(alerts.c.id, alerts.c.sealed).where(alerts.c.tag == row.tag)).all():
             fields = self._keys.open_map("alerts", alert.id, "sealed", alert.sealed)

@@ -160,7 +160,14 @@ class Reading:
         if before is not None:
             query = query.where(table.c.id < before)
         rows = connection.execute(query.order_by(table.c.arrived_at_ms.desc(), table.c.id.desc()).limit(limit))
-        return [self._summary(connection, opened, self._stored(row)) for row in rows.all()]
+        return [self.look(connection, opened, row) for row in rows.all()]
+
+    def look(self, connection: sa.Connection, opened: OpenMailbox, row: sa.Row[Any]) -> LetterSummary:
+        """One row of `letters` as a line of a list: opened and checked, and nothing of it put on record.
+
+        The caller has checked the access. Blocks.
+        """
+        return self._summary(connection, opened, self._stored(row))
 
     def _summary(self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter) -> LetterSummary:
         # A withdrawn letter under a legal hold still has its content, which is nobody's to read here.
@@ -213,6 +220,17 @@ class Reading:
             what = "no letter has" if not found else "several letters have"
             raise NotFoundError(f"{what} the id {prefix} in {opened.address}", hint="see the list of letters")
         return found[0]
+
+    async def find_all(self, opened: OpenMailbox, rows: Sequence[bytes]) -> list[StoredLetter]:
+        """Those of these rows that are letters of the mailbox, in no order."""
+
+        def look(connection: sa.Connection) -> list[StoredLetter]:
+            self._check_access(connection, opened)
+            table = schema.letters
+            mine = table.c.mailbox == self._keys.blind("mailbox", opened.id)
+            return [self._stored(row) for row in connection.execute(sa.select(table).where(mine, table.c.id.in_(rows)))]
+
+        return await self._database.read(look)
 
     # -- content
 

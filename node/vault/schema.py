@@ -43,12 +43,17 @@ __all__ = [
     "feed_operations",
     "feeds",
     "holds",
+    "letter_postings",
+    "letter_summaries",
     "letters",
     "log_epochs",
     "log_ins",
     "log_leaves",
     "log_tiles",
+    "mail_folders",
     "mailbox_former_keys",
+    "mailbox_index_keys",
+    "mailbox_indexes",
     "mailbox_texts",
     "mailbox_ways",
     "mailboxes",
@@ -163,6 +168,25 @@ letters = Table(
     Column("erase_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("told_at_ms", BigInteger, nullable=False, server_default="0"),
     Column("warnings", SmallInteger, nullable=False, server_default="0"),
+    # How its mailbox files it (spec/mailbox-index.md, 2): 0 inbox, 1 sent, 2 archive, from 16 on its own folders.
+    # Whether its index has it: 0 not yet, 1 yes (or there is nothing to index), 2 it cannot be read yet.
+    Column("place", SmallInteger, nullable=False, server_default="0"),
+    Column("flagged", SmallInteger, nullable=False, server_default="0"),
+    Column("marked_unread", SmallInteger, nullable=False, server_default="0"),
+    Column("indexed", SmallInteger, nullable=False, server_default="0"),
+    *(
+        Index(name, "mailbox", *columns, sqlite_where=text(where), postgresql_where=text(where))
+        for name, columns, where in (
+            ("ix_letters_filed", ("place", "arrived_at_ms", "id"), "trashed_at_ms = 0"),
+            (
+                "ix_letters_unread",
+                ("place", "arrived_at_ms", "id"),
+                "trashed_at_ms = 0 AND (state = 0 OR marked_unread = 1)",
+            ),
+            ("ix_letters_flagged", ("arrived_at_ms", "id"), "trashed_at_ms = 0 AND flagged = 1"),
+            ("ix_letters_unindexed", ("id",), "indexed = 0"),
+        )
+    ),
     Index(
         "ix_letters_mailbox_trashed_at_ms",
         "mailbox",
@@ -642,10 +666,59 @@ web_sessions = Table(
     _sealed(),
 )
 
+# A mailbox's own folders; their names are boxes under a key of its index.
+mail_folders = Table(
+    "mail_folders",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox"),
+    Column("number", SmallInteger, nullable=False),
+    _sealed(),
+    Index("uq_mail_folders_mailbox_number", "mailbox", "number", unique=True),
+)
+# Keys of a mailbox's index, each sealed to the seal key that the mailbox had when it was made (spec/mailbox-index.md).
+mailbox_index_keys = Table(
+    "mailbox_index_keys",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox"),
+    Column("generation", SmallInteger, nullable=False),
+    _sealed(),
+    Index("uq_mailbox_index_keys_mailbox_generation", "mailbox", "generation", unique=True),
+)
+# How far a mailbox's index is; whoever writes it locks this row. summaries and postings are boxes under its keys.
+mailbox_indexes = Table(
+    "mailbox_indexes",
+    metadata,
+    _id("mailbox", primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("next_number", BigInteger, nullable=False),
+)
+letter_summaries = Table(
+    "letter_summaries",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox"),
+    Column("number", BigInteger, nullable=False),
+    Column("generation", SmallInteger, nullable=False),
+    _sealed(),
+    Index("uq_letter_summaries_mailbox_number", "mailbox", "number", unique=True),
+)
+letter_postings = Table(
+    "letter_postings",
+    metadata,
+    _id("mailbox", primary_key=True),
+    _id("token", primary_key=True),
+    Column("chunk", Integer, primary_key=True, autoincrement=False),
+    Column("generation", SmallInteger, nullable=False),
+    _sealed(),
+    sqlite_with_rowid=False,
+)
+
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
 """Made from other tables when they are missing."""
-NOT_BACKED_UP = DERIVED | {web_sessions}
-"""What a backup leaves out: nobody is logged in on a restored node."""
+NOT_BACKED_UP = DERIVED | {web_sessions, mailbox_indexes, letter_summaries, letter_postings}
+"""What a backup leaves out: nobody is logged in on a restored node, and each mailbox makes its index anew."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
 alerts = Table(

@@ -15,6 +15,7 @@ __all__ = [
     "LetterState",
     "OutboxState",
     "PayloadState",
+    "Place",
 ]
 
 CLASS_NUMBERS: Final = {LetterClass.URGENT: 0, LetterClass.NORMAL: 1, LetterClass.BULK: 2}
@@ -25,6 +26,15 @@ class LetterFolder(IntEnum):
 
     INBOX = 0
     SENT = 1
+
+
+class Place(IntEnum):
+    """Where a mailbox files a letter. Own folders have numbers of their own, from FIRST_OWN on."""
+
+    INBOX = 0
+    SENT = 1
+    ARCHIVE = 2
+    FIRST_OWN = 16
 
 
 class LetterState(IntEnum):

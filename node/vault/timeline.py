@@ -174,8 +174,12 @@ class Timelines:
 
     async def states(self, stored: list[StoredLetter]) -> dict[bytes, list[DeliveryRow]]:
         """The deliveries of several sent letters, by letter row."""
+        return await self.states_of({letter.row: letter.tag for letter in stored})
+
+    async def states_of(self, tags: Mapping[bytes, LeafTag]) -> dict[bytes, list[DeliveryRow]]:
+        """The same, by the rows' tags."""
 
         def read(connection: sa.Connection) -> dict[bytes, list[DeliveryRow]]:
-            return {letter.row: self._outbox.deliveries(connection, letter.tag) for letter in stored}
+            return {row: self._outbox.deliveries(connection, tag) for row, tag in tags.items()}
 
         return await self._database.read(read)

@@ -49,6 +49,32 @@ class Trash:
         """Put a deleted letter back. StateError as above."""
         await self._database.write(self._change, self._moved(opened, stored, EventKind.UNDELETED))
 
+    async def delete_all(self, opened: OpenMailbox, stored: Sequence[StoredLetter]) -> list[bytes]:
+        """Delete several letters in one transaction; the rows of those that were not deleted before.
+
+        StateError if whoever acts may not write for the mailbox: then none is.
+        """
+        return await self._change_all(opened, stored, EventKind.DELETED)
+
+    async def undelete_all(self, opened: OpenMailbox, stored: Sequence[StoredLetter]) -> list[bytes]:
+        """Put several letters back; the rows of those that were in the trash. StateError as above."""
+        return await self._change_all(opened, stored, EventKind.UNDELETED)
+
+    async def _change_all(self, opened: OpenMailbox, stored: Sequence[StoredLetter], kind: EventKind) -> list[bytes]:
+        await self._database.read(self._check_writes, opened)
+        changes = [self._moved(opened, item, kind) for item in stored]
+        results = await self._database.write_many(self._change, changes)
+        changed = []
+        for item, result in zip(stored, results, strict=True):
+            if result is None:
+                changed.append(item.row)
+            elif not isinstance(result, StateError):
+                raise result
+        return changed
+
+    def _check_writes(self, connection: sa.Connection, opened: OpenMailbox) -> None:
+        self._access.check(connection, opened, Right.WRITE, self._database.world.now_ms())
+
     @staticmethod
     def _moved(opened: OpenMailbox, stored: StoredLetter, kind: EventKind) -> _Change:
         return _Change(opened, stored, kind, "sent" if stored.folder is LetterFolder.SENT else "received")

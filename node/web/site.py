@@ -15,7 +15,9 @@ from node.web.pages.desk import Desk
 from node.web.pages.drafting import DraftPages
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
+from node.web.pages.filing import FilingPages
 from node.web.pages.letters import LetterPages
+from node.web.pages.lists import ListPages
 from node.web.pages.sent_letter import SentLetterPages
 from node.web.pages.uploads import UploadPages
 from node.web.pages.writing_texts import WritingTextPages
@@ -60,6 +62,8 @@ def build_site(node: Node) -> ASGIApp:
         *UploadPages(desk).routes(),
         *DraftPages(desk).routes(),
         *WritingTextPages(desk).routes(),
+        *ListPages(desk).routes(),
+        *FilingPages(desk).routes(),
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]

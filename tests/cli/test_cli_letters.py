@@ -147,3 +147,22 @@ def test_what_cannot_be_sent(lone_original: Node, tmp_path: Path) -> None:
     assert "no file" in refused("--attach", tmp_path)
     assert "urgent, normal or bulk" in refused("--class", "slow")
     assert "30 days" in refused("--deadline-hours", "nan")
+
+
+def test_letters_are_found_by_their_words(neighbours: Neighbours, tmp_path: Path) -> None:
+    hospital, practice = neighbours.hospital, neighbours.practice
+    (tmp_path / "lettre.txt").write_text("Créatinine à 300, échographie demandée.", "utf-8")
+    row = hospital.send("dr.fictive", EXEMPLE, "Avis de Mme Zoé EXEMPLE", "--text-file", tmp_path / "lettre.txt")
+    hospital.wait_for_state("dr.fictive", row, "deposited")
+    practice.received("dr.exemple", "Avis de Mme Zoé EXEMPLE")
+
+    def found(node: Node, name: str, *words: str) -> list[str]:
+        answer = node.json("search", name, *words, *password(node))
+        return [item["subject"] for item in answer["letters"]]
+
+    assert found(practice, "dr.exemple", "creatin", "from:fictive") == ["Avis de Mme Zoé EXEMPLE"]
+    assert found(hospital, "dr.fictive", "to:exemple", "ECHOGRAPHIE") == ["Avis de Mme Zoé EXEMPLE"]
+    assert found(practice, "dr.exemple", "creatin", "from:personne") == []
+    assert found(practice, "dr.exemple", "--rebuild", "zoe") == ["Avis de Mme Zoé EXEMPLE"]
+    # A search is no opening.
+    assert practice.received("dr.exemple", "Avis de Mme Zoé EXEMPLE")["state"] == "unread"

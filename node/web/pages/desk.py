@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from node.errors import CoffreError, NotFoundError
 from node.vault.access import OpenMailbox
+from node.web.navigation import NOTHING, Navigation, navigation
 from node.web.sessions import SESSION_COOKIE, FormToken, Session, Sessions, session_cookie
 from node.web.templating import Templates
 from protocol.errors import RemoteProtocolError
@@ -40,6 +41,7 @@ class Box:
 
     session: Session
     opened: OpenMailbox
+    nav: Navigation = NOTHING
 
     @property
     def path(self) -> str:
@@ -74,7 +76,8 @@ class Desk:
                         self.check_origin(request)
                     else:
                         await self.check_form(request, session.form)
-                return await view(request, Box(session, await self._box(request, session)))
+                opened = await self._box(request, session)
+                return await view(request, Box(session, opened, await navigation(self.node, opened)))
             except ForbiddenError:
                 return self.problem(request, 403, session=session)
             except NotFoundError:

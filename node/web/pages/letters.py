@@ -1,9 +1,8 @@
-"""The letters of a mailbox: lists, a letter, a sent letter and what became of it. Spec: spec/web.md, 5."""
+"""A letter of a mailbox, a sent letter and what became of it. Spec: spec/web.md, 5."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,12 +12,10 @@ from node.errors import NotFoundError
 from node.vault.reading import StoredLetter
 from node.vault.states import LetterFolder
 from node.web.pages.desk import Box, Desk, ForbiddenError
+from node.web.pages.filed import filed
 from node.web.senders import name_of, written_by
 
 __all__ = ["LetterPages"]
-
-_PAGE: Final = 50
-_FOLDERS: Final = {"inbox": LetterFolder.INBOX, "sent": LetterFolder.SENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +28,8 @@ class LetterPages:
         """Where what is found."""
         inside = self.desk.in_box
         return [
-            Route("/box/{box}/inbox", inside(self.inbox), methods=["GET"]),
-            Route("/box/{box}/sent", inside(self.sent), methods=["GET"]),
             Route("/box/{box}/letter/{row}", inside(self.letter), methods=["GET"]),
         ]
-
-    async def inbox(self, request: Request, box: Box) -> Response:
-        """Letters received, newest first."""
-        return await self._list(request, box, "inbox")
-
-    async def sent(self, request: Request, box: Box) -> Response:
-        """Letters sent, each with its state for each recipient."""
-        return await self._list(request, box, "sent")
-
-    async def _list(self, request: Request, box: Box, name: str) -> Response:
-        reading, folder = self.desk.node.reading, _FOLDERS[name]
-        before = request.query_params.get("before")
-        last = None if before is None else (await reading.find(box.opened, folder, before)).row
-        # One more than is shown: whether there is a next page.
-        found = await reading.page(box.opened, folder, before=last, limit=_PAGE + 1)
-        page, more = found[:_PAGE], len(found) > _PAGE
-        states = {}
-        if folder is LetterFolder.SENT:
-            states = await self.desk.node.timelines.states([summary.stored for summary in page])
-        return self.desk.page(
-            request,
-            "list.html",
-            box,
-            folder=name,
-            summaries=page,
-            states=states,
-            following=page[-1].stored.row.hex() if more else "",
-        )
 
     async def _stored(self, request: Request, box: Box, folder: LetterFolder) -> StoredLetter:
         row = request.path_params["row"]
@@ -77,6 +44,7 @@ class LetterPages:
         stored = await self._stored(request, box, LetterFolder.INBOX)
         opened = await self.desk.node.reading.open(box.opened, stored)
         node = self.desk.node
+        await node.filing.seen(box.opened, stored.row)
         sender = await node.database.read(written_by, node, opened.letter)
         recipient = await node.database.read(name_of, node, box.opened)
         return self.desk.page(
@@ -88,4 +56,5 @@ class LetterPages:
             letter=opened.letter,
             sender=sender,
             recipient=recipient,
+            filed=await filed(node, box.opened, opened),
         )

@@ -23,6 +23,7 @@ from node.vault.reading import StoredLetter
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline
 from node.web.pages.desk import Box, Desk, see_other
+from node.web.pages.filed import filed
 from protocol.evidence_file import EvidenceFile, write_evidence_file
 from protocol.evidence_findings import Report
 from protocol.evidence_report import verify_evidence_file
@@ -97,6 +98,7 @@ class SentLetterPages:
             folder="sent",
             opened=opened,
             letter=opened.letter,
+            filed=await filed(self.desk.node, box.opened, opened),
             **await self._state_values(request, stored),
         )
 
