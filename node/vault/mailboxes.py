@@ -210,11 +210,14 @@ class Mailboxes:
 
     # -- opening
 
-    async def open(self, address: str, password: Secret, *, to_set_another: bool = False) -> OpenMailbox:
+    async def open(
+        self, address: str, password: Secret, *, to_set_another: bool = False, halfway: bool = False
+    ) -> OpenMailbox:
         """Unwrap the mailbox's secrets; new ones are made if they are due.
 
         to_set_another: by whom the password is changed next. For anything else a first password, which others have
         seen, opens nothing: StateError.
+        halfway: more is asked than the password. Failures stay counted and no log-in is on record before `complete`.
         WrongSecretError, LockedError (with the time), NotFoundError, StateError.
         """
         await self._end_due()
@@ -241,10 +244,9 @@ class Mailboxes:
             raise WrongSecretError(
                 f"wrong password for {address}", hint="try again, or: coffre mailbox recover"
             ) from None
-        if mailbox.failed_logins:
-            await self._database.write(self._rows.clear_failures, mailbox.id)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
-        await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
+        if not halfway:
+            await self._complete(opened, mailbox)
         if (is_first := _FIRST in fields) and not to_set_another:
             raise StateError(
                 f"{address} still has its first password, which others have seen",
@@ -252,8 +254,27 @@ class Mailboxes:
             )
         renewed = await self.renewed(opened, way.row, password, is_first=is_first)
         if renewed is None:
-            return await self.open(address, password, to_set_another=to_set_another)
+            return await self.open(address, password, to_set_another=to_set_another, halfway=halfway)
         return renewed
+
+    async def complete(self, opened: OpenMailbox) -> None:
+        """All that is asked of a log-in was right: on record, and earlier failures are forgotten."""
+        await self._complete(opened, await self.find(opened.address))
+
+    async def _complete(self, opened: OpenMailbox, mailbox: Mailbox) -> None:
+        if mailbox.failed_logins:
+            await self._database.write(self._rows.clear_failures, mailbox.id)
+        await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
+
+    async def has_first_password(self, mailbox: MailboxId) -> bool:
+        """Whether its password is still the one that was handed out."""
+        way = await self._database.read(self._ways.newest, mailbox, WayKind.PASSWORD)
+        return way is not None and _FIRST in self._ways.open(way)
+
+    @property
+    def rows(self) -> MailboxRows:
+        """For what counts failures in transactions of its own."""
+        return self._rows
 
     async def spend_a_check(self, password: Secret) -> None:
         """The work of checking a password, for a mailbox that does not exist: the time must not tell."""

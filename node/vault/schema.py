@@ -32,6 +32,7 @@ __all__ = [
     "bundle_peers",
     "bundles_read",
     "bundles_written",
+    "charter_acceptances",
     "correspondents",
     "deliveries",
     "erased_files",
@@ -46,6 +47,7 @@ __all__ = [
     "log_ins",
     "log_leaves",
     "log_tiles",
+    "login_tries",
     "mailbox_former_keys",
     "mailbox_ways",
     "mailboxes",
@@ -67,6 +69,7 @@ __all__ = [
     "search_postings",
     "search_state",
     "search_words",
+    "second_factors",
     "seen_deliveries",
     "seen_envelopes",
     "shared_keys",
@@ -637,11 +640,39 @@ web_sessions = Table(
     _time("seen_at_ms"),
     _time("ends_at_ms", index=True),
     _sealed(),
+    # TRUE while only the password was right, or something else is still to be done before the mailbox is open.
+    Column("half_open", Boolean, nullable=False),
+)
+
+# What a mailbox has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 7).
+second_factors = Table(
+    "second_factors",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox", index=True),
+    _time("created_at_ms"),
+    _sealed(),
+)
+
+# Who accepted which charter of use: the primary key is a blinded (mailbox, digest of the text).
+charter_acceptances = Table(
+    "charter_acceptances",
+    metadata,
+    _id(primary_key=True),
+    _time("at_ms"),
+)
+
+# Log-ins tried from one address, as a bucket: it is full again at this time. The primary key is the blinded address.
+login_tries = Table(
+    "login_tries",
+    metadata,
+    _id(primary_key=True),
+    _time("full_at_ms", index=True),
 )
 
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
 """Made from other tables when they are missing."""
-NOT_BACKED_UP = DERIVED | {web_sessions}
+NOT_BACKED_UP = DERIVED | {web_sessions, login_tries}
 """What a backup leaves out: nobody is logged in on a restored node."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.
