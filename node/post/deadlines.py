@@ -18,6 +18,7 @@ from node.vault.alert_queue import AlertQueue
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
+from node.vault.login_tries import LoginTries
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
@@ -60,6 +61,7 @@ class Deadlines:
         sharing: SharingRows,
         custody: Custody,
         sessions: SessionRows,
+        login_tries: LoginTries,
         session_idle_ms: int,
         correspondents: Correspondents,
         sweep: Callable[[], None],
@@ -74,6 +76,7 @@ class Deadlines:
         self._sharing = sharing
         self._custody = custody
         self._sessions = sessions
+        self._login_tries = login_tries
         self._session_idle_ms = session_idle_ms
         self._correspondents = correspondents
         self._sweep = sweep
@@ -191,6 +194,7 @@ class Deadlines:
         await database.write(self._alerts.prune, now_ms)
         await database.write(self._custody.prune, now_ms)
         await database.write(self._correspondents.prune, now_ms)
+        await database.write(self._login_tries.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

@@ -132,12 +132,17 @@ def _load(path: Path, language: str) -> CharterText:
         with path.open("rb") as file:
             raw = file.read(MAX_CHARTER_BYTES + 1)
         if len(raw) > MAX_CHARTER_BYTES:
-            raise ConfigError(f"{path} is longer than {MAX_CHARTER_BYTES // 1024} KiB", hint="see [web] charter_file")
+            raise ConfigError(
+                f"the charter of use, {path.name}, is longer than {MAX_CHARTER_BYTES // 1024} KiB",
+                hint="see [web] charter_file",
+            )
         text = raw.decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="see [web] charter_file") from error
+        raise ConfigError(
+            f"the charter of use, {path.name}, cannot be read: {error.strerror}", hint="see [web] charter_file"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8", hint="see [web] charter_file") from error
+        raise ConfigError(f"the charter of use, {path.name}, is not UTF-8", hint="see [web] charter_file") from error
     return CharterText(
         language=language, text=text, digest=sha256(raw), is_markdown=path.suffix.lower() in (".md", ".markdown")
     )

@@ -275,7 +275,9 @@ class FactorRows:
             gone = {factor.row for factor in going}
             staying = [factor for factor in present if factor.row not in gone and factor.kind is not FactorKind.CODES]
             if not going:
-                results.append(NotFoundError("no such second factor"))
+                results.append(
+                    NotFoundError("there is no such second factor", hint="see: coffre mailbox second-factor list")
+                )
                 continue
             if item.keep_one and not staying and going[0].kind is not FactorKind.CODES:
                 results.append(

@@ -1,6 +1,6 @@
 """Log-ins tried from one address of a client, beside what each mailbox counts. Spec: spec/web.md, 7.
 
-A bucket a client, as the one number of GCRA: when it would be full again. A row, since several processes serve one node.
+A bucket a client, as the one number of GCRA: when it would be full again. A row: several processes serve one node.
 """
 
 from __future__ import annotations

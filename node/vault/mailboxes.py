@@ -227,6 +227,7 @@ class Mailboxes:
         self._refuse_locked(mailbox)
         way = await self._database.read(self._ways.newest, mailbox.id, WayKind.PASSWORD)
         if way is None:
+            await self.spend_a_check(password)
             raise WrongSecretError(
                 f"{address} has no password of its own any more",
                 hint="its members open it (--as), or: coffre mailbox recover",
@@ -238,6 +239,9 @@ class Mailboxes:
                     lambda: ways.open_by_password(fields, password, node=self._node, mailbox=mailbox.id)
                 )
         except WrongSecretError:
+            if _FIRST in fields:
+                # A first password is checked in no time, and that must not tell which mailboxes still have theirs.
+                await self.spend_a_check(password)
             locked_until_ms = await self._database.write(self._rows.record_failure, mailbox.id)
             if locked_until_ms > self._world.now_ms():
                 raise self._locked(address, locked_until_ms) from None
@@ -265,6 +269,21 @@ class Mailboxes:
         if mailbox.failed_logins:
             await self._database.write(self._rows.clear_failures, mailbox.id)
         await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
+
+    async def still_opens(self, opened: OpenMailbox, password: Secret) -> bool:
+        """Whether this is the present password of a mailbox that is open: no try, so nothing is counted."""
+        way = await self._database.read(self._ways.newest, opened.id, WayKind.PASSWORD)
+        if way is None:
+            return False
+        fields = self._ways.open(way)
+        try:
+            async with self._argon:
+                await self._world.run_blocking(
+                    lambda: ways.open_by_password(fields, password, node=self._node, mailbox=opened.id)
+                )
+        except WrongSecretError:
+            return False
+        return True
 
     async def has_first_password(self, mailbox: MailboxId) -> bool:
         """Whether its password is still the one that was handed out."""

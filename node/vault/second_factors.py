@@ -60,7 +60,9 @@ class _Place:
 class SecondFactors:
     """Adds, checks and removes second factors."""
 
-    def __init__(self, database: Database, keys: RowKeys, mailboxes: MailboxRows, *, institution: str, url: str) -> None:
+    def __init__(
+        self, database: Database, keys: RowKeys, mailboxes: MailboxRows, *, institution: str, url: str
+    ) -> None:
         """url: [web] url; without it there are no passkeys, which are bound to a host's name."""
         self._database = database
         self._keys = keys
@@ -98,12 +100,8 @@ class SecondFactors:
         step = matching_step(secret, code.replace(" ", ""), now_ms=now_ms, after=0)
         if step is None:
             raise WrongSecretError("this is not the present code", hint="check the telephone's clock, and try again")
-        made = Factor(
-            row=b"", created_at_ms=0, kind=FactorKind.TOTP, name=_name(name), secret=secret, last_step=step
-        )
-        return await self._database.write(
-            self.rows.add, NewFactor(mailbox=opened.id, factor=made, session=session)
-        )
+        made = Factor(row=b"", created_at_ms=0, kind=FactorKind.TOTP, name=_name(name), secret=secret, last_step=step)
+        return await self._database.write(self.rows.add, NewFactor(mailbox=opened.id, factor=made, session=session))
 
     async def check_code(self, opened: OpenMailbox, code: str) -> FactorKind | None:
         """What the code was: of an authenticator or a recovery code; None for a wrong one, which counts as a wrong
@@ -189,9 +187,7 @@ class SecondFactors:
             public_key=made.credential_public_key,
             sign_count=made.sign_count,
         )
-        return await self._database.write(
-            self.rows.add, NewFactor(mailbox=opened.id, factor=factor, session=session)
-        )
+        return await self._database.write(self.rows.add, NewFactor(mailbox=opened.id, factor=factor, session=session))
 
     async def authentication_options(self, opened: OpenMailbox, challenge: bytes) -> dict[str, Any]:
         """What the browser needs to use one of the mailbox's passkeys, as JSON."""
@@ -239,9 +235,7 @@ class SecondFactors:
 
     async def remove(self, mailbox: MailboxId, row: bytes | None, *, by: str, keep_one: bool = False) -> int:
         """Remove a factor, or all (row: None). by, keep_one: see Removal. NotFoundError, StateError."""
-        return await self._database.write(
-            self.rows.remove, Removal(mailbox=mailbox, row=row, by=by, keep_one=keep_one)
-        )
+        return await self._database.write(self.rows.remove, Removal(mailbox=mailbox, row=row, by=by, keep_one=keep_one))
 
 
 def _is_address(host: str) -> bool:

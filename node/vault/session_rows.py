@@ -297,9 +297,7 @@ class SessionRows:
             ends_at_ms=row.ends_at_ms,
         )
 
-    def of_mailbox(
-        self, connection: sa.Connection, mailbox: MailboxId, now_ms: int, idle_ms: int
-    ) -> list[SessionLine]:
+    def of_mailbox(self, connection: sa.Connection, mailbox: MailboxId, now_ms: int, idle_ms: int) -> list[SessionLine]:
         """The sessions of a mailbox that live, the newest first; half-open ones are none."""
         here = sa.and_(_TABLE.c.mailbox == self._keys.blind("mailbox", mailbox), _TABLE.c.half_open.is_(False))
         query = sa.select(_TABLE).where(here, sa.not_(_over(now_ms, idle_ms))).order_by(_TABLE.c.created_at_ms.desc())

@@ -12,8 +12,11 @@ from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
 from node.web.pages.letters import LetterPages
+from node.web.pages.settings import SettingsPages
+from node.web.pages.steps import StepPages
+from node.web.proxies import ProxyHeaders
 from node.web.published_log import PublishedLog
-from node.web.sessions import Sessions
+from node.web.sessions import LogInParts, Sessions
 from node.web.static_files import StaticFiles
 from node.web.templating import Templates
 
@@ -38,7 +41,13 @@ def build_site(node: Node) -> ASGIApp:
         node=node.node_id,
         database=node.database,
         rows=node.session_rows,
-        mailboxes=node.mailboxes,
+        parts=LogInParts(
+            mailboxes=node.mailboxes,
+            tries=node.login_tries,
+            factors=node.second_factors,
+            charters=node.charters,
+            policy=web.second_factor,
+        ),
         domain=node.settings.domain,
         idle_ms=web.idle_minutes * 60_000,
     )
@@ -47,7 +56,9 @@ def build_site(node: Node) -> ASGIApp:
         *published.routes(),
         static.route(),
         *Entrance(desk).routes(),
+        *StepPages(desk).routes(),
+        *SettingsPages(desk).routes(),
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]
-    return Guard(Starlette(routes=routes))
+    return ProxyHeaders(Guard(Starlette(routes=routes)), web)
