@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-import pyotp
 import sqlalchemy as sa
 
 from node.errors import LimitError, NotFoundError, StateError
@@ -108,6 +107,8 @@ class Removal:
 
 def matching_step(secret: Secret, code: str, *, now_ms: int, after: int) -> int | None:
     """The time step of a code, if it is one of now and newer than `after`: no code counts twice."""
+    import pyotp  # only here: it takes a command without pages longer to start
+
     totp, now = pyotp.TOTP(secret.reveal().decode()), now_ms // STEP_MS
     for step in (now + around for around in _STEPS_AROUND):
         if step > after and hmac.compare_digest(totp.generate_otp(step).encode(), code.encode()):

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import pyotp
-
 from node.errors import NotFoundError, WrongSecretError
 from node.vault.access import OpenMailbox
 from node.vault.database import Database
@@ -89,6 +87,8 @@ class SecondFactors:
 
     def totp_address(self, secret: Secret, address: str) -> str:
         """The otpauth: address for an authenticator, which the QR code shows."""
+        import pyotp
+
         made = pyotp.TOTP(secret.reveal().decode(), name=address, issuer=self._institution.replace(":", " "))
         return made.provisioning_uri()
 
