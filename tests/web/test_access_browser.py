@@ -113,7 +113,9 @@ async def test_from_the_charter_to_a_passkey_and_back_in(tmp_path: Path) -> None
         'second_factor = "required"\ncharter_file = "charter.md"\n'
     )
     folder = await made_node(tmp_path / "node", settings=settings)
-    (folder / "charter.md").write_text("# Règles\n\n1. Chacun garde son mot de passe pour soi.\n2. Rien n'est urgent.\n")
+    (folder / "charter.md").write_text(
+        "# Règles\n\n1. Chacun garde son mot de passe pour soi.\n2. Rien n'est urgent.\n"
+    )
     async with running_node(folder) as (node, _):
         await people(node, "fictive")
         await trio.to_thread.run_sync(partial(journey, f"https://localhost:{port}", tmp_path))
@@ -140,9 +142,7 @@ def another_user(url: str) -> None:
 
 async def test_a_passkey_without_verification_of_its_user_is_refused(tmp_path: Path) -> None:
     port = free_port()
-    settings = (
-        f'listen = "127.0.0.1:{port}"\nurl = "https://localhost:{port}"\nsecond_factor = "required"\n'
-    )
+    settings = f'listen = "127.0.0.1:{port}"\nurl = "https://localhost:{port}"\nsecond_factor = "required"\n'
     folder = await made_node(tmp_path / "node", settings=settings)
     async with running_node(folder) as (node, _):
         (box,) = await people(node, "fictive")
