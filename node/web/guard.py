@@ -11,10 +11,11 @@ from typing import Final
 import structlog
 import trio
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["BodyError", "Guard"]
+__all__ = ["BodyError", "Guard", "answer_body_error"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIMEOUT_S: Final = 30
@@ -37,6 +38,12 @@ class BodyError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+async def answer_body_error(request: Request, error: Exception) -> Response:
+    """For Starlette's table of handlers: its last resort would answer 500 before `Guard` sees the error."""
+    assert isinstance(error, BodyError)
+    return PlainTextResponse("request refused\n", error.status)
 
 
 class Guard:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from node.web.guard import Guard
+from node.web.guard import BodyError, Guard, answer_body_error
 from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
@@ -61,4 +61,4 @@ def build_site(node: Node) -> ASGIApp:
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]
-    return ProxyHeaders(Guard(Starlette(routes=routes)), web)
+    return ProxyHeaders(Guard(Starlette(routes=routes, exception_handlers={BodyError: answer_body_error})), web)
