@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from node.web.site import build_site
 from node.world import World
 from protocol.crypto import Secret
 from protocol.logleaf import EventKind
+from tests.cli.coffre_cli import run_coffre
 from tests.web.people import PASSWORD, form_token, log_in, people
 from tests.web.published import client_of, made_node
 
@@ -627,3 +629,66 @@ async def test_only_trusted_proxies_are_believed(
         async with httpx2.AsyncClient(transport=transport, base_url="https://node.example") as client:
             await client.get("/", headers={"X-Forwarded-For": forwarded})
         assert seen == [expected]
+
+
+async def test_the_log_in_leads_through_its_steps_back_to_the_page(tmp_path: Path) -> None:
+    async with opened(tmp_path / "node") as (node, clock, (box,)), client_of(node) as client:
+        totp, _ = await enrolled(client, clock, box)
+        wanted = f"/box/{box.id.hex()}/sent"
+        away = await client.get(wanted)
+        page = await client.get(away.headers["location"])
+        form = {"name": "fictive", "password": PASSWORD, "next": wanted}
+        assert (await post(client, "/login", page, **form)).headers["location"] == wanted
+        assert (await client.get(wanted)).headers["location"] == STEP
+        answer = await post(client, "/login/factor", await step_of(client), code=totp.at(clock() // 1000))
+        assert answer.headers["location"] == wanted
+        assert (await client.get(wanted)).status_code == 200
+
+
+async def test_a_log_in_is_given_up(tmp_path: Path) -> None:
+    async with opened(tmp_path / "node") as (node, clock, (box,)), client_of(node) as client:
+        totp, _ = await enrolled(client, clock, box)
+        await log_in(client, "fictive")
+        page = await step_of(client)
+        cookies = dict(client.cookies)
+        assert (await client.post("/logout", data={"csrf": "x" * 43})).status_code == 403
+        assert (await post(client, "/logout", page)).headers["location"] == "/login"
+        client.cookies.update(cookies)
+        answer = await post(client, "/login/factor", page, code=totp.at(clock() // 1000))
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert (await client.get("/")).headers["location"] == "/login"
+
+
+async def test_the_command_removes_second_factors(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    async with opened(folder) as (node, clock, (box,)), client_of(node) as client:
+        await enrolled(client, clock, box)
+    listed = await trio.to_thread.run_sync(
+        run_coffre, "-C", folder, "mailbox", "second-factor", "list", "fictive", "--json"
+    )
+    assert [item["kind"] for item in json.loads(listed.stdout)] == ["totp", "codes"]
+    removed = await trio.to_thread.run_sync(
+        run_coffre, "-C", folder, "mailbox", "second-factor", "remove", "fictive", "--yes"
+    )
+    assert removed.stdout == "fictive@hopital.example: second factors removed; on record\n"
+    async with open_node(folder) as node, client_of(node) as client:
+        await log_in(client, "fictive")
+        assert (await client.get("/")).headers["location"].endswith("/inbox")
+
+
+async def test_a_closed_and_a_locked_mailbox_are_answered_as_an_unknown_one(tmp_path: Path) -> None:
+    async with (
+        opened(tmp_path / "node", names=("fictive", "close", "locked")) as (node, _, _),
+        client_of(node) as client,
+    ):
+        await node.mailboxes.close("close@hopital.example")
+        address, _ = await first(node, "premier")
+        for _ in range(5):
+            await log_in(client, "locked", "faux")
+        pages = set()
+        for name in ("personne", "close", "locked", address):
+            client.cookies.clear()
+            answer = await log_in(client, name, "faux mot de passe")
+            assert answer.status_code == 401
+            pages.add(answer.text.replace(form_token(answer.text), "").replace(f'value="{name}"', ""))
+        assert len(pages) == 1
