@@ -143,7 +143,7 @@ async def test_a_passkey_is_named_and_removed_and_added_once(tmp_path: Path) -> 
             form = {"credential": made, "label": "x" * 200 + "\n", "password": PASSWORD}
             assert (await post(client, f"{base}/passkey", page, **form)).status_code == status
         factors = [item for item in await node.second_factors.of_mailbox(box.id) if item.credential]
-        assert [len(item.name) for item in factors] == [3, 60]
+        assert sorted(len(item.name) for item in factors) == [3, 60]
         for factor in factors:
             assert (await post(client, f"{base}/{factor.row.hex()}/remove", page, password="faux")).status_code == 422
             assert (await post(client, f"{base}/{factor.row.hex()}/remove", page, password=PASSWORD)).status_code == 303
