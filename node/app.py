@@ -58,6 +58,7 @@ from node.post.withdraw import Withdrawals
 from node.relay.book import RelayBook
 from node.relay.clients import RelayClients
 from node.relay.custody import Custody
+from node.reports.rendering import LANGUAGES
 from node.retention.erasing import Eraser
 from node.retention.holds import HoldRows
 from node.retention.keeper import Retention
@@ -73,6 +74,7 @@ from node.trust.maintainer_rows import MaintainerRows
 from node.vault import schema
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
+from node.vault.charters import Charters
 from node.vault.claims import Claims
 from node.vault.content_files import ContentFiles
 from node.vault.correspondents import Correspondents
@@ -85,6 +87,7 @@ from node.vault.draft_rows import DraftRows
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.filing import Filing
 from node.vault.keyring import Keyring, load_keyring
+from node.vault.login_tries import LoginTries
 from node.vault.lookalike_book import Cautions
 from node.vault.mail_folders import MailFolders
 from node.vault.mailbox_index.index import MailboxIndex
@@ -101,6 +104,7 @@ from node.vault.peers import PeerRows
 from node.vault.reading import Reading
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
+from node.vault.second_factors import SecondFactors
 from node.vault.session_rows import SessionRows
 from node.vault.sharing import Sharing
 from node.vault.sharing_rows import SharingRows
@@ -178,6 +182,8 @@ class Node:
             self.database, self.keys, self.directory, self.sharing_rows, keyring.recovery_seal_key, world
         )
         self.session_rows = SessionRows(self.keys)
+        self.login_tries = LoginTries(self.keys)
+        self._assemble_log_ins()
         self.sharing = Sharing(
             database=self.database,
             keys=self.keys,
@@ -294,6 +300,14 @@ class Node:
         self.mail_folders = MailFolders(database=self.database, keys=self.keys, index=self.index, access=access)
         self.filing = Filing(database=self.database, keys=self.keys, access=access)
 
+    def _assemble_log_ins(self) -> None:
+        web = self.settings.web
+        self.second_factors = SecondFactors(
+            self.database, self.keys, self.mailboxes.rows, institution=self.settings.institution, url=web.url
+        )
+        charter = self.folder.path / web.charter_file if web.charter_file else None
+        self.charters = Charters(self.database, self.keys, charter, LANGUAGES)
+
     def _assemble_retention(self) -> None:
         warn_days = self.settings.retention.warn_days
         self.state = NodeState(self.keys)
@@ -352,7 +366,7 @@ class Node:
         if not web.listen and not web.url:
             raise ConfigError("this node serves no HTTPS", hint="set [web] listen in coffre.toml")
         files = web_files(self.folder, web)
-        fingerprint = certificate_fingerprint(files.certificate) if files.own else ""
+        fingerprint = certificate_fingerprint(files.certificate) if files.own and not web.behind_proxy else ""
         auditor, token = await self.auditors.admit(name, days=days)
         return Admission(
             auditor=auditor,
@@ -560,6 +574,7 @@ class Node:
                 sharing=self.sharing_rows,
                 custody=self.custody,
                 sessions=self.session_rows,
+                login_tries=self.login_tries,
                 session_idle_ms=self.settings.web.idle_minutes * 60_000,
                 correspondents=self.correspondents,
                 drafts=self.draft_rows,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -148,7 +149,9 @@ class WebSettings(_Section):
     """[web]: where the node serves HTTPS (`listen` HOST:PORT, empty = not at all), and what others call it.
 
     language: of the pages, where a browser asks for none that there is. timezone: of the times shown.
-    idle_minutes: so long a log-in lives without a request.
+    idle_minutes: so long a log-in lives without a request. second_factor: what a log-in asks beside the password.
+    charter_file: the charter of use, relative to the folder. behind_proxy: plain HTTP on loopback, HTTPS at a reverse
+    proxy. trusted_proxies: addresses and networks of proxies that are believed who asks.
     """
 
     listen: str = ""
@@ -159,6 +162,10 @@ class WebSettings(_Section):
     language: Literal["fr", "en"] = "fr"
     timezone: str = "Europe/Paris"
     idle_minutes: int = Field(default=30, ge=1, le=720)
+    second_factor: Literal["off", "optional", "required"] = "optional"
+    charter_file: str = ""
+    behind_proxy: bool = False
+    trusted_proxies: tuple[str, ...] = ()
 
     @field_validator("timezone")
     @classmethod
@@ -181,6 +188,28 @@ class WebSettings(_Section):
         if value and (parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment):
             raise ValueError(f"{value!r} is no https:// address")
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            try:
+                ipaddress.ip_network(item)
+            except ValueError:
+                raise ValueError(f"{item!r} is no address or network, as 192.0.2.7 or 192.0.2.0/24 is one") from None
+        return value
+
+    @model_validator(mode="after")
+    def _plain_on_loopback_alone(self) -> Self:
+        if not self.behind_proxy:
+            return self
+        if not self.url:
+            raise ValueError("behind_proxy needs url, what people call the reverse proxy")
+        if self.certificate_file:
+            raise ValueError("behind_proxy serves plain HTTP: the certificate is the reverse proxy's")
+        if self.listen and not _is_loopback(split_endpoint(self.listen)[0]):
+            raise ValueError(f"behind_proxy serves plain HTTP, on loopback alone: not on {self.listen}")
+        return self
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -278,6 +307,13 @@ def split_endpoint(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or not 0 <= int(port) <= 65535:
         raise ValueError(f"{text!r} is not HOST:PORT")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _known_keys(model: type[BaseModel]) -> dict[str, type[BaseModel] | None]:

@@ -26,6 +26,7 @@ from node.cli.common import (
 )
 from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
 from node.cli.retention import mailbox_retention
+from node.cli.second_factors import second_factor_app
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -119,6 +120,9 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
     async def body() -> None:
         async with opened_node(context) as node:
             found = await node.mailboxes.all()
+            ids = [item.id for item in found]
+            factors = await node.database.read(node.second_factors.rows.of_all, ids)
+            accepted = await node.charters.acceptances(ids) if node.charters.exists else None
         if as_json:
             emit(
                 [
@@ -131,16 +135,23 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
                         "quota_bytes": item.quota_bytes,
                         "failed_logins": item.failed_logins,
                         "locked_until_ms": item.locked_until_ms,
+                        "second_factors": [factor.kind.value for factor in factors.get(item.id, [])],
+                        "charter_accepted_at_ms": None if accepted is None else accepted.get(item.id),
                     }
                     for item in found
                 ]
             )
             return
-        rows = [
-            (item.address, item.status, moment(item.created_at_ms), f"{item.used_bytes / 1024**2:.1f} MiB")
-            for item in found
-        ]
-        table(("address", "status", "since", "holds"), rows, empty="no mailbox yet: coffre mailbox add NAME")
+        heads = ["address", "status", "since", "holds"]
+        if accepted is not None:
+            heads.append("charter accepted")
+        rows = []
+        for item in found:
+            row = [item.address, item.status, moment(item.created_at_ms), f"{item.used_bytes / 1024**2:.1f} MiB"]
+            if accepted is not None:
+                row.append(moment(accepted[item.id]) if item.id in accepted else "not yet")
+            rows.append(row)
+        table(heads, rows, empty="no mailbox yet: coffre mailbox add NAME")
 
     run_command(body, as_json=as_json)
 
@@ -324,4 +335,5 @@ def add_to(app: typer.Typer) -> None:
     mailbox_entries.add_to(mailbox_app)
     sharing.add_to(mailbox_app)
     mailbox_app.command("retention")(mailbox_retention)
+    mailbox_app.add_typer(second_factor_app, name="second-factor")
     app.add_typer(mailbox_app, name="mailbox")

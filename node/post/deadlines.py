@@ -19,6 +19,7 @@ from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
 from node.vault.draft_rows import DraftRows
+from node.vault.login_tries import LoginTries
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
@@ -61,6 +62,7 @@ class Deadlines:
         sharing: SharingRows,
         custody: Custody,
         sessions: SessionRows,
+        login_tries: LoginTries,
         session_idle_ms: int,
         correspondents: Correspondents,
         drafts: DraftRows,
@@ -76,6 +78,7 @@ class Deadlines:
         self._sharing = sharing
         self._custody = custody
         self._sessions = sessions
+        self._login_tries = login_tries
         self._session_idle_ms = session_idle_ms
         self._correspondents = correspondents
         self._drafts = drafts
@@ -195,6 +198,7 @@ class Deadlines:
         await database.write(self._custody.prune, now_ms)
         await database.write(self._correspondents.prune, now_ms)
         await database.write(self._drafts.prune, now_ms)
+        await database.write(self._login_tries.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

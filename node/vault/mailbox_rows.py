@@ -201,6 +201,14 @@ class MailboxRows:
     def _log(self, tx: Transaction, kind: EventKind, mailbox: MailboxId) -> None:
         tx.log.append(kind, Details(node=self._keys.node_id, mailbox=mailbox))
 
+    @staticmethod
+    def lock(tx: Transaction, mailbox: MailboxId) -> int:
+        """Until when a mailbox is locked after failures, 0 if it is not; its row is this transaction's from now on."""
+        table = schema.mailboxes
+        query = sa.select(table.c.locked_until_ms).where(table.c.id == mailbox).with_for_update()
+        until_ms: int = tx.connection.execute(query).scalar_one()
+        return until_ms
+
     def record_failure(self, tx: Transaction, items: Sequence[MailboxId]) -> Sequence[int]:
         """One more wrong password; the time until which the mailbox is locked, 0 if it is not."""
         table = schema.mailboxes

@@ -210,11 +210,14 @@ class Mailboxes:
 
     # -- opening
 
-    async def open(self, address: str, password: Secret, *, to_set_another: bool = False) -> OpenMailbox:
+    async def open(
+        self, address: str, password: Secret, *, to_set_another: bool = False, halfway: bool = False
+    ) -> OpenMailbox:
         """Unwrap the mailbox's secrets; new ones are made if they are due.
 
         to_set_another: by whom the password is changed next. For anything else a first password, which others have
         seen, opens nothing: StateError.
+        halfway: more is asked than the password. Failures stay counted and no log-in is on record before `complete`.
         WrongSecretError, LockedError (with the time), NotFoundError, StateError.
         """
         await self._end_due()
@@ -224,6 +227,7 @@ class Mailboxes:
         self._refuse_locked(mailbox)
         way = await self._database.read(self._ways.newest, mailbox.id, WayKind.PASSWORD)
         if way is None:
+            await self.spend_a_check(password)
             raise WrongSecretError(
                 f"{address} has no password of its own any more",
                 hint="its members open it (--as), or: coffre mailbox recover",
@@ -235,16 +239,18 @@ class Mailboxes:
                     lambda: ways.open_by_password(fields, password, node=self._node, mailbox=mailbox.id)
                 )
         except WrongSecretError:
+            if _FIRST in fields:
+                # A first password is checked in no time, and that must not tell which mailboxes still have theirs.
+                await self.spend_a_check(password)
             locked_until_ms = await self._database.write(self._rows.record_failure, mailbox.id)
             if locked_until_ms > self._world.now_ms():
                 raise self._locked(address, locked_until_ms) from None
             raise WrongSecretError(
                 f"wrong password for {address}", hint="try again, or: coffre mailbox recover"
             ) from None
-        if mailbox.failed_logins:
-            await self._database.write(self._rows.clear_failures, mailbox.id)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
-        await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
+        if not halfway:
+            await self._complete(opened, mailbox)
         if (is_first := _FIRST in fields) and not to_set_another:
             raise StateError(
                 f"{address} still has its first password, which others have seen",
@@ -252,8 +258,42 @@ class Mailboxes:
             )
         renewed = await self.renewed(opened, way.row, password, is_first=is_first)
         if renewed is None:
-            return await self.open(address, password, to_set_another=to_set_another)
+            return await self.open(address, password, to_set_another=to_set_another, halfway=halfway)
         return renewed
+
+    async def complete(self, opened: OpenMailbox) -> None:
+        """All that is asked of a log-in was right: on record, and earlier failures are forgotten."""
+        await self._complete(opened, await self.find(opened.address))
+
+    async def _complete(self, opened: OpenMailbox, mailbox: Mailbox) -> None:
+        if mailbox.failed_logins:
+            await self._database.write(self._rows.clear_failures, mailbox.id)
+        await self.log_ins.record(opened, after_failures=mailbox.failed_logins > 0)
+
+    async def still_opens(self, opened: OpenMailbox, password: Secret) -> bool:
+        """Whether this is the present password of a mailbox that is open: no try, so nothing is counted."""
+        way = await self._database.read(self._ways.newest, opened.id, WayKind.PASSWORD)
+        if way is None:
+            return False
+        fields = self._ways.open(way)
+        try:
+            async with self._argon:
+                await self._world.run_blocking(
+                    lambda: ways.open_by_password(fields, password, node=self._node, mailbox=opened.id)
+                )
+        except WrongSecretError:
+            return False
+        return True
+
+    async def has_first_password(self, mailbox: MailboxId) -> bool:
+        """Whether its password is still the one that was handed out."""
+        way = await self._database.read(self._ways.newest, mailbox, WayKind.PASSWORD)
+        return way is not None and _FIRST in self._ways.open(way)
+
+    @property
+    def rows(self) -> MailboxRows:
+        """For what counts failures in transactions of its own."""
+        return self._rows
 
     async def spend_a_check(self, password: Secret) -> None:
         """The work of checking a password, for a mailbox that does not exist: the time must not tell."""

@@ -32,6 +32,7 @@ __all__ = [
     "bundle_peers",
     "bundles_read",
     "bundles_written",
+    "charter_acceptances",
     "correspondents",
     "deliveries",
     "draft_files",
@@ -50,6 +51,7 @@ __all__ = [
     "log_ins",
     "log_leaves",
     "log_tiles",
+    "login_tries",
     "mail_folders",
     "mailbox_former_keys",
     "mailbox_index_keys",
@@ -75,6 +77,7 @@ __all__ = [
     "search_postings",
     "search_state",
     "search_words",
+    "second_factors",
     "seen_deliveries",
     "seen_envelopes",
     "shared_keys",
@@ -664,6 +667,34 @@ web_sessions = Table(
     _time("seen_at_ms"),
     _time("ends_at_ms", index=True),
     _sealed(),
+    # TRUE while only the password was right, or something else is still to be done before the mailbox is open.
+    Column("half_open", Boolean, nullable=False),
+)
+
+# What a mailbox has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 9).
+second_factors = Table(
+    "second_factors",
+    metadata,
+    _id(primary_key=True),
+    _id("mailbox", index=True),
+    _time("created_at_ms"),
+    _sealed(),
+)
+
+# Who accepted which charter of use: the primary key is a blinded (mailbox, digest of the text).
+charter_acceptances = Table(
+    "charter_acceptances",
+    metadata,
+    _id(primary_key=True),
+    _time("at_ms"),
+)
+
+# Log-ins tried from one address, as a bucket: it is full again at this time. The primary key is the blinded address.
+login_tries = Table(
+    "login_tries",
+    metadata,
+    _id(primary_key=True),
+    _time("full_at_ms", index=True),
 )
 
 # A mailbox's own folders; their names are boxes under a key of its index.
@@ -717,7 +748,7 @@ letter_postings = Table(
 
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
 """Made from other tables when they are missing."""
-NOT_BACKED_UP = DERIVED | {web_sessions, mailbox_indexes, letter_summaries, letter_postings}
+NOT_BACKED_UP = DERIVED | {web_sessions, login_tries, mailbox_indexes, letter_summaries, letter_postings}
 """What a backup leaves out: nobody is logged in on a restored node, and each mailbox makes its index anew."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,20 +18,49 @@ from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.ways import MailboxSecrets
 from protocol.box import SALT_BYTES, open_box, seal_box
-from protocol.codec import Value, decode_map, encode
+from protocol.codec import FieldReader, Value, decode_map, encode
 from protocol.crypto import SealSecret, Secret, SigningSecret, hkdf_expand
 from protocol.errors import RemoteProtocolError
 from protocol.ids import MailboxId, NodeId
 from protocol.labels import Label
 
-__all__ = ["TOKEN_BYTES", "SessionKeys", "SessionRows", "StoredSession", "end_sessions"]
+__all__ = [
+    "TOKEN_BYTES",
+    "NewSession",
+    "Pending",
+    "SessionKeys",
+    "SessionLine",
+    "SessionRows",
+    "Stage",
+    "StoredSession",
+    "end_other_sessions",
+    "end_sessions",
+]
 
 TOKEN_BYTES: Final = 32
 MAX_SESSIONS: Final = 20
 """Of one mailbox: a person with a few devices and forgotten tabs, not a program that logs in without end."""
+MAX_HALF_OPEN: Final = 5
+"""Of one mailbox, beside the others: who knows no more than a password must end nobody's session."""
 _SEEN_EVERY_MS: Final = 60_000
 _MAX_BYTES: Final = 64 * 1024
+_MAX_PATH: Final = 2048
+_ANSWER_WITHIN_MS: Final = 30 * 60_000
+"""For who has to install an application first; what is asked ends with its session anyway."""
 _TABLE: Final = schema.web_sessions
+
+
+class Stage(StrEnum):
+    """What a log-in still lacks, in the order in which it is asked for; `open`: nothing."""
+
+    FACTOR = "factor"
+    PASSWORD = "password"
+    CHARTER = "charter"
+    ENROL = "enrol"
+    OPEN = "open"
+
+
+_ONLY_OPEN: Final = frozenset({Stage.OPEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +80,12 @@ class SessionKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSession:
-    """A session that was found and opened. row: its id."""
+    """A session that was found and opened. row: its id. following: the page that the log-in leads to."""
 
     row: bytes
     opened: OpenMailbox
+    stage: Stage
+    following: str
     created_at_ms: int
     seen_at_ms: int
     ends_at_ms: int
@@ -61,11 +93,34 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A log-in to be written."""
+    """A log-in to be written. replaces: the row of the one that it goes on from."""
 
     keys: SessionKeys
     opened: OpenMailbox
     lasts_ms: int
+    stage: Stage = Stage.OPEN
+    following: str = "/"
+    replaces: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What a session was asked and has not answered: a passkey's challenge, or a new secret that waits for its first
+    code. purpose: which of them; row: the session.
+    """
+
+    row: bytes
+    purpose: str
+    value: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLine:
+    """A session in the list that its owner is shown."""
+
+    row: bytes
+    created_at_ms: int
+    seen_at_ms: int
 
 
 class SessionRows:
@@ -86,14 +141,10 @@ class SessionRows:
         """Write log-ins; of a mailbox that has too many the oldest end."""
         for item in items:
             mailbox = self._keys.blind("mailbox", item.opened.id)
-            kept = (
-                sa.select(_TABLE.c.id)
-                .where(_TABLE.c.mailbox == mailbox)
-                .order_by(_TABLE.c.created_at_ms.desc(), _TABLE.c.id)
-                .limit(MAX_SESSIONS - 1)
-            )
-            ids = tx.connection.execute(kept).scalars().all()
-            tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == mailbox, _TABLE.c.id.not_in(ids)))
+            if item.replaces is not None:
+                self.end(tx, [item.replaces])
+            half_open = item.stage is not Stage.OPEN
+            self._make_room(tx, mailbox, half_open=half_open)
             row = self._id(item.keys)
             box = seal_box(
                 item.keys.box_key.reveal(),
@@ -101,11 +152,18 @@ class SessionRows:
                 salt=tx.world.random_bytes(SALT_BYTES),
                 plaintext=encode(_secrets_map(item.opened)),
             )
-            fields: dict[str, Value] = {"mb": item.opened.id, "address": item.opened.address, "box": box}
+            fields: dict[str, Value] = {
+                "mb": item.opened.id,
+                "address": item.opened.address,
+                "box": box,
+                "stage": item.stage.value,
+                "next": item.following,
+            }
             tx.connection.execute(
                 _TABLE.insert().values(
                     id=row,
                     mailbox=mailbox,
+                    half_open=half_open,
                     created_at_ms=tx.now_ms,
                     seen_at_ms=tx.now_ms,
                     ends_at_ms=tx.now_ms + item.lasts_ms,
@@ -113,6 +171,60 @@ class SessionRows:
                 )
             )
         return [None] * len(items)
+
+    @staticmethod
+    def _make_room(tx: Transaction, mailbox: bytes, *, half_open: bool) -> None:
+        same = sa.and_(_TABLE.c.mailbox == mailbox, _TABLE.c.half_open == half_open)
+        most = MAX_HALF_OPEN if half_open else MAX_SESSIONS
+        kept = sa.select(_TABLE.c.id).where(same).order_by(_TABLE.c.created_at_ms.desc(), _TABLE.c.id).limit(most - 1)
+        ids = tx.connection.execute(kept).scalars().all()
+        tx.connection.execute(_TABLE.delete().where(same, _TABLE.c.id.not_in(ids)))
+
+    def ask(self, tx: Transaction, items: Sequence[Pending]) -> Sequence[None]:
+        """Note what a session was asked, in place of what it was asked before."""
+        for item in items:
+            asked: dict[str, Value] = {"asked": item.purpose, "value": item.value, "asked_at": tx.now_ms}
+            self._reseal(tx, item.row, asked)
+        return [None] * len(items)
+
+    def take_answer(self, tx: Transaction, items: Sequence[Pending]) -> Sequence[bytes | None]:
+        """What a session was asked for this purpose, once; None if nothing was, or too long ago."""
+        results: list[bytes | None] = []
+        for item in items:
+            found = self._asked(tx.connection, item.row, item.purpose, tx.now_ms)
+            if found is not None:
+                self._reseal(tx, item.row, {})
+            results.append(found)
+        return results
+
+    def asked(self, connection: sa.Connection, row: bytes, purpose: str, now_ms: int) -> bytes | None:
+        """As `take_answer`, and it stays asked."""
+        return self._asked(connection, row, purpose, now_ms)
+
+    def _asked(self, connection: sa.Connection, row: bytes, purpose: str, now_ms: int) -> bytes | None:
+        fields = self._fields(connection, row)
+        if fields is None or "asked" not in fields or fields.text("asked", high=32) != purpose:
+            return None
+        value, asked_at_ms = fields.binary("value", high=256), fields.integer("asked_at")
+        return value if 0 <= now_ms - asked_at_ms <= _ANSWER_WITHIN_MS else None
+
+    def _fields(self, connection: sa.Connection, row: bytes) -> FieldReader | None:
+        sealed = connection.execute(sa.select(_TABLE.c.sealed).where(_TABLE.c.id == row)).scalar_one_or_none()
+        return None if sealed is None else self._keys.open_map("web_sessions", row, "sealed", sealed)
+
+    def _reseal(self, tx: Transaction, row: bytes, asked: dict[str, Value]) -> None:
+        fields = self._fields(tx.connection, row)
+        if fields is None:
+            return  # it ended meanwhile
+        kept: dict[str, Value] = {
+            "mb": fields.fixed("mb", MailboxId.LENGTH),
+            "address": fields.text("address", high=254),
+            "box": fields.binary("box", high=_MAX_BYTES),
+            "stage": fields.text("stage", high=16),
+            "next": fields.text("next", high=_MAX_PATH),
+        }
+        sealed = self._keys.seal_map("web_sessions", row, "sealed", {**kept, **asked})
+        tx.connection.execute(_TABLE.update().where(_TABLE.c.id == row).values(sealed=sealed))
 
     def touch(self, tx: Transaction, rows: Sequence[bytes]) -> Sequence[None]:
         """Note that sessions are in use."""
@@ -124,6 +236,16 @@ class SessionRows:
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_(rows)))
         return [None] * len(rows)
 
+    def end_one(self, tx: Transaction, items: Sequence[tuple[MailboxId, bytes]]) -> Sequence[bool]:
+        """End a session of a mailbox by its row; whether it was there, and the mailbox's."""
+        return [
+            tx.connection.execute(
+                _TABLE.delete().where(_TABLE.c.id == row, _TABLE.c.mailbox == self._keys.blind("mailbox", mailbox))
+            ).rowcount
+            > 0
+            for mailbox, row in items
+        ]
+
     def end_past(self, tx: Transaction, idles_ms: Sequence[int]) -> Sequence[None]:
         """Delete the rows of sessions that are over."""
         for idle_ms in idles_ms:
@@ -132,12 +254,22 @@ class SessionRows:
 
     # -- reading
 
-    def find(self, connection: sa.Connection, session: SessionKeys, now_ms: int, idle_ms: int) -> StoredSession | None:
-        """The session of a token; None if there is none, or it is over."""
+    def find(
+        self,
+        connection: sa.Connection,
+        session: SessionKeys,
+        now_ms: int,
+        idle_ms: int,
+        stages: frozenset[Stage] = _ONLY_OPEN,
+    ) -> StoredSession | None:
+        """The session of a token; None if there is none, it is over, or at another stage than these."""
         row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == self._id(session))).one_or_none()
         if row is None or row.ends_at_ms <= now_ms or row.seen_at_ms <= now_ms - idle_ms:
             return None
         fields = self._keys.open_map("web_sessions", row.id, "sealed", row.sealed)
+        stage = Stage(fields.text("stage", high=16))
+        if stage not in stages:
+            return None
         mailbox = MailboxId(fields.fixed("mb", MailboxId.LENGTH))
         try:
             plain = open_box(
@@ -158,10 +290,21 @@ class SessionRows:
         return StoredSession(
             row=row.id,
             opened=opened,
+            stage=stage,
+            following=fields.text("next", high=_MAX_PATH),
             created_at_ms=row.created_at_ms,
             seen_at_ms=row.seen_at_ms,
             ends_at_ms=row.ends_at_ms,
         )
+
+    def of_mailbox(self, connection: sa.Connection, mailbox: MailboxId, now_ms: int, idle_ms: int) -> list[SessionLine]:
+        """The sessions of a mailbox that live, the newest first; half-open ones are none."""
+        here = sa.and_(_TABLE.c.mailbox == self._keys.blind("mailbox", mailbox), _TABLE.c.half_open.is_(False))
+        query = sa.select(_TABLE).where(here, sa.not_(_over(now_ms, idle_ms))).order_by(_TABLE.c.created_at_ms.desc())
+        return [
+            SessionLine(row=row.id, created_at_ms=row.created_at_ms, seen_at_ms=row.seen_at_ms)
+            for row in connection.execute(query)
+        ]
 
     @staticmethod
     def any_past(connection: sa.Connection, now_ms: int, idle_ms: int) -> bool:
@@ -196,3 +339,9 @@ def _split(joined: bytes) -> list[bytes]:
 def end_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId) -> None:
     """End all sessions of a mailbox: its password, its keys or the mailbox itself came to an end."""
     tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == keys.blind("mailbox", mailbox)))
+
+
+def end_other_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId, kept: bytes | None) -> None:
+    """End the sessions of a mailbox but one, half-open ones too: what let them in is not enough any more."""
+    own = _TABLE.c.mailbox == keys.blind("mailbox", mailbox)
+    tx.connection.execute(_TABLE.delete().where(own, _TABLE.c.id != (kept or b"")))

@@ -60,15 +60,20 @@ class WebServer:
     async def run(
         self, listen: str, stop: trio.Event, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Listen and serve until `stop`; `task_status` is started with the address in use. ConfigError."""
-        if self._files.own and not self._files.certificate.exists():
+        """Listen and serve until `stop`; `task_status` is started with the address in use. ConfigError.
+
+        Plain HTTP where [web] behind_proxy says so: on loopback alone, which the settings hold it to.
+        """
+        plain = self._settings.behind_proxy
+        if self._files.own and not plain and not self._files.certificate.exists():
             names = self._settings.host_names(listen)
             make_web_certificate(self._files.certificate, self._files.key, names, now_ms=self._now_ms)
         listening = _open_socket(listen)
         host, port = listening.getsockname()[:2]
         config = Config()
         config.bind = [f"fd://{listening.detach()}"]
-        config.certfile, config.keyfile = str(self._files.certificate), str(self._files.key)
+        if not plain:
+            config.certfile, config.keyfile = str(self._files.certificate), str(self._files.key)
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn")

@@ -19,10 +19,13 @@ from node.web.pages.filing import FilingPages
 from node.web.pages.letters import LetterPages
 from node.web.pages.lists import ListPages
 from node.web.pages.sent_letter import SentLetterPages
+from node.web.pages.settings import SettingsPages
+from node.web.pages.steps import StepPages
 from node.web.pages.uploads import UploadPages
 from node.web.pages.writing_texts import WritingTextPages
+from node.web.proxies import ProxyHeaders
 from node.web.published_log import PublishedLog
-from node.web.sessions import Sessions
+from node.web.sessions import LogInParts, Sessions
 from node.web.static_files import StaticFiles
 from node.web.templating import Templates
 
@@ -47,7 +50,13 @@ def build_site(node: Node) -> ASGIApp:
         node=node.node_id,
         database=node.database,
         rows=node.session_rows,
-        mailboxes=node.mailboxes,
+        parts=LogInParts(
+            mailboxes=node.mailboxes,
+            tries=node.login_tries,
+            factors=node.second_factors,
+            charters=node.charters,
+            policy=web.second_factor,
+        ),
         domain=node.settings.domain,
         idle_ms=web.idle_minutes * 60_000,
     )
@@ -64,12 +73,15 @@ def build_site(node: Node) -> ASGIApp:
         *WritingTextPages(desk).routes(),
         *ListPages(desk).routes(),
         *FilingPages(desk).routes(),
+        *StepPages(desk).routes(),
+        *SettingsPages(desk).routes(),
         *LetterPages(desk).routes(),
         *FilePages(desk).routes(),
     ]
     # Here, before Starlette's own handler of errors makes a 500 of it.
     app = Starlette(routes=routes, exception_handlers={BodyError: _refuse_body})
-    return Guard(app, [*DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)])
+    rules = [*DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
+    return ProxyHeaders(Guard(app, rules), web)
 
 
 def _refuse_body(_request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from node.reports.rendering import LANGUAGES, language_of
+from node.reports.rendering import LANGUAGES, N_, language_of
 from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
 
@@ -24,7 +24,19 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_UNITS: Final = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
+_UNITS: Final = ((1 << 30, N_("GB")), (1 << 20, N_("MB")), (1 << 10, N_("kB")))
+# What a recipient's line says of a sent letter (DeliveryState.word): translated where it is shown.
+_STATE_WORDS: Final = (
+    N_("waiting"),
+    N_("deposited"),
+    N_("opened"),
+    N_("collected"),
+    N_("refused"),
+    N_("expired"),
+    N_("withdrawn"),
+    N_("unreadable"),
+    N_("erased_unread"),
+)
 
 
 class Templates:
@@ -102,7 +114,7 @@ class Templates:
         def size(count: int) -> str:
             for unit, name in _UNITS:
                 if count >= unit:
-                    return f"{language.number(round(count / unit, 1))} {language.translations.pgettext('size', name)}"
+                    return f"{language.number(round(count / unit, 1))} {language.text(name)}"
             return language.plural("{count} byte", "{count} bytes", count)
 
         made.filters.update(moment=moment, short_moment=short_moment, size=size, number=language.number)

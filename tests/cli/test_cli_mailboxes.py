@@ -88,3 +88,18 @@ def test_alerts_are_shown_and_set(lone: Node) -> None:
     assert "modele@mail.example" in told
     assert "https://hooks.example/coffre" in told
     assert "[alerts.smtp]" in told
+
+
+def test_the_list_tells_who_accepted_the_charter_and_has_a_second_factor(lone: Node) -> None:
+    settings = lone.folder / "coffre.toml"
+    settings.write_text(settings.read_text().replace('charter_file = ""', 'charter_file = "charter.txt"'))
+    (lone.folder / "charter.txt").write_text("Rien ne sort.\n")
+    (found,) = [item for item in lone.json("mailbox", "list") if item["address"] == "dr.modele@pont.example"]
+    assert (found["charter_accepted_at_ms"], found["second_factors"]) == (None, [])
+    assert "not yet" in lone.say("mailbox", "list")
+    assert lone.json("mailbox", "second-factor", "list", "dr.modele") == []
+    assert "no second factor" in lone.say("mailbox", "second-factor", "list", "dr.modele")
+    assert "--yes" in lone.refused("mailbox", "second-factor", "remove", "dr.modele")
+    assert "no such second factor" in lone.refused("mailbox", "second-factor", "remove", "dr.modele", "--yes")
+    (lone.folder / "charter.txt").unlink()
+    assert "charter.txt" in lone.refused("mailbox", "list")

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 
 from node.errors import CoffreError, NotFoundError
 from node.vault.access import OpenMailbox
+from node.vault.session_rows import Stage
 from node.web.navigation import NOTHING, Navigation, navigation
 from node.web.sessions import SESSION_COOKIE, FormToken, Session, Sessions, session_cookie
 from node.web.templating import Templates
@@ -22,13 +23,15 @@ from protocol.ids import MailboxId
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["Box", "Desk", "ForbiddenError", "see_other"]
+__all__ = ["STEP_PATH", "Box", "Desk", "ForbiddenError", "client_of", "see_other"]
 
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _SAME_SITE: Final = ("same-origin", "none")
 # Guard bounds the whole; Starlette's 1 MiB for one field would cut a long text.
 _FIELD_BYTES: Final = 8 * 1024 * 1024
 FORM_HEADER: Final = "x-coffre-form"
+STEP_PATH: Final = "/login/step"
+"""What a half-open log-in still lacks."""
 
 
 class ForbiddenError(Exception):
@@ -69,7 +72,7 @@ class Desk:
         async def endpoint(request: Request) -> Response:
             session = await self.sessions.find(request)
             if session is None:
-                return self.to_login(request)
+                return await self.away(request)
             try:
                 if request.method not in _SAFE_METHODS:
                     if form_in_body and FORM_HEADER not in request.headers:
@@ -118,15 +121,51 @@ class Desk:
             raise ForbiddenError
         return form
 
-    @staticmethod
-    def check_origin(request: Request) -> None:
+    def check_origin(self, request: Request) -> None:
         """ForbiddenError unless a request comes from this site, as far as the browser says."""
         headers = request.headers
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "same-origin") not in _SAME_SITE or (
-            origin is not None and urlsplit(origin).netloc != headers.get("host")
+            origin is not None and urlsplit(origin).netloc not in self._hosts(request)
         ):
             raise ForbiddenError
+
+    def _hosts(self, request: Request) -> tuple[str | None, str]:
+        """What this site is called: as the browser asked, and as the settings say, which a proxy may not pass on."""
+        return request.headers.get("host"), urlsplit(self.node.settings.web.url).netloc or "\0"
+
+    def in_log_in(
+        self, *stages: Stage
+    ) -> Callable[[Callable[[Request, Session], Awaitable[Response]]], Callable[[Request], Awaitable[Response]]]:
+        """A step of a log-in, for half-open sessions at these stages alone; others are led to where they are."""
+
+        def wrapped(
+            view: Callable[[Request, Session], Awaitable[Response]],
+        ) -> Callable[[Request], Awaitable[Response]]:
+            async def endpoint(request: Request) -> Response:
+                session = await self.sessions.find_half_open(request)
+                if session is None:
+                    return see_other("/")
+                try:
+                    if request.method not in _SAFE_METHODS:
+                        await self.check_form(request, session.form)
+                    if stages and session.stage not in stages:
+                        return see_other(STEP_PATH)
+                    return await view(request, session)
+                except ForbiddenError:
+                    return self.problem(request, 403, session=session)
+                except CoffreError as error:
+                    return self.problem(request, 409, session=session, error=error)
+
+            return endpoint
+
+        return wrapped
+
+    async def away(self, request: Request) -> Response:
+        """Where a request without an open session goes: on with its log-in, or to the log-in page."""
+        if SESSION_COOKIE in request.cookies and await self.sessions.find_half_open(request) is not None:
+            return see_other(STEP_PATH)
+        return self.to_login(request)
 
     # -- answers
 
@@ -161,3 +200,8 @@ class Desk:
 def see_other(path: str) -> RedirectResponse:
     """Go on at another page, by GET."""
     return RedirectResponse(path, 303)
+
+
+def client_of(request: Request) -> str:
+    """The address that a request comes from, as far as it is known; a trusted proxy's word is in it already."""
+    return request.client.host if request.client is not None else ""

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from node.errors import StateError
+from node.errors import ConfigError
 from node.reports.rendering import LANGUAGES
-from node.web.pages.desk import Desk, ForbiddenError, see_other
+from node.web.pages.desk import Desk, ForbiddenError, client_of, see_other
 from node.web.sessions import FORM_COOKIE, SESSION_COOKIE, LoginRefusedError, session_cookie
 from node.web.templating import LANGUAGE_COOKIE
 from protocol.crypto import Secret
@@ -42,7 +42,7 @@ class Entrance:
         """To the inbox, or to the log-in."""
         session = await self.desk.sessions.find(request)
         if session is None:
-            return self.desk.to_login(request)
+            return await self.desk.away(request)
         return see_other(f"/box/{session.opened.id.hex()}/inbox")
 
     async def show(self, request: Request) -> Response:
@@ -52,7 +52,7 @@ class Entrance:
         return self._form(request, _own_path(request.query_params.get("next", "/")))
 
     def _form(
-        self, request: Request, following: str, *, status: int = 200, refused: str = "", name: str = ""
+        self, request: Request, following: str, *, status: int = 200, refused: bool = False, name: str = ""
     ) -> Response:
         token, cookie = self.desk.sessions.visitor_form(request)
         answer = self.desk.templates.page(
@@ -72,11 +72,13 @@ class Entrance:
         following = _own_path(str(form.get("next", "/")))
         name, password = str(form.get("name", ""))[:254], str(form.get("password", "")).encode()[:_MAX_PASSWORD_BYTES]
         try:
-            cookie = await self.desk.sessions.begin(name.strip(), Secret(password))
+            cookie = await self.desk.sessions.begin(
+                name.strip(), Secret(password), client=client_of(request), following=following
+            )
         except LoginRefusedError:
-            return self._form(request, following, status=401, refused="login", name=name)
-        except StateError:
-            return self._form(request, following, status=401, refused="first", name=name)
+            return self._form(request, following, status=401, refused=True, name=name)
+        except ConfigError as error:
+            return self.desk.problem(request, 409, error=error)
         answer = see_other(following)
         session_cookie(answer, SESSION_COOKIE, cookie)
         session_cookie(answer, FORM_COOKIE, "")
@@ -84,13 +86,14 @@ class Entrance:
 
     async def log_out(self, request: Request) -> Response:
         """End the session here and in every process."""
-        session = await self.desk.sessions.find(request)
+        sessions = self.desk.sessions
+        session = await sessions.find(request) or await sessions.find_half_open(request)
         if session is not None:
             try:
                 await self.desk.check_form(request, session.form)
             except ForbiddenError:
                 return self.desk.problem(request, 403, session=session)
-            await self.desk.sessions.end(session)
+            await sessions.end(session)
         answer = see_other("/login")
         session_cookie(answer, SESSION_COOKIE, "")
         answer.headers["Clear-Site-Data"] = '"cache", "storage"'
