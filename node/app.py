@@ -105,7 +105,6 @@ from protocol.details import Details
 from protocol.evidence import Evidence
 from protocol.invite import Invite, encode_invite
 from protocol.logleaf import EventKind
-from protocol.mldsa import PqSecret
 
 if TYPE_CHECKING:
     from node.audit.timestamping import Timestamper
@@ -155,7 +154,7 @@ class Node:
             is_unheard=folder.unheard_file.exists,
         )
         self.cosigned = CosignedHeads(self.directory, settings.evidence)
-        self.witness = WitnessRows(self.node_id, keyring.witness)
+        self.witness = WitnessRows(self.node_id, own_keys.witness, own_keys.chain)
         self.store = FilePayloadStore(folder.payloads_folder)
         self.payloads = PayloadRows(self.keys, self.store)
         self.outbox = OutboxRows(self.keys)
@@ -432,7 +431,7 @@ class Node:
             checker=self._checker(),
             depositor=self._depositor(),
             payloads=self.payloads,
-            seal_secrets=self.keyring.seal_secrets,
+            seal_secrets=self.own_keys.seal_secrets,
         )
 
     # -- running
@@ -495,7 +494,7 @@ class Node:
 
     def _cosign_duty(self) -> CosignDuty:
         completion = Completion(keys=self.keys, heads=self.cosigned, dedup=self.dedup, returns=self.returns)
-        daily = DailyHeads(PqSecret(self.keyring.pq_seed.reveal()), self.cosigned)
+        daily = DailyHeads(self.own_keys.post_quantum, self.cosigned)
         return CosignDuty(self.database, self.cosigned, daily, completion)
 
     async def run(

@@ -120,13 +120,16 @@ class EventKind(IntEnum):
     @property
     def is_of_letter(self) -> bool:
         """Whether this kind belongs to a letter's way or end, and so into the letter's evidence file."""
-        return self < EventKind.MAILBOX_CREATED
+        return self < EventKind.MAILBOX_CREATED and self not in _OF_MANY_LETTERS
 
     @property
     def etsi_event(self) -> str:
         """The event name of ETSI EN 319 522-1 that this kind corresponds to; empty where the standard has none."""
         return _ETSI.get(self, "")
 
+
+# Of several letters, or of what may come to a mailbox: no part of one letter's file.
+_OF_MANY_LETTERS: Final = frozenset({EventKind.ERASED, EventKind.HOLD_ADDED, EventKind.HOLD_REMOVED})
 
 _ETSI: Final = {
     EventKind.SUBMITTED: "SubmissionAcceptance",

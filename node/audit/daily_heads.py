@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,7 +66,8 @@ def daily_heads(connection: sa.Connection, epoch: int | None = None, day: int | 
 class DailyHeads:
     """Makes them, and has them cosigned."""
 
-    def __init__(self, secret: PqSecret, heads: CosignedHeads) -> None:
+    def __init__(self, secret: Callable[[], PqSecret], heads: CosignedHeads) -> None:
+        """secret: the log's ML-DSA key as it is now."""
         self._secret = secret
         self._heads = heads
 
@@ -94,7 +95,7 @@ class DailyHeads:
         if not self.is_due(tx.connection, tx.now_ms):
             return [False] * len(items)
         self._heads.put(tx, row.epoch, row.size, row.note)
-        note = add_pq_line(row.note, self._secret, time_s=max(tx.now_ms // 1000, 1))
+        note = add_pq_line(row.note, self._secret(), time_s=max(tx.now_ms // 1000, 1))
         # What cosigned this head before it became that of a day.
         note += self._heads.lines(tx.connection, row.epoch, row.size)
         day = tx.now_ms // _DAY_MS - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 from protocol.note import MAX_NOTE_BYTES, keep_signature
+from protocol.statement import StatementChain
 
 __all__ = ["CosignOrder", "ShownHeads", "WitnessRows", "WitnessView", "Witnessed", "close_epoch"]
 
@@ -83,9 +84,13 @@ class Witnessed:
 class WitnessRows:
     """The table of what was cosigned."""
 
-    def __init__(self, node_id: NodeId, secret: SigningSecret) -> None:
+    def __init__(
+        self, node_id: NodeId, secret: Callable[[], SigningSecret], chain: Callable[[], StatementChain]
+    ) -> None:
+        """secret, chain: the own witness key and statements as they are now."""
         self._node_id = node_id
         self._secret = secret
+        self._chain = chain
 
     # -- reading
 
@@ -147,8 +152,12 @@ class WitnessRows:
             if note:
                 found.setdefault(peek_checkpoint(note).text, note)
         if row is not None and row.note:
-            key = self._secret.verify_key
-            if row.cosignature and _is_by(row.note, row.cosignature, key):
+            key = None
+            if row.cosignature:
+                key = next(
+                    (key for key in self._own_keys(self._node_id) if _is_by(row.note, row.cosignature, key)), None
+                )
+            if key is not None:
                 name = witness_name(self._node_id)
                 made = add_cosignature(row.note, name=name, key=key, cosignature=row.cosignature)
                 found[peek_checkpoint(row.note).text] = made
@@ -182,8 +191,9 @@ class WitnessRows:
         if view != item.view or view.frozen or view.forgotten:
             return None
         stored = b"" if row is None or not row.note or peek_checkpoint(row.note) != head else row.cosignature
-        if not (stored and whole and _is_by(item.note, stored, self._secret.verify_key)):
-            stored = cosignature_of(item.note, secret=self._secret, time_s=max(tx.now_ms // 1000, 1))
+        secret = self._secret()
+        if not (stored and whole and _is_by(item.note, stored, secret.verify_key)):
+            stored = cosignature_of(item.note, secret=secret, time_s=max(tx.now_ms // 1000, 1))
             note = keep_signature(item.note, head.origin)
             values = {
                 "memory": _own_epochs(tx.connection)[1],
@@ -231,7 +241,7 @@ class WitnessRows:
         return bool(own), parse_origin(head.origin)[2], head.size
 
     def _own_keys(self, node: NodeId) -> Sequence[VerifyKey]:
-        return (self._secret.verify_key,) if node == self._node_id else ()
+        return self._chain().trusted_witness_keys() if node == self._node_id else ()
 
 
 def close_epoch(connection: sa.Connection, node: NodeId, epoch: int) -> None:

@@ -15,9 +15,10 @@ from protocol.crypto import VerifyKey
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.note import parse_note
+from protocol.pq_line import pq_signed_at_s
 from protocol.statement import StatementChain
 
-__all__ = ["Cosigners", "check_key", "count_cosigners", "signed_head"]
+__all__ = ["Cosigners", "check_daily", "check_key", "count_cosigners", "signed_head"]
 
 _TOLERANCE_S: Final = 300
 
@@ -57,6 +58,16 @@ def check_key(note: bytes, chain: StatementChain, last_leaf_ms: int, findings: F
         if last_leaf_ms > new.valid_from_ms + _TOLERANCE_S * 1000:
             findings.add("retired_key", place, since=language_of("en").moment(new.valid_from_ms))
         return
+
+
+def check_daily(note: bytes, chain: StatementChain, findings: Findings, place: str) -> bool:
+    """Whether a day's head bears an ML-DSA line that holds, by a key that the node ever stated; says so if not."""
+    try:
+        pq_signed_at_s(note, chain.pq_keys())
+    except RemoteProtocolError as error:
+        findings.add("daily_wrong", place, detail=error.detail or error.reason.value)
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from node.auditor.agreement import Copied
 from node.auditor.files import TakenFiles
 from node.auditor.findings import Checked, Finding, Findings, Severity, gravest
 from node.auditor.forks import write_fork
-from node.auditor.heads import Cosigners, check_key, count_cosigners, signed_head
+from node.auditor.heads import Cosigners, check_daily, check_key, count_cosigners, signed_head
 from node.auditor.leaves import LeafScan
 from node.auditor.places import AuditFolder, LogCopy, chain_or_reason
 from node.auditor.sources import Origin
@@ -166,12 +166,22 @@ class LogAudit:
                 findings.holds("leaves", count=check.leaves)
                 findings.holds("sanity", count=check.leaves)
         check_key(note, chain, scan.last_ms, findings, place)
+        self._daily(epoch, chain)
         self.copied.sizes[epoch] = self.result.sizes[epoch] = head.size
         self.copied.last_ms[epoch] = scan.last_ms
         self.copied.tiles[epoch] = CopiedTiles(self.copy, epoch, head.size)
         self.copied.leaves[epoch] = kept
         if scan.last_ms:
             statistics.last_ms = max(statistics.last_ms, scan.last_ms)
+
+    def _daily(self, epoch: int, chain: StatementChain) -> None:
+        """The heads of days: beside Ed25519, which a quantum computer may break, each has a second signature."""
+        good = 0
+        for path in sorted((self.copy.log / str(epoch) / "daily").glob("*-*-*")):
+            place = f"epoch {epoch}, daily/{path.name}"
+            good += check_daily(self.copy.read(path) or b"", chain, self.findings, place)
+        if good:
+            self.findings.holds("daily", count=good)
 
     def _held_heads(self, epoch: int, chain: StatementChain) -> list[tuple[str, Checkpoint, bytes]]:
         found = []

@@ -21,6 +21,7 @@ from node.vault.keyring import Keyring, load_keyring, save_keyring
 from node.world import World
 from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.ids import NodeId
+from protocol.mldsa import PqSecret
 from protocol.statement import StatementChain
 
 __all__ = ["FileMark", "OwnKeys", "file_mark"]
@@ -78,6 +79,14 @@ class OwnKeys:
     def log(self) -> SigningSecret:
         """Signs heads of log and feed."""
         return self._keyring.log
+
+    def witness(self) -> SigningSecret:
+        """Cosigns heads of others' logs."""
+        return self._keyring.witness
+
+    def post_quantum(self) -> PqSecret:
+        """Signs a head of each day."""
+        return PqSecret(self._keyring.pq_seed.reveal())
 
     def links(self) -> tuple[SigningSecret, ...]:
         """The link secrets, the one to show first in front."""

@@ -127,6 +127,7 @@ _ORDER = (
     EventKind.EXPIRED,
     EventKind.REFUSED,
     EventKind.DEPOSITED,
+    EventKind.ERASED_UNREAD,
     EventKind.UNREADABLE,
     EventKind.WITHDRAWN,
     EventKind.COLLECTED,

@@ -23,9 +23,14 @@ NAMES: Final = {
     EventKind.WITHDRAW_TOO_LATE: N_("withdrawal, too late"),
     EventKind.WITHDRAW_REQUESTED: N_("wish to withdraw"),
     EventKind.ALERTED: N_("alert"),
+    EventKind.ERASURE_DUE: N_("warning of erasure"),
+    EventKind.ERASED_UNREAD: N_("erasure, unread"),
     EventKind.OPENED: N_("opening"),
     EventKind.COLLECTED: N_("collection"),
     EventKind.UNREADABLE: N_("unreadable"),
+    EventKind.DOWNLOADED: N_("download"),
+    EventKind.DELETED: N_("deletion"),
+    EventKind.UNDELETED: N_("deletion undone"),
 }
 """What each kind is called."""
 
@@ -43,6 +48,13 @@ SENTENCES: Final = {
     EventKind.OPENED: N_("{recipient} opened the letter."),
     EventKind.COLLECTED: N_("The letter was collected for {recipient}, by an application or without a signing key."),
     EventKind.UNREADABLE: N_("The letter was opened for {recipient} and could not be read (reason: {code})."),
+    EventKind.ERASURE_DUE: N_(
+        "{institution} will erase the letter for {recipient} on {code} unless somebody opens it."
+    ),
+    EventKind.ERASED_UNREAD: N_("{institution} erased the letter for {recipient}, which nobody had opened."),
+    EventKind.DOWNLOADED: N_("Attachments were handed out to {recipient} (which: {code})."),
+    EventKind.DELETED: N_("The letter was put into the trash of {recipient} (copy: {code})."),
+    EventKind.UNDELETED: N_("The letter was put back from the trash of {recipient} (copy: {code})."),
 }
 """{institution}: whose log says so. {peer}: the institution on the other side."""
 
@@ -62,6 +74,7 @@ STATES: Final = {
     EventKind.OPENED: N_("opened"),
     EventKind.COLLECTED: N_("collected"),
     EventKind.UNREADABLE: N_("delivered, unreadable"),
+    EventKind.ERASED_UNREAD: N_("erased, never opened"),
 }
 
 
@@ -111,6 +124,26 @@ MEANINGS: Final = {
     EventKind.UNREADABLE: (
         N_("What arrived did not pass the checks of a letter, and was never shown."),
         N_("Whether sender or recipient is at fault."),
+    ),
+    EventKind.ERASURE_DUE: (
+        N_("The sender was told the day from which the letter may be erased unread."),
+        N_("That the letter was erased."),
+    ),
+    EventKind.ERASED_UNREAD: (
+        N_("The recipient's institution no longer has the letter, and no opening of it is on its record."),
+        N_("That nobody read it: an institution can keep an opening to itself."),
+    ),
+    EventKind.DOWNLOADED: (
+        N_("Attachments of the letter were handed out to whoever acted for this mailbox."),
+        N_("That anybody read them."),
+    ),
+    EventKind.DELETED: (
+        N_("Whoever acted for this mailbox put the letter into the trash."),
+        N_("That it was erased."),
+    ),
+    EventKind.UNDELETED: (
+        N_("Whoever acted for this mailbox took the letter back out of the trash."),
+        N_("That anybody read it."),
     ),
 }
 """Of each kind: what it proves, what it does not."""

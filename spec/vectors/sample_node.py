@@ -85,15 +85,20 @@ class SampleNode:
         """The chain as an evidence file holds it."""
         return NodeStatements(self.node_id, tuple(self.chain.raw_list()))
 
-    def renew(self, *, valid_from_ms: int | None = None) -> None:
-        """Replace identity and log key by a statement that the identity key before signs; in force from then on."""
-        self._succeed(bad_from_ms=None, valid_from_ms=valid_from_ms)
+    def renew(self, *, valid_from_ms: int | None = None, pq_key: bytes | None = None) -> None:
+        """Replace identity, log key and, if given, post-quantum key by a statement that the identity key before signs.
+
+        valid_from_ms: in force from then on; as the one before unless given.
+        """
+        self._succeed(bad_from_ms=None, valid_from_ms=valid_from_ms, pq_key=pq_key)
 
     def recover(self, *, bad_from_ms: int) -> None:
         """Replace identity and log key by a statement that the recovery key signs."""
         self._succeed(bad_from_ms=bad_from_ms)
 
-    def _succeed(self, *, bad_from_ms: int | None, valid_from_ms: int | None = None) -> None:
+    def _succeed(
+        self, *, bad_from_ms: int | None, valid_from_ms: int | None = None, pq_key: bytes | None = None
+    ) -> None:
         last = self.chain.statements[-1]
         number = last.statement.number + 1
         before = self.identity
@@ -106,6 +111,7 @@ class SampleNode:
             identity_key=self.identity.verify_key,
             log_key=self.log_secret.verify_key,
             bad_from_ms=bad_from_ms,
+            pq_key=pq_key or last.statement.pq_key,
             valid_from_ms=last.statement.valid_from_ms if valid_from_ms is None else valid_from_ms,
         )
         second = {"previous": before} if bad_from_ms is None else {"recovery": self.recovery}

@@ -13,6 +13,8 @@ from node.auditor.tree import ENTRY_BYTES
 from protocol.checkpoint import Checkpoint, log_origin
 from protocol.cosignature import cosign, witness_name
 from protocol.logleaf import EventKind
+from protocol.mldsa import PqSecret
+from protocol.pq_line import add_pq_line
 from spec.vectors.sample_log import SampleLog
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of, signing_secret_of
 from tests.auditor.scene import NOW_MS, codes, fetch, fetched_copy, grave, made_log, verify
@@ -284,6 +286,8 @@ def test_cosigners_are_counted_by_institution_and_key(tmp_path: Path) -> None:
 
 def test_an_older_cosigned_head_counts_and_daily_heads_are_of_this_tree(tmp_path: Path) -> None:
     log, clinic = made_log(count=9), made_log("fictive-clinic")
+    pq = PqSecret(bytes_of("post-quantum"))
+    log.node.renew(pq_key=pq.verify_key)
     secret = signing_secret_of("fictive-clinic/witness")
     older = cosign(log.head(size=5), name=witness_name(clinic.node.node_id), secret=secret, time_s=NOW_MS // 1000)
     log.export(tmp_path / "a")
@@ -292,7 +296,7 @@ def test_an_older_cosigned_head_counts_and_daily_heads_are_of_this_tree(tmp_path
     (place / "daily").mkdir()
     (place / "cosigned").write_bytes(older)
     (place / "daily/days").write_text("2026-09-22 3\n../../checkpoint 9\n")
-    (place / "daily/2026-09-22").write_bytes(log.head(size=3))
+    (place / "daily/2026-09-22").write_bytes(add_pq_line(log.head(size=3), pq, time_s=NOW_MS // 1000))
     for name in "ab":
         fetch(tmp_path / "auditor", tmp_path / name)
     audit = verify(tmp_path / "auditor")
@@ -301,11 +305,30 @@ def test_an_older_cosigned_head_counts_and_daily_heads_are_of_this_tree(tmp_path
     assert hospital.cosigners == ["b"]
     checked = {item.code: item.values for item in hospital.checked}
     assert checked["heads"] == {"count": 3, "first": 3, "last": 10}
+    assert checked["daily"] == {"count": 1}
     forged = log.sign(Checkpoint(log_origin(log.node.node_id, 1), 4, bytes_of("another history")))
-    (place / "daily/2026-09-23").write_bytes(forged)
+    (place / "daily/2026-09-23").write_bytes(add_pq_line(forged, pq, time_s=NOW_MS // 1000))
     (place / "daily/days").write_text("2026-09-22 3\n2026-09-23 4\n")
     assert grave(fetch(tmp_path / "auditor", tmp_path / "a").findings) == []
     assert codes(verify(tmp_path / "auditor").findings) == ["fork"]
+
+
+@pytest.mark.parametrize("fault", ["missing", "other_key", "spoiled"])
+def test_a_day_whose_head_a_quantum_computer_could_forge_is_named(tmp_path: Path, fault: str) -> None:
+    log, pq = made_log(count=5), PqSecret(bytes_of("post-quantum"))
+    log.node.renew(pq_key=pq.verify_key)
+    head = log.head(size=3)
+    if fault == "other_key":
+        head = add_pq_line(head, PqSecret(bytes_of("another")), time_s=NOW_MS // 1000)
+    elif fault == "spoiled":
+        line = add_pq_line(log.head(size=2), pq, time_s=NOW_MS // 1000).splitlines()[-1]
+        head += line + b"\n"
+    log.export(tmp_path / "a")
+    (tmp_path / "a/log/1/daily").mkdir()
+    (tmp_path / "a/log/1/daily/days").write_text("2026-09-22 3\n")
+    (tmp_path / "a/log/1/daily/2026-09-22").write_bytes(head)
+    fetch(tmp_path / "auditor", tmp_path / "a")
+    assert codes(verify(tmp_path / "auditor").findings) == ["daily_wrong"]
 
 
 @pytest.mark.parametrize("fault", ["spoiled", "future"])

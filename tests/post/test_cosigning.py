@@ -16,7 +16,6 @@ from node.vault.evidence_export import export_evidence
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
 from protocol.evidence_report import verify_evidence_file
 from protocol.logleaf import EventKind, LogLeaf
-from protocol.mldsa import PqSecret
 from protocol.pq_line import pq_signed_at_s
 from tests.backup.epochs import alarms, log_kinds
 from tests.post.harness import EPOCH_MS, Federation, Institution
@@ -113,7 +112,7 @@ async def test_a_day_has_one_head_and_a_quiet_one_none(
     async with Federation.opened(tmp_path) as federation:
         a = await federation.make("a", database=database_url)
         database, node = a.node.database, a.node
-        daily = DailyHeads(PqSecret(node.keyring.pq_seed.reveal()), node.cosigned)
+        daily = DailyHeads(node.own_keys.post_quantum, node.cosigned)
         assert await database.write(daily.make, None) is False  # the log began today
         a.skew_ms += DAY_MS
         assert [await database.write(daily.make, None) for _ in range(2)] == [True, False]

@@ -27,7 +27,6 @@ from node.world import World
 from protocol.checkpoint import peek_checkpoint
 from protocol.invite import decode_invite
 from protocol.merkle import leaf_hash, root_of
-from protocol.mldsa import PqSecret
 from protocol.note import verifier_key
 from protocol.pq_line import pq_signed_at_s
 from protocol.statement import StatementChain
@@ -317,7 +316,7 @@ async def test_daily_and_cosigned_heads_are_published(tmp_path: Path) -> None:
     async with open_node(folder, world=tomorrow) as node, client_of(node) as client:
         assert (await client.get("/log/1/daily/days")).text == ""
         assert (await client.get("/log/1/cosigned")).status_code == 404
-        daily = DailyHeads(PqSecret(node.keyring.pq_seed.reveal()), node.cosigned)
+        daily = DailyHeads(node.own_keys.post_quantum, node.cosigned)
         assert await node.database.write(daily.make, None)
         listed = (await client.get("/log/1/daily/days")).text
         day, size = listed.split()
