@@ -15,9 +15,10 @@ from node.errors import LimitError
 from node.vault.access import OpenMailbox
 from node.vault.payloads import IncomingPayload, PayloadStore
 from node.world import World
-from protocol.crypto import SealKey, Secret, SigningSecret
+from protocol.crypto import SealKey, Secret, SigningSecret, hash_labelled
 from protocol.envelope import Envelope
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
+from protocol.labels import Label
 from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter, signed_letter_bytes
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadSealer, content_length_for, content_tail_pieces
 from protocol.slip import (
@@ -58,7 +59,10 @@ class AttachmentSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's."""
+    """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's.
+
+    keeps_copy: whether the sender's mailbox keeps one; False where nobody reads that mailbox.
+    """
 
     sender: OpenMailbox
     to: tuple[str, ...]
@@ -69,6 +73,7 @@ class Draft:
     letter_class: LetterClass = LetterClass.NORMAL
     thread: ThreadId | None = None
     lifetime_ms: int | None = None
+    keeps_copy: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +114,8 @@ class SealedPayload:
     data: bytes | None
     hashes: bytes | None
     """The chunk hashes, joined, of a payload of several chunks."""
+    digest: bytes
+    """Of the signed letter inside, as openings name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +140,7 @@ class SealedLetter:
     payload: SealedPayload
     own_slip: bytes
     """A signed slip to the own node with one wrap, to the sender's mailbox: the sender's copy."""
+    payload_key: Secret
     envelopes: tuple[ComposedEnvelope, ...] = field(default=())
 
 
@@ -154,8 +162,12 @@ class Composer:
         self._payload_name = payload_name
         self._world = world
 
-    def seal(self, resolved: ResolvedDraft, progress: Callable[[int], None]) -> SealedLetter:
+    def seal(
+        self, resolved: ResolvedDraft, progress: Callable[[int], None], *, stays_here: bool = False
+    ) -> SealedLetter:
         """Seal a letter for all its recipients. progress is called with the bytes of attachments read so far.
+
+        stays_here: nothing is sent, the sender's copy is all there is (spec/pickup.md).
 
         LimitError if an attachment changed while it was read. Nothing is left on disk after an error.
         """
@@ -173,10 +185,16 @@ class Composer:
         )
         envelopes = tuple(
             self._envelope(resolved, group, letter_id, payload_key, payload.descriptor)
-            for group in _groups(resolved.recipients)
+            for group in ([] if stays_here else _groups(resolved.recipients))
         )
         own_slip = self._signed_slip(resolved, (own,), letter_id, payload_key, payload.descriptor)
-        return SealedLetter(letter_id=letter_id, payload=payload, own_slip=own_slip.raw, envelopes=envelopes)
+        return SealedLetter(
+            letter_id=letter_id,
+            payload=payload,
+            own_slip=own_slip.raw,
+            payload_key=payload_key,
+            envelopes=envelopes,
+        )
 
     # -- payload
 
@@ -237,7 +255,8 @@ class Composer:
             sink.discard()
             raise
         joined = None if data is not None else b"".join(sealer.chunk_hashes)
-        return SealedPayload(descriptor=sealer.descriptor, data=data, hashes=joined)
+        named = hash_labelled(Label.LETTER_DIGEST, signed)
+        return SealedPayload(descriptor=sealer.descriptor, data=data, hashes=joined, digest=named)
 
     # -- slips and envelopes
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.outside.offering import Outside
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
@@ -62,6 +63,7 @@ class Deadlines:
         sessions: SessionRows,
         session_idle_ms: int,
         correspondents: Correspondents,
+        outside: Outside,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -76,6 +78,7 @@ class Deadlines:
         self._sessions = sessions
         self._session_idle_ms = session_idle_ms
         self._correspondents = correspondents
+        self._outside = outside
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -112,6 +115,7 @@ class Deadlines:
             await self._database.write(self._sharing.end_due, now_ms)
         if await self._database.read(self._sessions.any_past, now_ms, self._session_idle_ms):
             await self._database.write(self._sessions.end_past, self._session_idle_ms)
+        await self._outside.look(now_ms)
 
     def _due_warnings(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox
