@@ -28,6 +28,7 @@ from node.cli import (
     maintainer,
     operation,
     outbox,
+    outside,
     relay,
     retention,
     timestamps,
@@ -86,6 +87,7 @@ lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
+outside.add_to(app)
 retention.add_to(app)
 holds.add_to(app)
 export_data.add_to(app)

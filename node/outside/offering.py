@@ -50,12 +50,13 @@ DEFAULT_OPENINGS: Final = 3
 """A telephone, then the screen at home, then once more to answer."""
 MAX_OPENINGS: Final = 20
 _AT_ONCE: Final = 50
+_SENT_BEFORE: Final = "this letter was offered already: its form was sent twice"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A letter to offer. draft: with one address in `to`. number: a telephone for the code by SMS, empty to be shown
-    it. language: of the e-mail and the SMS, `fr` or `en`.
+    it. language: of the e-mail and the SMS, `fr` or `en`. once: 16 bytes, the same if a form is sent again; empty: new.
     """
 
     draft: Draft
@@ -63,6 +64,7 @@ class Offer:
     days: int = DEFAULT_DAYS
     openings: int = DEFAULT_OPENINGS
     number: str = ""
+    once: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,7 @@ class _New:
     outside: MailboxId
     language: str
     way: str
+    once: bytes
 
 
 class Outside:
@@ -129,6 +132,9 @@ class Outside:
         """
         number, address = self._check(offer)
         world = self._database.world
+        once = offer.once or world.random_bytes(16)
+        if await self._database.read(self.rows.is_known, once):
+            raise StateError(_SENT_BEFORE)
         outside = MailboxId(world.random_bytes(MailboxId.LENGTH))
         submission = await self._submitter.seal_outside(offer.draft, outside, offer.days * _DAY_MS, progress)
         await self._answers.ensure()
@@ -154,6 +160,7 @@ class Outside:
             outside=outside,
             language=offer.language,
             way="sms" if number else "shown",
+            once=once,
         )
         offered = await self._database.write(self._write, new)
         if not number:
@@ -197,6 +204,8 @@ class Outside:
         return results
 
     def _write_one(self, tx: Transaction, item: _New) -> Offered:
+        if self.rows.is_known(tx.connection, item.once):
+            raise StateError(_SENT_BEFORE)
         letter, tag = self._submitter.write_outside(tx, item.submission)
         sealed, resolved = item.submission.sealed, item.submission.resolved
         sender, [person] = resolved.draft.sender, resolved.to
@@ -226,7 +235,7 @@ class Outside:
             salt=item.salt,
             box=item.box,
         )
-        self.rows.insert(tx, pickup)
+        self.rows.insert(tx, pickup, item.once)
         details = Details(
             node=self._keys.node_id,
             peer=self._keys.node_id,

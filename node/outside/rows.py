@@ -191,13 +191,19 @@ class PickupRows:
 
     # -- writing
 
-    def insert(self, tx: Transaction, pickup: StoredPickup) -> None:
-        """Write a new one."""
+    def is_known(self, connection: sa.Connection, once: bytes) -> bool:
+        """Whether a letter with this mark was offered before."""
+        query = sa.select(_TABLE.c.id).where(_TABLE.c.once == self._keys.blind("pickup-once", once))
+        return connection.execute(query).one_or_none() is not None
+
+    def insert(self, tx: Transaction, pickup: StoredPickup, once: bytes) -> None:
+        """Write a new one. once: a mark of the form that it came by."""
         tx.connection.execute(
             _TABLE.insert().values(
                 id=pickup.row,
                 letter=pickup.letter,
                 mailbox=self._keys.blind("mailbox", pickup.mailbox),
+                once=self._keys.blind("pickup-once", once),
                 tag=pickup.tag,
                 **self._columns(pickup),
             )

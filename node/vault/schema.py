@@ -642,14 +642,15 @@ web_sessions = Table(
 )
 
 # Letters to people outside (spec/pickup.md): id is blinded of what the link says, letter the row of the sent copy,
-# mailbox as in letters. `sealed` holds the box that link and code open, until the pick-up ends. mailed_at_ms: when the
-# e-mail left, 0 while it waits, -1 if it was given up.
+# mailbox as in letters, once of the form that was sent. `sealed` holds the box that link and code open, until the
+# pick-up ends. mailed_at_ms: when the e-mail left, 0 while it waits, -1 if it was given up.
 pickups = Table(
     "pickups",
     metadata,
     _id(primary_key=True),
     _id("letter", index=True),
     _id("mailbox"),
+    _id("once", index=True, unique=True),
     Column("state", SmallInteger, nullable=False),
     Column("attempts", SmallInteger, nullable=False),
     Column("openings", SmallInteger, nullable=False),

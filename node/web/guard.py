@@ -6,6 +6,9 @@ request's body or the time that it may take.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -14,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["BodyError", "Guard"]
+__all__ = ["BodyError", "Guard", "Larger"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIMEOUT_S: Final = 30
@@ -31,6 +34,15 @@ _HEADERS: Final = {
 _logger = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """Requests whose bodies may be longer, and take longer. path: all of it matches."""
+
+    path: re.Pattern[str]
+    max_bytes: int
+    timeout_s: int
+
+
 class BodyError(Exception):
     """A request's body is too long, or too slow. status: what to answer."""
 
@@ -42,8 +54,10 @@ class BodyError(Exception):
 class Guard:
     """Wraps an application. Headers that the application set itself are left as they are."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, larger: Sequence[Larger] = ()) -> None:
+        """larger: where bodies may be longer than elsewhere."""
         self._app = app
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -62,7 +76,7 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, _bounded(receive), guarded_send)
+            await self._app(scope, self._bounded(scope, receive), guarded_send)
         except BodyError as error:
             if not begun:
                 await PlainTextResponse("request refused\n", error.status)(scope, receive, guarded_send)
@@ -73,9 +87,15 @@ class Guard:
                 raise
             await PlainTextResponse("internal error\n", 500)(scope, receive, guarded_send)
 
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        for item in self._larger:
+            if item.path.fullmatch(scope["path"]):
+                return _bounded(receive, item.max_bytes, item.timeout_s)
+        return _bounded(receive, MAX_BODY_BYTES, BODY_TIMEOUT_S)
 
-def _bounded(receive: Receive) -> Receive:
-    taken, deadline = 0, trio.current_time() + BODY_TIMEOUT_S
+
+def _bounded(receive: Receive, max_bytes: int, timeout_s: int) -> Receive:
+    taken, deadline = 0, trio.current_time() + timeout_s
     whole = False
 
     async def bounded_receive() -> Message:
@@ -89,7 +109,7 @@ def _bounded(receive: Receive) -> Receive:
         if message["type"] == "http.request":
             taken += len(message.get("body", b""))
             whole = not message.get("more_body", False)
-            if taken > MAX_BODY_BYTES:
+            if taken > max_bytes:
                 raise BodyError(413)
         return message
 

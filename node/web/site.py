@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from node.web.guard import Guard
+from node.web.guard import Guard, Larger
 from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
 from node.web.pages.letters import LetterPages
+from node.web.pages.outside import OutsidePages
+from node.web.pages.pickup import PickupPages
 from node.web.published_log import PublishedLog
 from node.web.sessions import Sessions
 from node.web.static_files import StaticFiles
 from node.web.templating import Templates
+from node.web.uploads import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
     from node.app import Node
 
 __all__ = ["build_site"]
+
+# Ten megabytes over a slow line.
+_LARGER = (Larger(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 300),)
 
 
 def build_site(node: Node) -> ASGIApp:
@@ -43,11 +50,14 @@ def build_site(node: Node) -> ASGIApp:
         idle_ms=web.idle_minutes * 60_000,
     )
     desk = Desk(node, sessions, templates)
+    files = FilePages(desk)
     routes = [
         *published.routes(),
         static.route(),
         *Entrance(desk).routes(),
         *LetterPages(desk).routes(),
-        *FilePages(desk).routes(),
+        *files.routes(),
+        *OutsidePages(desk).routes(),
+        *PickupPages(desk, files).routes(),
     ]
-    return Guard(Starlette(routes=routes))
+    return Guard(Starlette(routes=routes), _LARGER)

@@ -72,7 +72,16 @@ def test_every_event_of_a_letter_and_every_doubt_has_its_words() -> None:
 @pytest.mark.parametrize("kind", LETTERS, ids=lambda kind: kind.word)
 def test_every_kind_is_told(kind: EventKind, language: str) -> None:
     letter = SampleLetter()
-    at_sender = kind in (EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED)
+    at_sender = kind in (
+        EventKind.SUBMITTED,
+        EventKind.DELAYED,
+        EventKind.EXPIRED,
+        EventKind.WITHDRAW_REQUESTED,
+        EventKind.PICKUP_OFFERED,
+        EventKind.PICKUP_REVOKED,
+        EventKind.PICKED_UP,
+        EventKind.PICKUP_FAILED,
+    )
     node = letter.sender if at_sender else letter.recipient
     details = letter.opened() if kind is EventKind.OPENED else letter.at_recipient()
     if at_sender:

@@ -53,15 +53,22 @@ class Desk:
     sessions: Sessions
     templates: Templates
 
-    def in_box(self, view: Callable[[Request, Box], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-        """A view for whoever is logged in; others are led to the log-in and back."""
+    def in_box(
+        self, view: Callable[[Request, Box], Awaitable[Response]], *, checks_form: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """A view for whoever is logged in; others are led to the log-in and back.
+
+        checks_form: the view reads the form, and looks at its token, by itself (`check_token`).
+        """
 
         async def endpoint(request: Request) -> Response:
             session = await self.sessions.find(request)
             if session is None:
                 return self.to_login(request)
             try:
-                if request.method not in _SAFE_METHODS:
+                if checks_form:
+                    self.check_origin(request)
+                elif request.method not in _SAFE_METHODS:
                     await self.check_form(request, session.form)
                 return await view(request, Box(session, await self._box(request, session)))
             except ForbiddenError:
@@ -88,14 +95,20 @@ class Desk:
                 return await self.node.sharing.act_as(session.opened, other.address)
         raise NotFoundError("no such mailbox")
 
-    async def check_form(self, request: Request, token: FormToken) -> FormData:
-        """The form of a request that changes something. ForbiddenError unless it comes from a page of ours."""
+    @staticmethod
+    def check_origin(request: Request) -> None:
+        """ForbiddenError for a request that another site's page made."""
         headers = request.headers
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "same-origin") not in _SAME_SITE or (
             origin is not None and urlsplit(origin).netloc != headers.get("host")
         ):
             raise ForbiddenError
+
+    async def check_form(self, request: Request, token: FormToken) -> FormData:
+        """The form of a request that changes something. ForbiddenError unless it comes from a page of ours."""
+        self.check_origin(request)
+        headers = request.headers
         given = headers.get(FORM_HEADER)
         form = FormData()
         if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):

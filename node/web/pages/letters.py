@@ -76,7 +76,17 @@ class LetterPages:
             raise ForbiddenError
         stored = await self._stored(request, box, LetterFolder.INBOX)
         opened = await self.desk.node.reading.open(box.opened, stored)
-        return self.desk.page(request, "letter.html", box, folder="inbox", opened=opened, letter=opened.letter)
+        sender = opened.letter.sender
+        node = self.desk.node
+        return self.desk.page(
+            request,
+            "letter.html",
+            box,
+            folder="inbox",
+            opened=opened,
+            letter=opened.letter,
+            from_outside=(sender.node, sender.mailbox) == (node.node_id, await node.answers.mailbox_id()),
+        )
 
     async def sent_letter(self, request: Request, box: Box) -> Response:
         """A letter that was sent, and its timeline."""

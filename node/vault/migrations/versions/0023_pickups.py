@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("id", sa.LargeBinary(16), nullable=False),
         sa.Column("letter", sa.LargeBinary(16), nullable=False),
         sa.Column("mailbox", sa.LargeBinary(16), nullable=False),
+        sa.Column("once", sa.LargeBinary(16), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("openings", sa.SmallInteger(), nullable=False),
@@ -32,6 +33,7 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_pickups"),
     )
+    op.create_index("ix_pickups_once", "pickups", ["once"], unique=True)
     op.create_index("ix_pickups_letter", "pickups", ["letter"])
     op.create_index("ix_pickups_mailbox_created_at_ms", "pickups", ["mailbox", "created_at_ms"])
     op.create_index("ix_pickups_state_expires_at_ms", "pickups", ["state", "expires_at_ms"])
