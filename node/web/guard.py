@@ -14,10 +14,11 @@ from typing import Final
 import structlog
 import trio
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["BodyError", "Guard", "Larger"]
+__all__ = ["BodyError", "Guard", "Larger", "refuse_body"]
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_TIMEOUT_S: Final = 30
@@ -49,6 +50,11 @@ class BodyError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+async def refuse_body(_request: Request, error: Exception) -> Response:
+    """The answer to a body that is too long or too slow, for an application that would answer otherwise."""
+    return PlainTextResponse("request refused\n", error.status if isinstance(error, BodyError) else 400)
 
 
 class Guard:

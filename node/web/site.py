@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from node.web.guard import Guard, Larger
+from node.web.guard import BodyError, Guard, Larger, refuse_body
 from node.web.pages.desk import Desk
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
@@ -60,4 +60,5 @@ def build_site(node: Node) -> ASGIApp:
         *OutsidePages(desk).routes(),
         *PickupPages(desk, files).routes(),
     ]
-    return Guard(Starlette(routes=routes), _LARGER)
+    # Starlette would answer 500 before the guard hears of it.
+    return Guard(Starlette(routes=routes, exception_handlers={BodyError: refuse_body}), _LARGER)

@@ -50,12 +50,15 @@ async def parse_documents(request: Request, field: str) -> tuple[FormData, tuple
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         raise LimitError("the form is damaged, or holds too much", hint=f"at most {_MAX_FILES} documents") from error
-    documents = []
-    for item in form.getlist(field):
-        # A browser sends an empty part where no document was chosen.
-        if isinstance(item, UploadFile) and item.filename:
-            documents.append(_document(item.filename, await item.read()))
-    return form, tuple(documents)
+    try:
+        documents = []
+        for item in form.getlist(field):
+            # A browser sends an empty part where no document was chosen.
+            if isinstance(item, UploadFile) and item.filename:
+                documents.append(_document(item.filename, await item.read()))
+        return form, tuple(documents)
+    finally:
+        await form.close()
 
 
 def _document(given: str, data: bytes) -> Upload:

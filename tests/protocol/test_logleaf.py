@@ -159,6 +159,9 @@ def test_a_letter_s_events_have_the_names_of_the_standard() -> None:
         "collected": "ContentHandover",
         "unreadable": "ContentHandoverFailure",
         "downloaded": "ContentHandover",
+        "pickup_offered": "NotificationForAcceptance",
+        "picked_up": "ContentHandover",
+        "pickup_failed": "ContentHandoverFailure",
     }
 
 

@@ -88,6 +88,8 @@ def test_every_kind_is_told(kind: EventKind, language: str) -> None:
         details = replace(letter.details(node.node_id, letter.recipient.node_id), mailbox=letter.mailbox)
     if kind is not EventKind.OPENED:
         details = replace(details, code="some_code", role="application")
+    if kind is EventKind.PICKED_UP:
+        details = replace(details, digest=bytes(32))
     index = node.log(kind, details, time_ms=letter.opened_at_ms, tag=LeafTag(bytes(16)))
     events: tuple[Evidence, ...] = (letter.sender.evidence(letter.submitted), node.evidence(index))
     story = story_of(replace(letter.file(), events=events), language)
