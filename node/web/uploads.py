@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,17 +40,18 @@ async def parse_documents(request: Request, field: str) -> tuple[FormData, tuple
     """The fields of a multipart form, and its documents. LimitError for what is no such form, or too much."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise LimitError("the form did not arrive whole", hint="load the page again")
-    parser = _MemoryParser(
-        request.headers,
-        request.stream(),
-        max_files=_MAX_FILES,
-        max_fields=_MAX_FIELDS,
-        max_part_size=_MAX_FIELD_BYTES,
-    )
-    try:
-        form = await parser.parse()
-    except (MultiPartException, KeyError) as error:
-        raise LimitError("the form is damaged, or holds too much", hint=f"at most {_MAX_FILES} documents") from error
+    async with aclosing(request.stream()) as stream:
+        parser = _MemoryParser(
+            request.headers,
+            stream,
+            max_files=_MAX_FILES,
+            max_fields=_MAX_FIELDS,
+            max_part_size=_MAX_FIELD_BYTES,
+        )
+        try:
+            form = await parser.parse()
+        except (MultiPartException, KeyError) as error:
+            raise LimitError("the form is damaged, or too much", hint=f"at most {_MAX_FILES} documents") from error
     try:
         documents = []
         for item in form.getlist(field):
