@@ -110,7 +110,11 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     page.screenshot(path=pictures / "list.png", full_page=True)
                     page.get_by_role("link", name=PERSON).click()
                     events = page.locator(".outside-events").inner_text()
-                    for words in ("ouvert avec lien et code", "mauvais code", "1 of 5"):
+                    for words in (
+                        "Ouvert avec lien et code",
+                        "Un mauvais code : 1 sur 5",
+                        "Le document 1 a été téléchargé",
+                    ):
                         assert words in events
                     page.screenshot(path=pictures / "timeline.png", full_page=True)
                     page.get_by_role("button", name="Révoquer").click()

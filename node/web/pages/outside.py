@@ -19,11 +19,13 @@ from node.outside.offering import DEFAULT_DAYS, DEFAULT_OPENINGS, MAX_DAYS, MAX_
 from node.outside.rows import MAX_ATTEMPTS, StoredPickup
 from node.post.compose import Draft
 from node.reports.kinds import kind_words
-from node.reports.rendering import language_of
+from node.reports.rendering import N_, Language, language_of
 from node.vault.states import LetterFolder, PickupState
+from node.vault.timeline import TimelineEvent
 from node.web.pages.desk import Box, Desk, ForbiddenError, see_other
 from node.web.uploads import parse_documents, text_of
 from protocol.letter import MAX_SUBJECT_BYTES
+from protocol.logleaf import EventKind
 from protocol.pickup import grouped
 
 __all__ = ["OutsidePages"]
@@ -31,6 +33,19 @@ __all__ = ["OutsidePages"]
 _PAGE: Final = 50
 _MAX_TEXT: Final = 200_000
 _FORMS_AT_ONCE: Final = 4
+
+
+_EVENTS: Final = {
+    (EventKind.PICKUP_OFFERED, "email, shown"): N_("Written. The code was shown to the sender."),
+    (EventKind.PICKUP_OFFERED, "email, sms"): N_("Written. The code went to an SMS gateway."),
+    (EventKind.ALERTED, "email, pickup"): N_("The link left by e-mail."),
+    (EventKind.PICKED_UP, ""): N_("Opened with link and code."),
+    (EventKind.PICKUP_FAILED, ""): N_("A wrong code: {code} of {limit}."),
+    (EventKind.PICKUP_REVOKED, "sender"): N_("Revoked by the sender."),
+    (EventKind.PICKUP_REVOKED, "attempts"): N_("Locked after wrong codes."),
+    (EventKind.PICKUP_REVOKED, "expired"): N_("The time was over."),
+    (EventKind.DOWNLOADED, ""): N_("Document {code} was downloaded."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +183,7 @@ class OutsidePages:
             folder="outside",
             pickup=pickup,
             letter=opened.letter,
-            events=[(event, kind_words(event.kind, language)) for event in timeline.events],
+            events=[(event, _said(event, language)) for event in timeline.events],
             is_open=pickup.is_open(node.world.now_ms()),
             can_revoke=pickup.state is not PickupState.REVOKED and pickup.state is not PickupState.EXPIRED,
             max_attempts=MAX_ATTEMPTS,
@@ -179,6 +194,15 @@ class OutsidePages:
         pickup = await self._pickup(request, box)
         await self.desk.node.outside.revoke(box.opened, pickup.letter)
         return see_other(f"{box.path}/outside/{pickup.letter.hex()}")
+
+
+def _said(event: TimelineEvent, language: Language) -> str:
+    """What happened, in a line."""
+    text = _EVENTS.get((event.kind, event.code)) or _EVENTS.get((event.kind, ""))
+    if text is None:
+        return kind_words(event.kind, language)
+    first, _, last = event.code.partition(" of ")
+    return language.text(text, code=first, limit=last)
 
 
 def _number(text: str) -> int:
