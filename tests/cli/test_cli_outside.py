@@ -72,7 +72,7 @@ def test_from_sending_to_revoking(node: Node, secrets: Secrets) -> None:
         [mail] = mails(bag)
         assert "https://courrier.tilleuls.example/pickup#" in mail.get_content()
         shown = node.say("evidence", "show", node.folder.parent / "evidence")
-        assert "pickup_offered" in shown
+        assert "to somebody outside" in shown
 
 
 @pytest.mark.parametrize(
