@@ -331,10 +331,10 @@ class Outside:
 
     async def look(self, now_ms: int) -> None:
         """End what is over."""
-        due = await self._database.read(self.rows.due, now_ms, _AT_ONCE)
+        due, past = await self._database.read(self.rows.over, now_ms, _AT_ONCE)
         if due:
             await self._database.write_many(self._expire, due)  # more than that: half a minute later
-        if await self._database.read(self.rows.any_past, now_ms):
+        if past:
             await self._database.write(self.rows.end_past, now_ms)
 
     def _expire(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[None]:

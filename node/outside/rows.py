@@ -231,16 +231,12 @@ class PickupRows:
     # -- what time brings
 
     @staticmethod
-    def due(connection: sa.Connection, now_ms: int, limit: int) -> list[bytes]:
-        """Rows whose time is over."""
-        query = sa.select(_TABLE.c.id).where(_TABLE.c.state == PickupState.OPEN, _TABLE.c.expires_at_ms <= now_ms)
-        return list(connection.execute(query.limit(limit)).scalars())
-
-    @staticmethod
-    def any_past(connection: sa.Connection, now_ms: int) -> bool:
-        """Whether there are pages whose time is over."""
-        query = sa.select(_SESSIONS.c.id).where(_SESSIONS.c.ends_at_ms <= now_ms).limit(1)
-        return connection.execute(query).one_or_none() is not None
+    def over(connection: sa.Connection, now_ms: int, limit: int) -> tuple[list[bytes], bool]:
+        """Pick-ups whose time is over, and whether there are pages whose time is."""
+        due = sa.select(_TABLE.c.id).where(_TABLE.c.state == PickupState.OPEN, _TABLE.c.expires_at_ms <= now_ms)
+        past = sa.select(_SESSIONS.c.id).where(_SESSIONS.c.ends_at_ms <= now_ms).limit(1)
+        rows = list(connection.execute(due.limit(limit)).scalars())
+        return rows, connection.execute(past).one_or_none() is not None
 
     @staticmethod
     def end_past(tx: Transaction, items: Sequence[int]) -> Sequence[None]:
