@@ -40,6 +40,10 @@ from node.errors import ConfigError
 from node.folder import Folder
 from node.identity.keeper import KeyKeeper
 from node.identity.own_keys import OwnKeys, file_mark
+from node.outside.answers import AnswerBox
+from node.outside.offering import Outside
+from node.outside.opening import Pickups
+from node.outside.rows import PickupRows
 from node.post.compose import Composer
 from node.post.cosigning import CosigningParts
 from node.post.deadlines import Deadlines
@@ -261,6 +265,7 @@ class Node:
             limits=limits,
         )
         self.mailbox_texts = MailboxTexts(self.database, self.keys, access)
+        self._assemble_outside(access)
         self.cautions = Cautions(self.database, self.directory, correspondents)
         self.withdrawals = Withdrawals(
             database=self.database,
@@ -329,6 +334,43 @@ class Node:
             warner=Warner(keys=self.keys, alerts=self.alerts, returns=self.returns, warn_days=warn_days),
             erasures=self.erasures,
         )
+
+    def _assemble_outside(self, access: Access) -> None:
+        settings = self.settings
+        rows = PickupRows(self.keys)
+        self.answers = AnswerBox(
+            database=self.database,
+            state=self.state,
+            mailboxes=self.mailboxes,
+            submitter=self.submitter,
+            domain=settings.domain,
+            quota_bytes=settings.limits.mailbox_quota_bytes,
+        )
+        self.outside = Outside(
+            settings=settings,
+            database=self.database,
+            keys=self.keys,
+            rows=rows,
+            submitter=self.submitter,
+            access=access,
+            alerts=self.alerts,
+            answers=self.answers,
+            web_address=self._web_address,
+        )
+        self.pickups = Pickups(
+            database=self.database,
+            keys=self.keys,
+            rows=rows,
+            outside=self.outside,
+            payloads=self.payloads,
+            alerts=self.alerts,
+            answers=self.answers,
+        )
+
+    def _web_address(self) -> str:
+        """Where the pages are, for people; empty if they are not served."""
+        web, listening = self.settings.web, self.web_listening_on or self.settings.web.listen
+        return web.address(listening) if web.url or listening else ""
 
     def _old_evidence(self, ref: LeafRef) -> Evidence | None:
         return self.database.read_now(read_evidence, self.keys, ref)
@@ -578,6 +620,7 @@ class Node:
                 session_idle_ms=self.settings.web.idle_minutes * 60_000,
                 correspondents=self.correspondents,
                 drafts=self.draft_rows,
+                outside=self.outside,
                 sweep=self._sweep_payloads,
             )
             sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)

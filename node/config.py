@@ -254,11 +254,23 @@ class EvidenceSettings(_Section):
 
 
 class AlertSettings(_Section):
-    """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter."""
+    """[alerts]: how local recipients learn that a letter waits. No alert holds anything of the letter.
+
+    sms_webhook: the gateway that sends codes of letters to people outside by SMS; empty: none.
+    """
 
     smtp: SmtpSettings = SmtpSettings()
     webhook_secret_file: str = ""
     login_url: str = ""
+    sms_webhook: str = ""
+
+    @field_validator("sms_webhook")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value
 
 
 class Settings(BaseSettings):

@@ -24,7 +24,18 @@ from protocol.tlogproof import TlogProof
 
 __all__ = ["verify_evidence_file"]
 
-_AT_SENDER: Final = frozenset({EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED})
+_AT_SENDER: Final = frozenset(
+    {
+        EventKind.SUBMITTED,
+        EventKind.DELAYED,
+        EventKind.EXPIRED,
+        EventKind.WITHDRAW_REQUESTED,
+        EventKind.PICKUP_OFFERED,
+        EventKind.PICKUP_REVOKED,
+        EventKind.PICKED_UP,
+        EventKind.PICKUP_FAILED,
+    }
+)
 _AT_RECIPIENT: Final = frozenset(
     {
         EventKind.DEPOSITED,

@@ -55,3 +55,5 @@ class Label(Enum):
     BUNDLE = b"coffre/v1/bundle\0"
     BUNDLE_KEY = b"coffre/v1/bundle-key\0"
     BUNDLE_PART = b"coffre/v1/bundle-part\0"
+    PICKUP = b"coffre/v1/pickup\0"
+    PICKUP_SESSION = b"coffre/v1/pickup-session\0"

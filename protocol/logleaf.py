@@ -41,6 +41,8 @@ class EventKind(IntEnum):
     ERASED = 142
     HOLD_ADDED = 143
     HOLD_REMOVED = 144
+    PICKUP_OFFERED = 145
+    PICKUP_REVOKED = 146
 
     OPENED = 200
     COLLECTED = 201
@@ -48,6 +50,8 @@ class EventKind(IntEnum):
     DOWNLOADED = 203
     DELETED = 204
     UNDELETED = 205
+    PICKED_UP = 206
+    PICKUP_FAILED = 207
 
     MAILBOX_CREATED = 300
     MAILBOX_CLOSED = 301
@@ -142,6 +146,9 @@ _ETSI: Final = {
     EventKind.COLLECTED: "ContentHandover",
     EventKind.UNREADABLE: "ContentHandoverFailure",
     EventKind.DOWNLOADED: "ContentHandover",
+    EventKind.PICKUP_OFFERED: "NotificationForAcceptance",
+    EventKind.PICKED_UP: "ContentHandover",
+    EventKind.PICKUP_FAILED: "ContentHandoverFailure",
 }
 
 

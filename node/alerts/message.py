@@ -9,13 +9,16 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Final
 
-from node.vault.alert_queue import Alert
+from babel.dates import format_datetime
 
-__all__ = ["WebhookCall", "compose_email", "compose_webhook"]
+from node.vault.alert_queue import Alert, PickupMail
+
+__all__ = ["WebhookCall", "compose_email", "compose_pickup", "compose_webhook", "sign_webhook"]
 
 # French first: the people who read these are French; English below for everyone else.
 _TEXTS: Final = {
@@ -29,11 +32,25 @@ _TEXTS: Final = {
     "delayed": ("Un courrier envoyé n'est pas encore remis", "A letter you sent is not delivered yet"),
     "refused": ("Un courrier envoyé a été refusé", "A letter you sent was refused"),
     "expired": ("Un courrier envoyé n'a pas pu être remis", "A letter you sent could not be delivered"),
+    "pickup_locked": (
+        "Un courrier envoyé à l'extérieur est bloqué après de mauvais codes",
+        "A letter you sent to somebody outside is locked after wrong codes",
+    ),
+    "pickup_expired": (
+        "Un courrier envoyé à l'extérieur n'a pas été ouvert à temps",
+        "A letter you sent to somebody outside was not opened in time",
+    ),
+    "pickup_unsent": (
+        "Le lien d'un courrier à l'extérieur n'a pas pu être envoyé",
+        "The link of a letter to somebody outside could not be sent",
+    ),
 }
 
 
 def compose_email(alert: Alert, *, sender: str, institution: str, login_url: str, now_ms: int) -> EmailMessage:
     """The e-mail. Its Message-ID is made of the alert's reference, so a mail system can tell doubles."""
+    if alert.pickup is not None:
+        return compose_pickup(alert, alert.pickup, sender=sender, institution=institution, now_ms=now_ms)
     french, english = _TEXTS[alert.occasion]
     urgent = alert.letter_class.value == "urgent"
     message = EmailMessage()
@@ -53,6 +70,55 @@ def compose_email(alert: Alert, *, sender: str, institution: str, login_url: str
     return message
 
 
+_PICKUP_SUBJECT: Final = {
+    "fr": "Un courrier sécurisé vous attend ({institution})",
+    "en": "A secure letter is waiting for you ({institution})",
+}
+_PICKUP_TEXT: Final = {
+    "fr": (
+        "Bonjour,\n\n{institution} vous a écrit un courrier sécurisé. Pour le lire, ouvrez ce lien :\n\n{link}\n\n"
+        "La page vous demandera un code, que l'expéditeur vous donne par un autre moyen (téléphone ou SMS). Sans ce "
+        "code, le lien n'ouvre rien. Si la page ne reprend pas le lien d'elle-même, copiez-le en entier dans son "
+        "premier champ.\n\nDisponible jusqu'au {until}. Si vous n'attendez rien de cet établissement, ne tenez pas "
+        "compte de ce message. Vous pouvez répondre sur la page, pas à ce message.\n"
+    ),
+    "en": (
+        "Hello,\n\n{institution} has written you a secure letter. To read it, open this link:\n\n{link}\n\n"
+        "The page asks for a code, which the sender gives you by another way (telephone or text message). Without "
+        "the code the link opens nothing. If the page does not fill the link in by itself, copy all of it into the "
+        "first field.\n\nAvailable until {until}. If you expect nothing from this institution, ignore this message. "
+        "You can answer on the page, not to this message.\n"
+    ),
+}
+
+
+def compose_pickup(alert: Alert, mail: PickupMail, *, sender: str, institution: str, now_ms: int) -> EmailMessage:
+    """The e-mail to somebody outside: link, institution, until when; nothing of the letter or of who wrote it.
+
+    Spec: spec/pickup.md, 5.
+    """
+    languages = ("en", "fr") if mail.language == "en" else ("fr", "en")
+    until = datetime.fromtimestamp(mail.until_ms / 1000, UTC)
+    said = {
+        code: text.format(
+            institution=institution,
+            link=mail.link.reveal().decode(),
+            until=format_datetime(until, "d MMMM y, HH:mm 'UTC'", locale={"fr": "fr_FR", "en": "en_GB"}[code]),
+        )
+        for code, text in _PICKUP_TEXT.items()
+    }
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = alert.target
+    message["Subject"] = " / ".join(_PICKUP_SUBJECT[code].format(institution=institution) for code in languages)
+    message["Date"] = formatdate(now_ms / 1000)
+    message["Message-ID"] = f"<{alert.reference.hex()}@{sender.rpartition('@')[2] or 'coffre.invalid'}>"
+    message["Auto-Submitted"] = "auto-generated"
+    # One transfer encoding that leaves the link in one piece whatever its length.
+    message.set_content("\n-- \n\n".join(said[code] for code in languages), cte="base64")
+    return message
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookCall:
     """A POST: its body and headers."""
@@ -63,20 +129,23 @@ class WebhookCall:
 
 def compose_webhook(alert: Alert, *, secret: bytes, now_ms: int) -> WebhookCall:
     """The call. X-Coffre-Signature is HMAC-SHA256 over `timestamp.body`; X-Coffre-Alert is the same in every retry."""
-    body = json.dumps(
-        {
-            "event": alert.occasion,
-            "mailbox": alert.mailbox_address,
-            "class": alert.letter_class.value,
-            "id": alert.reference.hex(),
-        },
-        separators=(",", ":"),
-    ).encode()
+    fields = {
+        "event": alert.occasion,
+        "mailbox": alert.mailbox_address,
+        "class": alert.letter_class.value,
+        "id": alert.reference.hex(),
+    }
+    return sign_webhook(fields, reference=alert.reference, secret=secret, now_ms=now_ms)
+
+
+def sign_webhook(fields: dict[str, str], *, reference: bytes, secret: bytes, now_ms: int) -> WebhookCall:
+    """Fields as the body of a signed call. reference: the same in every retry."""
+    body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     timestamp = str(now_ms // 1000)
     signature = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     headers = {
         "Content-Type": "application/json",
-        "X-Coffre-Alert": alert.reference.hex(),
+        "X-Coffre-Alert": reference.hex(),
         "X-Coffre-Timestamp": timestamp,
         "X-Coffre-Signature": f"sha256={signature}",
     }

@@ -50,7 +50,11 @@ _SORTS: Final = {
     EventKind.WITHDRAWN: _Sort(*_IMPORT, "D"),
     EventKind.WITHDRAW_TOO_LATE: _Sort(*_IMPORT, "E"),
     EventKind.ALERTED: _Sort(*_IMPORT, "E"),
+    EventKind.PICKUP_OFFERED: _Sort(*_EXPORT, "C"),
+    EventKind.PICKUP_REVOKED: _Sort(*_EXPORT, "D"),
     EventKind.OPENED: _Sort(*_QUERY, "R"),
+    EventKind.PICKED_UP: _Sort(*_QUERY, "R"),
+    EventKind.PICKUP_FAILED: _Sort(*_LOGIN, "E"),
     EventKind.COLLECTED: _Sort(*_QUERY, "R"),
     EventKind.UNREADABLE: _Sort(*_QUERY, "R"),
     EventKind.LOGIN_FAILED: _Sort(*_LOGIN, "E"),
@@ -74,6 +78,7 @@ _MINOR: Final = frozenset(
         EventKind.WITHDRAW_TOO_LATE,
         EventKind.DELAYED,
         EventKind.LOGIN_FAILED,
+        EventKind.PICKUP_FAILED,
     }
 )
 _SERIOUS: Final = frozenset({EventKind.MAILBOX_LOCKED, EventKind.FORK_SEEN})

@@ -29,6 +29,7 @@ from node.cli.common import (
     short_id,
 )
 from node.cli.looking import EvenIfSimilar, look_first
+from node.cli.outside import number_of, offer_outside
 from node.errors import ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-_To = Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="A recipient; may be given again.")]
+_To = Annotated[list[str] | None, typer.Option("--to", metavar="ADDRESS", help="A recipient; may be given again.")]
 _Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="A recipient of a copy.")]
 _Text = Annotated[str | None, typer.Option(help="The text.")]
 _TextFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the text (UTF-8).")]
@@ -161,8 +162,8 @@ def _instead(draft: Draft, moved: MovedError) -> Draft:
 def send(
     context: typer.Context,
     sender: Annotated[str, typer.Option("--from", metavar="MAILBOX", help="The sending mailbox.")],
-    to: _To,
     subject: Annotated[str, typer.Option(help="The subject.")],
+    to: _To = None,
     cc: _Cc = None,
     text: _Text = None,
     text_file: _TextFile = None,
@@ -171,6 +172,14 @@ def send(
     deadline_hours: _Deadline = None,
     follow_moved: _Follow = False,
     even_if_similar: EvenIfSimilar = False,
+    to_outside: Annotated[
+        str,
+        typer.Option("--to-outside", metavar="E-MAIL", help="Instead: somebody without a mailbox, by link and code."),
+    ] = "",
+    code_by: Annotated[str, typer.Option(metavar="WAY", help="Outside: `shown`, or sms:NUMBER.")] = "shown",
+    days: Annotated[int, typer.Option(help="Outside: for how many days, 1 to 30.")] = 7,
+    openings: Annotated[int, typer.Option(help="Outside: how often it can be opened, 1 to 20.")] = 3,
+    language: Annotated[str, typer.Option(help="Outside: of the e-mail, fr or en.")] = "fr",
     acting_for: ActingFor = "",
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -180,12 +189,15 @@ def send(
     async def body() -> None:
         from node.post.compose import Draft
 
+        if to_outside and (to or cc):
+            raise ConfigError("--to-outside and --to are one or the other", hint="write a letter for each")
+        number = number_of(code_by)
         wanted = _class_of(letter_class)
         content, attachments = _text_of(text, text_file), tuple(_attachment(path) for path in attach or ())
         async with opened_node(context) as node:
             draft = Draft(
                 sender=await opened_mailbox(node, sender, password_file, acting_for),
-                to=tuple(to),
+                to=(to_outside,) if to_outside else tuple(to or ()),
                 cc=tuple(cc or ()),
                 subject=subject,
                 text=content,
@@ -193,6 +205,12 @@ def send(
                 letter_class=wanted,
                 lifetime_ms=_lifetime_ms(deadline_hours),
             )
+            if to_outside:
+                from node.outside.offering import Offer
+
+                offer = Offer(draft=draft, language=language, days=days, openings=openings, number=number)
+                await offer_outside(node, offer, as_json=as_json)
+                return
             await _submit(node, draft, as_json=as_json, follow=follow_moved, similar=even_if_similar)
 
     run_command(body, as_json=as_json)
@@ -317,7 +335,10 @@ def withdraw(
         async with opened_node(context) as node:
             opened = await opened_mailbox(node, mailbox, password_file, acting_for)
             stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
-            await node.withdrawals.request(opened, stored)
+            if await node.outside.of_letter(stored.row) is not None:
+                await node.outside.revoke(opened, stored.row)
+            else:
+                await node.withdrawals.request(opened, stored)
         if as_json:
             emit({"id": stored.row.hex(), "state": "withdrawing"})
         else:

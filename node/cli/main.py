@@ -28,6 +28,7 @@ from node.cli import (
     maintainer,
     operation,
     outbox,
+    outside,
     relay,
     retention,
     searching,
@@ -88,6 +89,7 @@ relay.add_to(app)
 letters_writing.add_to(app)
 letters_reading.add_to(app)
 searching.add_to(app)
+outside.add_to(app)
 retention.add_to(app)
 holds.add_to(app)
 export_data.add_to(app)

@@ -15,9 +15,10 @@ from node.errors import LimitError
 from node.vault.access import OpenMailbox
 from node.vault.payloads import IncomingPayload, PayloadStore
 from node.world import World
-from protocol.crypto import SealKey, Secret, SigningSecret
+from protocol.crypto import SealKey, Secret, SigningSecret, hash_labelled
 from protocol.envelope import Envelope
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
+from protocol.labels import Label
 from protocol.letter import Attachment, Letter, LetterClass, Recipient, Sender, sign_letter, signed_letter_bytes
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadSealer, content_length_for, content_tail_pieces
 from protocol.slip import (
@@ -61,6 +62,7 @@ class Draft:
     """What a person wrote. Addresses as typed; thread is None for a new one; lifetime_ms None for the class's.
 
     draft_row: of the saved draft that this is; it ends in the transaction that accepts the letter, once.
+    keeps_copy: whether the sender's mailbox keeps one; False where nobody reads that mailbox.
     """
 
     sender: OpenMailbox
@@ -73,6 +75,7 @@ class Draft:
     thread: ThreadId | None = None
     lifetime_ms: int | None = None
     draft_row: bytes | None = None
+    keeps_copy: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class SealedPayload:
     data: bytes | None
     hashes: bytes | None
     """The chunk hashes, joined, of a payload of several chunks."""
+    digest: bytes
+    """Of the signed letter inside, as openings name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +142,7 @@ class SealedLetter:
     payload: SealedPayload
     own_slip: bytes
     """A signed slip to the own node with one wrap, to the sender's mailbox: the sender's copy."""
+    payload_key: Secret
     envelopes: tuple[ComposedEnvelope, ...] = field(default=())
 
 
@@ -158,8 +164,12 @@ class Composer:
         self._payload_name = payload_name
         self._world = world
 
-    def seal(self, resolved: ResolvedDraft, progress: Callable[[int], None]) -> SealedLetter:
+    def seal(
+        self, resolved: ResolvedDraft, progress: Callable[[int], None], *, stays_here: bool = False
+    ) -> SealedLetter:
         """Seal a letter for all its recipients. progress is called with the bytes of attachments read so far.
+
+        stays_here: nothing is sent, the sender's copy is all there is (spec/pickup.md).
 
         LimitError if an attachment changed while it was read. Nothing is left on disk after an error.
         """
@@ -177,10 +187,16 @@ class Composer:
         )
         envelopes = tuple(
             self._envelope(resolved, group, letter_id, payload_key, payload.descriptor)
-            for group in _groups(resolved.recipients)
+            for group in ([] if stays_here else _groups(resolved.recipients))
         )
         own_slip = self._signed_slip(resolved, (own,), letter_id, payload_key, payload.descriptor)
-        return SealedLetter(letter_id=letter_id, payload=payload, own_slip=own_slip.raw, envelopes=envelopes)
+        return SealedLetter(
+            letter_id=letter_id,
+            payload=payload,
+            own_slip=own_slip.raw,
+            payload_key=payload_key,
+            envelopes=envelopes,
+        )
 
     # -- payload
 
@@ -241,7 +257,8 @@ class Composer:
             sink.discard()
             raise
         joined = None if data is not None else b"".join(sealer.chunk_hashes)
-        return SealedPayload(descriptor=sealer.descriptor, data=data, hashes=joined)
+        named = hash_labelled(Label.LETTER_DIGEST, signed)
+        return SealedPayload(descriptor=sealer.descriptor, data=data, hashes=joined, digest=named)
 
     # -- slips and envelopes
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.outside.offering import Outside
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
@@ -66,6 +67,7 @@ class Deadlines:
         session_idle_ms: int,
         correspondents: Correspondents,
         drafts: DraftRows,
+        outside: Outside,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -82,6 +84,7 @@ class Deadlines:
         self._session_idle_ms = session_idle_ms
         self._correspondents = correspondents
         self._drafts = drafts
+        self._outside = outside
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -118,6 +121,7 @@ class Deadlines:
             await self._database.write(self._sharing.end_due, now_ms)
         if await self._database.read(self._sessions.any_past, now_ms, self._session_idle_ms):
             await self._database.write(self._sessions.end_past, self._session_idle_ms)
+        await self._outside.look(now_ms)
 
     def _due_warnings(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import sqlalchemy as sa
@@ -41,7 +43,7 @@ from protocol.logleaf import EventKind
 from protocol.slip import MAX_LIFETIME_MS
 from protocol.statement import StatementChain
 
-__all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submitter", "type_matches"]
+__all__ = ["FIRST_WARNING_MS", "LIFETIME_MS", "Accepted", "Submission", "Submitter", "type_matches"]
 
 HOUR_MS: Final = 3_600_000
 # Sealing that much takes about as long as the rest of a letter; more than that gets a thread, and progress, of its own.
@@ -72,7 +74,9 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Submission:
+class Submission:
+    """A letter ready to be written."""
+
     resolved: ResolvedDraft
     sealed: SealedLetter
 
@@ -138,7 +142,7 @@ class Submitter:
         self._limits = limits
         self._access = access
         self._correspondents = correspondents
-        self._preparing: Batches[Draft, _Submission | ResolvedDraft] = Batches(
+        self._preparing: Batches[Draft, Submission | ResolvedDraft] = Batches(
             database.in_lane, self._prepare, limit=_PREPARED_AT_ONCE
         )
 
@@ -154,19 +158,76 @@ class Submitter:
         prepared = await self._preparing(draft)
         if isinstance(prepared, ResolvedDraft):
             sealed = await self._database.world.run_blocking(self._composer.seal, prepared, progress)
-            prepared = _Submission(resolved=prepared, sealed=sealed)
+            prepared = Submission(resolved=prepared, sealed=sealed)
         return await self._database.write(self._write, prepared)
 
-    def _prepare(self, drafts: Sequence[Draft]) -> list[_Submission | ResolvedDraft | Exception]:
+    async def seal_outside(
+        self, draft: Draft, mailbox: MailboxId, lifetime_ms: int, progress: Callable[[int], None]
+    ) -> Submission:
+        """Seal a letter to somebody outside, named by the one address of `draft.to` and this id. Nothing is sent.
+
+        Errors as `submit`; RecipientError also for an address that is a mailbox, to be written to as such.
+        """
+        self._check_draft(draft)
+        resolved = await self._database.read(self._resolve_outside, draft, mailbox, lifetime_ms)
+        sealed = await self._database.world.run_blocking(
+            partial(self._composer.seal, resolved, progress, stays_here=True)
+        )
+        return Submission(resolved=resolved, sealed=sealed)
+
+    def _resolve_outside(
+        self, connection: sa.Connection, draft: Draft, mailbox: MailboxId, lifetime_ms: int
+    ) -> ResolvedDraft:
+        look_up = _LookUp(connection, self._directory)
+        now_ms = self._database.world.now_ms()
+        self._access.check(connection, draft.sender, Right.WRITE, now_ms)
+        try:
+            [address] = [normalise_address(text) for text in draft.to]
+        except ValueError as error:
+            raise RecipientError(str(error)) from None
+        with suppress(RecipientError):
+            look_up.mailbox(address)
+            raise StateError(f"{address} is a mailbox", hint="write to it as to any colleague: it is safer, and signed")
+        self._check_limits(look_up, draft)
+        key = draft.sender.secrets.read.seal_key
+        person = Destination(
+            node=self._keys.node_id,
+            node_seal_key=key,
+            mailbox=mailbox,
+            mailbox_seal_key=key,
+            address=address,
+            name="",
+            entry_position=0,
+        )
+        return ResolvedDraft(draft=draft, to=(person,), cc=(), sent_at_ms=now_ms, expires_at_ms=now_ms + lifetime_ms)
+
+    def write_outside(self, tx: Transaction, item: Submission) -> tuple[bytes, LeafTag]:
+        """Write the sent copy of a letter to somebody outside; its row and tag. StateError if whoever acts may not."""
+        sender, descriptor = item.resolved.draft.sender, item.sealed.payload.descriptor
+        self._access.check_actor(tx.connection, sender, Right.WRITE, tx.now_ms)
+        tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
+        row = new_row_id(tx.now_ms, tx.world.random_bytes)
+        payload = item.sealed.payload
+        self._payloads.keep(tx, [KeptPayload(descriptor, payload.data, uses=1, hashes=payload.hashes)])
+        tx.connection.execute(schema.letters.insert(), [self._sent_copy(tx, item, row, tag)])
+        table = schema.mailboxes
+        tx.connection.execute(
+            table.update()
+            .where(table.c.id == sender.id)
+            .values(used_bytes=table.c.used_bytes + descriptor.ciphertext_length)
+        )
+        return row, tag
+
+    def _prepare(self, drafts: Sequence[Draft]) -> list[Submission | ResolvedDraft | Exception]:
         """Resolve a batch in one snapshot; seal what is small, so that it needs no thread of its own."""
-        prepared: list[_Submission | ResolvedDraft | Exception] = []
+        prepared: list[Submission | ResolvedDraft | Exception] = []
         for resolved in self._database.read_now(self._resolve_batch, drafts):
             try:
                 if isinstance(resolved, Exception) or _total(resolved.draft) > _SEALED_TOGETHER_BYTES:
                     prepared.append(resolved)
                 else:
                     sealed = self._composer.seal(resolved, lambda _done: None)
-                    prepared.append(_Submission(resolved=resolved, sealed=sealed))
+                    prepared.append(Submission(resolved=resolved, sealed=sealed))
             except CoffreError as error:
                 prepared.append(error)
         return prepared
@@ -271,7 +332,7 @@ class Submitter:
 
     # -- the submit transaction
 
-    def _write(self, tx: Transaction, items: Sequence[_Submission]) -> Sequence[Accepted | CoffreError]:
+    def _write(self, tx: Transaction, items: Sequence[Submission]) -> Sequence[Accepted | CoffreError]:
         accepted: list[Accepted | CoffreError] = []
         letters: list[dict[str, object]] = []
         outbox: list[dict[str, object]] = []
@@ -293,10 +354,11 @@ class Submitter:
                 continue
             descriptor = sealed.payload.descriptor
             tag = LeafTag(tx.world.random_bytes(LeafTag.LENGTH))
-            uses = 1 + len(sealed.envelopes)
+            uses = int(draft.keeps_copy) + len(sealed.envelopes)
             payloads.append(KeptPayload(descriptor, sealed.payload.data, uses=uses, hashes=sealed.payload.hashes))
-            letters.append(self._sent_copy(tx, item, row, tag))
-            used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
+            if draft.keeps_copy:
+                letters.append(self._sent_copy(tx, item, row, tag))
+                used[draft.sender.id] = used.get(draft.sender.id, 0) + descriptor.ciphertext_length
             for envelope in sealed.envelopes:
                 self._log(tx, envelope, tag, draft.sender)
                 outbox_row = new_row_id(tx.now_ms, tx.world.random_bytes)
@@ -315,10 +377,11 @@ class Submitter:
                     recipients=tuple(recipient.address for recipient in item.resolved.recipients),
                 )
             )
-        if not letters:
+        if not payloads:
             return accepted
         self._payloads.keep(tx, payloads)
-        tx.connection.execute(schema.letters.insert(), letters)
+        if letters:
+            tx.connection.execute(schema.letters.insert(), letters)
         tx.connection.execute(schema.outbox.insert(), outbox)
         tx.connection.execute(schema.deliveries.insert(), deliveries)
         self._correspondents.remember(tx, pairs)
@@ -343,7 +406,7 @@ class Submitter:
         )
         tx.log.append(EventKind.SUBMITTED, details, tag=tag)
 
-    def _sent_copy(self, tx: Transaction, item: _Submission, row: bytes, tag: LeafTag) -> dict[str, object]:
+    def _sent_copy(self, tx: Transaction, item: Submission, row: bytes, tag: LeafTag) -> dict[str, object]:
         sealed, sender = item.sealed, item.resolved.draft.sender
         fields = {"slip": sealed.own_slip, "mb": bytes(sender.id)}
         return {
@@ -360,7 +423,7 @@ class Submitter:
         }
 
     def _outbox_row(
-        self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, row: bytes, tag: LeafTag
+        self, tx: Transaction, item: Submission, envelope: ComposedEnvelope, row: bytes, tag: LeafTag
     ) -> dict[str, object]:
         slip, resolved = envelope.slip, item.resolved
         new = OutboxItem(
@@ -388,7 +451,7 @@ class Submitter:
         return self._outbox.new_row(new, kept_until_ms=resolved.expires_at_ms + KEPT_AFTER_EXPIRY_MS)
 
     def _deliveries(
-        self, tx: Transaction, item: _Submission, envelope: ComposedEnvelope, outbox: bytes, tag: LeafTag
+        self, tx: Transaction, item: Submission, envelope: ComposedEnvelope, outbox: bytes, tag: LeafTag
     ) -> list[dict[str, object]]:
         order = {recipient.mailbox: at for at, recipient in enumerate(item.resolved.recipients)}
         rows = []

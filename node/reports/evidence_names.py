@@ -20,7 +20,15 @@ def plain(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(character) in _HIDDEN else character for character in text)
 
 
-_AT_SENDER = frozenset({EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED})
+_AT_SENDER = frozenset(
+    {
+        EventKind.SUBMITTED,
+        EventKind.DELAYED,
+        EventKind.EXPIRED,
+        EventKind.WITHDRAW_REQUESTED,
+        EventKind.PICKUP_OFFERED,
+    }
+)
 
 
 class Names:

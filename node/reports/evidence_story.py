@@ -11,9 +11,11 @@ from node.reports.evidence_texts import (
     MEANINGS,
     NAMES,
     OPENED_BY_ANOTHER,
+    OUTSIDE_TOLD,
     REASONS,
     REFUSED_BY_SENDER,
     SENTENCES,
+    SOMEBODY_OUTSIDE,
     STATES,
 )
 from node.reports.rendering import N_, Language
@@ -132,6 +134,8 @@ _ORDER = (
     EventKind.WITHDRAWN,
     EventKind.COLLECTED,
     EventKind.OPENED,
+    EventKind.PICKUP_OFFERED,
+    EventKind.PICKED_UP,
 )
 _VERDICTS = {
     "ok": N_("Everything in this file holds."),
@@ -164,6 +168,8 @@ def _sentence(verified: VerifiedEvidence, names: Names, language: Language) -> s
         text = OPENED_BY_ANOTHER.get(details.role or "", OPENED_BY_ANOTHER["deputy"])
     both = (details.node, details.peer)
     recipient = names.mailbox(both, details.mailbox)
+    if kind is EventKind.ALERTED and (details.code or "").endswith(", pickup"):
+        text = OUTSIDE_TOLD
     if kind is EventKind.REFUSED and names.is_sender(details.node):
         text = REFUSED_BY_SENDER
     said = language.text(
@@ -243,7 +249,10 @@ def _recipients(report: Report, names: Names, language: Language) -> tuple[tuple
         verified = finding.verified
         if verified is None or verified.details.mailbox is None or verified.kind not in _ORDER:
             continue
-        who = names.mailbox((verified.details.node, verified.details.peer), verified.details.mailbox)
+        if verified.kind in (EventKind.PICKUP_OFFERED, EventKind.PICKED_UP):
+            who = language.text(SOMEBODY_OUTSIDE)
+        else:
+            who = names.mailbox((verified.details.node, verified.details.peer), verified.details.mailbox)
         before = furthest.get(who)
         if before is None or _ORDER.index(before.kind) < _ORDER.index(verified.kind):
             furthest[who] = verified

@@ -10,7 +10,18 @@ from protocol.errors import Reason
 from protocol.evidence_findings import Doubt
 from protocol.logleaf import EventKind
 
-__all__ = ["DOUBTS", "MEANINGS", "NAMES", "OPENED_BY_ANOTHER", "REASONS", "REFUSED_BY_SENDER", "SENTENCES", "STATES"]
+__all__ = [
+    "DOUBTS",
+    "MEANINGS",
+    "NAMES",
+    "OPENED_BY_ANOTHER",
+    "OUTSIDE_TOLD",
+    "REASONS",
+    "REFUSED_BY_SENDER",
+    "SENTENCES",
+    "SOMEBODY_OUTSIDE",
+    "STATES",
+]
 
 NAMES: Final = {
     EventKind.SUBMITTED: N_("submission"),
@@ -31,6 +42,10 @@ NAMES: Final = {
     EventKind.DOWNLOADED: N_("download"),
     EventKind.DELETED: N_("deletion"),
     EventKind.UNDELETED: N_("deletion undone"),
+    EventKind.PICKUP_OFFERED: N_("offer to somebody outside"),
+    EventKind.PICKUP_REVOKED: N_("end of an offer to outside"),
+    EventKind.PICKED_UP: N_("opening from outside"),
+    EventKind.PICKUP_FAILED: N_("wrong code"),
 }
 """What each kind is called."""
 
@@ -55,10 +70,16 @@ SENTENCES: Final = {
     EventKind.DOWNLOADED: N_("Attachments were handed out to {recipient} (which: {code})."),
     EventKind.DELETED: N_("The letter was put into the trash of {recipient} (copy: {code})."),
     EventKind.UNDELETED: N_("The letter was put back from the trash of {recipient} (copy: {code})."),
+    EventKind.PICKUP_OFFERED: N_("{institution} offered the letter to somebody outside (link and code by: {code})."),
+    EventKind.PICKUP_REVOKED: N_("Link and code open the letter no more (by: {code})."),
+    EventKind.PICKED_UP: N_("Somebody outside opened the letter with link and code."),
+    EventKind.PICKUP_FAILED: N_("Somebody had the link and gave a wrong code (attempt {code})."),
 }
 """{institution}: whose log says so. {peer}: the institution on the other side."""
 
 REFUSED_BY_SENDER: Final = N_("{institution} was told that {peer} refuses the letter for {recipient} (reason: {code}).")
+OUTSIDE_TOLD: Final = N_("{institution} sent the link to somebody outside (by: {code}).")
+SOMEBODY_OUTSIDE: Final = N_("somebody outside")
 OPENED_BY_ANOTHER: Final = {
     "deputy": N_("{actor} opened the letter as the deputy of {recipient}."),
     "member": N_("{actor} opened the letter as a member of {recipient}."),
@@ -75,6 +96,8 @@ STATES: Final = {
     EventKind.COLLECTED: N_("collected"),
     EventKind.UNREADABLE: N_("delivered, unreadable"),
     EventKind.ERASED_UNREAD: N_("erased, never opened"),
+    EventKind.PICKUP_OFFERED: N_("offered by link and code, not opened"),
+    EventKind.PICKED_UP: N_("opened with link and code"),
 }
 
 
@@ -144,6 +167,22 @@ MEANINGS: Final = {
     EventKind.UNDELETED: (
         N_("Whoever acted for this mailbox took the letter back out of the trash."),
         N_("That anybody read it."),
+    ),
+    EventKind.PICKUP_OFFERED: (
+        N_("The letter lay ready for whoever had both the link, sent by e-mail, and the code, told by another way."),
+        N_("That the e-mail or the code arrived, or with whom."),
+    ),
+    EventKind.PICKUP_REVOKED: (
+        N_("From then on link and code opened nothing: taken back by the sender, out of time, or after wrong codes."),
+        N_("That nobody read the letter before."),
+    ),
+    EventKind.PICKED_UP: (
+        N_("The letter was opened by somebody who had both link and code: this very text."),
+        N_("Who that was: nobody outside signs. Whoever was given the link and the code can tell."),
+    ),
+    EventKind.PICKUP_FAILED: (
+        N_("Somebody had the link and a wrong code; nothing was shown."),
+        N_("Whether it was a slip or an attempt to break in."),
     ),
 }
 """Of each kind: what it proves, what it does not."""

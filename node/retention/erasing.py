@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.audit.log import LeafRef, erase_leaf, tagged_leaves
+from node.outside.rows import erase_pickups
 from node.retention.due import goes, is_listed, is_withdrawn_content
 from node.retention.policy import MailboxPolicy
 from node.vault import schema
@@ -167,6 +168,7 @@ class Eraser:
                 execute(alerts.delete().where(alerts.c.id == alert.id))
         if row.folder != LetterFolder.SENT:
             return
+        erase_pickups(tx, row.id)
         outbox = schema.outbox
         for table in (schema.peer_evidence, schema.deliveries):
             execute(table.delete().where(table.c.tag == row.tag))

@@ -15,15 +15,18 @@ from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
 from node.vault.states import AlertState
+from protocol.codec import Value
+from protocol.crypto import Secret
 from protocol.details import Details
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 
-__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion"]
+__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion", "PickupMail"]
 
 _LIFETIME_MS: Final = 3 * 86_400_000
 _CHANNELS: Final = ("email", "webhook")
+_NOT_MAILED: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,19 @@ class AlertPreferences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PickupMail:
+    """The e-mail to somebody outside (spec/pickup.md, 5). link: the whole address of the page, link key included."""
+
+    link: Secret
+    language: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """An alert to send. occasion: deposited, delayed, expired, refused, erasure_due (a letter here, unread), and of a
-    letter sent: unread_there, erased_unread. Holds nothing of the letter.
+    letter sent: unread_there, erased_unread, pickup_locked, pickup_expired, pickup_unsent. Holds nothing of the letter.
+    pickup: where it is no alert but the e-mail to somebody outside, what that says.
 
     reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles.
     """
@@ -55,6 +68,7 @@ class Alert:
     reference: bytes
     attempts: int
     expires_at_ms: int
+    pickup: PickupMail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +179,63 @@ class AlertQueue:
         )
         tx.wake(ALERTS)
 
+    def queue_pickup(
+        self, tx: Transaction, row: bytes, *, target: str, mail: PickupMail, outside: MailboxId, occasion: Occasion
+    ) -> None:
+        """Queue the e-mail of a pick-up, under that row's id. occasion: the sender's, should it not be sent."""
+        fields: dict[str, Value] = {
+            "to": target,
+            "mb": "",
+            "occasion": "pickup",
+            "class": occasion.letter_class.value,
+            "ref": self._keys.blind("pickup-mail", row),
+            "box": bytes(outside),
+            "lid": bytes(occasion.letter),
+            "peer": bytes(occasion.peer),
+            "sender": bytes(occasion.mailbox),
+            "link": mail.link.reveal(),
+            "lang": mail.language,
+            "until": mail.until_ms,
+        }
+        tx.connection.execute(
+            schema.alerts.insert().values(
+                id=row,
+                channel="email",
+                state=int(AlertState.WAITING),
+                attempts=0,
+                next_attempt_at_ms=tx.now_ms,
+                expires_at_ms=min(tx.now_ms + _LIFETIME_MS, mail.until_ms),
+                sealed=self._keys.seal_map("alerts", row, "sealed", fields),
+                tag=occasion.tag,
+            )
+        )
+        tx.wake(ALERTS)
+
+    def withdraw_pickup(self, tx: Transaction, row: bytes) -> None:
+        """The e-mail of a pick-up that ended: it leaves no more, if it did not, and the link goes with it."""
+        table = schema.alerts
+        tx.connection.execute(table.delete().where(table.c.id == row, table.c.state == AlertState.WAITING))
+
+    def _end_pickup(self, tx: Transaction, row: bytes, sealed: bytes, *, sent: bool) -> None:
+        """The e-mail left, or never will: the link is forgotten here, and the pick-up says so."""
+        fields = self._keys.open_map("alerts", row, "sealed", sealed)
+        kept: dict[str, Value] = {
+            "to": fields.text("to", high=2000),
+            "mb": "",
+            "occasion": "pickup",
+            "class": fields.text("class", high=10),
+            "ref": fields.fixed("ref", 16),
+            "box": fields.fixed("box", 16),
+            "lid": fields.fixed("lid", 16),
+            "peer": fields.fixed("peer", 32),
+        }
+        alerts, pickups = schema.alerts, schema.pickups
+        without = self._keys.seal_map("alerts", row, "sealed", kept)
+        tx.connection.execute(alerts.update().where(alerts.c.id == row).values(sealed=without))
+        tx.connection.execute(
+            pickups.update().where(pickups.c.id == row).values(mailed_at_ms=tx.now_ms if sent else _NOT_MAILED)
+        )
+
     # -- sending
 
     def due(self, connection: sa.Connection, now_ms: int, limit: int) -> list[Alert]:
@@ -190,6 +261,13 @@ class AlertQueue:
             reference=fields.fixed("ref", 16),
             attempts=row.attempts,
             expires_at_ms=row.expires_at_ms,
+            pickup=None
+            if "link" not in fields
+            else PickupMail(
+                link=Secret(fields.binary("link", high=2000)),
+                language=fields.text("lang", high=8),
+                until_ms=fields.integer("until"),
+            ),
         )
 
     def next_due_ms(self, connection: sa.Connection) -> int | None:
@@ -226,6 +304,8 @@ class AlertQueue:
                 code=f"{alert.channel}, {fields.text('occasion', high=40)}",
             )
             tx.log.append(EventKind.ALERTED, details, tag=LeafTag(alert.tag))
+        if "link" in fields:
+            self._end_pickup(tx, row, alert.sealed, sent=True)
         return True
 
     def mark_failed(self, tx: Transaction, items: Sequence[tuple[Alert, int | None]]) -> Sequence[None]:
@@ -238,7 +318,30 @@ class AlertQueue:
                 .where(table.c.id == alert.id)
                 .values(state=int(state), attempts=alert.attempts + 1, next_attempt_at_ms=again_at_ms or 0)
             )
+            if alert.pickup is not None and again_at_ms is None:
+                self._give_pickup_up(tx, alert.id)
         return [None] * len(items)
+
+    def _give_pickup_up(self, tx: Transaction, row: bytes) -> None:
+        """The e-mail cannot be sent: its sender is told."""
+        table = schema.alerts
+        found = tx.connection.execute(sa.select(table.c.sealed, table.c.tag).where(table.c.id == row)).one_or_none()
+        if found is None:
+            return  # the letter was erased meanwhile
+        fields = self._keys.open_map("alerts", row, "sealed", found.sealed)
+        if "link" not in fields:
+            return
+        self._end_pickup(tx, row, found.sealed, sent=False)
+        occasion = Occasion(
+            MailboxId(fields.fixed("sender", 16)),
+            "pickup_unsent",
+            row,
+            LetterClass(fields.text("class", high=10)),
+            letter=LetterId(fields.fixed("lid", 16)),
+            peer=NodeId(fields.fixed("peer", 32)),
+            tag=LeafTag(found.tag),
+        )
+        self.queue(tx, [occasion])
 
     def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[None]:
         """Batch handler: forget finished alerts that expired before the given time."""

@@ -15,12 +15,12 @@ from typing import Final
 from node.folder import sync_folder
 from protocol.crypto import SealSecret, Secret
 from protocol.errors import Reason, RemoteProtocolError
-from protocol.ids import MailboxId
+from protocol.ids import LetterId, MailboxId
 from protocol.letter import Attachment, SignedLetter, decode_signed_letter
 from protocol.payload import CHUNK_BYTES, Descriptor, PayloadOpener, check_padding, read_signed_letter
 from protocol.slip import SignedSlip, open_wrap
 
-__all__ = ["LetterContent", "open_content", "open_payload_key"]
+__all__ = ["LetterContent", "open_content", "open_content_by_key", "open_payload_key"]
 
 _CHUNK_CACHE: Final = 2
 
@@ -123,7 +123,14 @@ def open_content(
     if descriptor.payload_id != signed_slip.slip.payload_id:
         raise RemoteProtocolError(Reason.MISMATCH, "the stored payload is not the slip's")
     key = open_payload_key(signed_slip, mailbox, secrets)
-    content = _Content(descriptor, PayloadOpener(descriptor, key, signed_slip.slip.letter_id), read_chunk)
+    return open_content_by_key(key, signed_slip.slip.letter_id, descriptor, read_chunk)
+
+
+def open_content_by_key(
+    key: Secret, letter_id: LetterId, descriptor: Descriptor, read_chunk: Callable[[int], bytes]
+) -> LetterContent:
+    """The same with the payload's key. RemoteProtocolError: bad_commitment, malformed, not_canonical, bad_padding."""
+    content = _Content(descriptor, PayloadOpener(descriptor, key, letter_id), read_chunk)
     raw, letter_start = read_signed_letter(descriptor, content.read)
     signed = decode_signed_letter(raw)
     attachments_bytes = sum(item.size for item in signed.letter.attachments)

@@ -14,7 +14,7 @@ import trio
 from node.errors import ConfigError, LockedError, StateError, WrongSecretError
 from node.vault import ways
 from node.vault.access import OpenMailbox
-from node.vault.database import Database
+from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
 from node.vault.log_ins import LogIns
 from node.vault.mailbox_rows import (
@@ -157,6 +157,11 @@ class Mailboxes:
         )
         made = await self._database.write(self._rows.create, rows)
         return OpenMailbox(made.id, made.address, secrets)
+
+    def create_kept(self, tx: Transaction, new: NewMailbox) -> Mailbox | Exception:
+        """Make a mailbox inside a transaction whose secrets the caller keeps: its password is drawn and forgotten."""
+        password = ways.draw_first_password(self._world.random_bytes)
+        return self._rows.create(tx, self._first_rows([(new, password)]))[0]
 
     async def create_first(self, made: Sequence[tuple[NewMailbox, Secret]]) -> list[Mailbox | Exception]:
         """Make mailboxes with drawn first passwords, in one transaction: each opens once, to set another one.

@@ -67,6 +67,8 @@ __all__ = [
     "payloads",
     "peer_evidence",
     "peers",
+    "pickup_sessions",
+    "pickups",
     "relay_clients",
     "relay_envelopes",
     "relay_messages",
@@ -746,9 +748,51 @@ letter_postings = Table(
     sqlite_with_rowid=False,
 )
 
+# Letters to people outside (spec/pickup.md): id is blinded of what the link says, letter the row of the sent copy,
+# mailbox as in letters, once of the form that was sent. `sealed` holds the box that link and code open, until the
+# pick-up ends. mailed_at_ms: when the e-mail left, 0 while it waits, -1 if it was given up.
+pickups = Table(
+    "pickups",
+    metadata,
+    _id(primary_key=True),
+    _id("letter", index=True),
+    _id("mailbox"),
+    _id("once", index=True, unique=True),
+    Column("state", SmallInteger, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("openings", SmallInteger, nullable=False),
+    Column("openings_left", SmallInteger, nullable=False),
+    Column("answers_left", SmallInteger, nullable=False),
+    _time("created_at_ms"),
+    _time("expires_at_ms"),
+    _time("ended_at_ms"),
+    _time("opened_at_ms"),
+    _time("mailed_at_ms"),
+    _id("tag"),
+    _sealed(),
+    Index("ix_pickups_mailbox_created_at_ms", "mailbox", "created_at_ms"),
+    Index("ix_pickups_state_expires_at_ms", "state", "expires_at_ms"),
+)
+# Pages on which such a letter is open: the payload key under a key that only the browser's cookie carries.
+pickup_sessions = Table(
+    "pickup_sessions",
+    metadata,
+    _id(primary_key=True),
+    _id("pickup", index=True),
+    _time("ends_at_ms", index=True),
+    _sealed(),
+)
+
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
 """Made from other tables when they are missing."""
-NOT_BACKED_UP = DERIVED | {web_sessions, login_tries, mailbox_indexes, letter_summaries, letter_postings}
+NOT_BACKED_UP = DERIVED | {
+    web_sessions,
+    login_tries,
+    pickup_sessions,
+    mailbox_indexes,
+    letter_summaries,
+    letter_postings,
+}
 """What a backup leaves out: nobody is logged in on a restored node, and each mailbox makes its index anew."""
 
 # Alerts to send: the primary key is a blinded (occasion, channel), so that none is ever queued twice.

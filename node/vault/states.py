@@ -15,6 +15,7 @@ __all__ = [
     "LetterState",
     "OutboxState",
     "PayloadState",
+    "PickupState",
     "Place",
 ]
 
@@ -89,3 +90,20 @@ class AlertState(IntEnum):
     WAITING = 0
     SENT = 1
     FAILED = 2
+
+
+class PickupState(IntEnum):
+    """Where a letter to somebody outside stands. All but the first are ends."""
+
+    OPEN = 0
+    USED = 1
+    """The last opening was taken."""
+    REVOKED = 2
+    LOCKED = 3
+    """Too many wrong codes."""
+    EXPIRED = 4
+
+    @property
+    def word(self) -> str:
+        """The name in lower case, for screens and `--json`."""
+        return self.name.lower()

@@ -41,6 +41,8 @@ __all__ = [
     "LoginRefusedError",
     "Session",
     "Sessions",
+    "cookie_text",
+    "cookie_token",
     "session_cookie",
 ]
 
@@ -71,7 +73,7 @@ class FormToken:
     @property
     def text(self) -> str:
         """For a form's hidden field."""
-        return _text(hmac.digest(self._key.reveal(), b"form", "sha256"))
+        return cookie_text(hmac.digest(self._key.reveal(), b"form", "sha256"))
 
     def matches(self, given: str) -> bool:
         """Whether a request carries it."""
@@ -189,7 +191,7 @@ class Sessions:
             replaces=replaces,
         )
         await self._database.write(self._rows.begin, new)
-        return _text(token)
+        return cookie_text(token)
 
     # -- the second factor
 
@@ -235,7 +237,7 @@ class Sessions:
         return await self._find(request, _HALF_OPEN)
 
     async def _find(self, request: HTTPConnection, stages: frozenset[Stage]) -> Session | None:
-        token = _token(request.cookies.get(SESSION_COOKIE, ""))
+        token = cookie_token(request.cookies.get(SESSION_COOKIE, ""))
         if token is None:
             return None
         keys = SessionKeys.of(token, self._node)
@@ -251,13 +253,13 @@ class Sessions:
         """Log out."""
         await self._database.write(self._rows.end, session.stored.row)
 
-    def visitor_form(self, request: HTTPConnection) -> tuple[FormToken, str | None]:
-        """The form token of a request without a session, and the cookie to set if it has none yet."""
-        secret = _token(request.cookies.get(FORM_COOKIE, ""))
+    def visitor_form(self, request: HTTPConnection, cookie: str = FORM_COOKIE) -> tuple[FormToken, str | None]:
+        """The form token of a request without a session, and the value to set for that cookie if it has none yet."""
+        secret = cookie_token(request.cookies.get(cookie, ""))
         if secret is not None:
             return FormToken(Secret(secret)), None
         secret = self._database.world.random_bytes(TOKEN_BYTES)
-        return FormToken(Secret(secret)), _text(secret)
+        return FormToken(Secret(secret)), cookie_text(secret)
 
 
 def session_cookie(response: Response, name: str, value: str) -> None:
@@ -267,11 +269,13 @@ def session_cookie(response: Response, name: str, value: str) -> None:
     )
 
 
-def _text(data: bytes) -> str:
+def cookie_text(data: bytes) -> str:
+    """A token as a cookie's value."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _token(text: str) -> bytes | None:
+def cookie_token(text: str) -> bytes | None:
+    """The token of a cookie's value; None for what is none."""
     if len(text) != 43 or not text.isascii():
         return None
     try:

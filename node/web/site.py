@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
-from node.web.guard import BodyError, Guard
+from node.web.guard import BodyError, BodyRule, Guard
 from node.web.pages.answering import AnswerPages
 from node.web.pages.desk import Desk
 from node.web.pages.drafting import DraftPages
@@ -18,6 +19,8 @@ from node.web.pages.files import FilePages
 from node.web.pages.filing import FilingPages
 from node.web.pages.letters import LetterPages
 from node.web.pages.lists import ListPages
+from node.web.pages.outside import OutsidePages
+from node.web.pages.pickup import PickupPages
 from node.web.pages.sent_letter import SentLetterPages
 from node.web.pages.settings import SettingsPages
 from node.web.pages.steps import StepPages
@@ -28,11 +31,15 @@ from node.web.published_log import PublishedLog
 from node.web.sessions import LogInParts, Sessions
 from node.web.static_files import StaticFiles
 from node.web.templating import Templates
+from node.web.uploads import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
     from node.app import Node
 
 __all__ = ["build_site"]
+
+# Forms with files in them.
+_FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 30)
 
 
 def build_site(node: Node) -> ASGIApp:
@@ -61,6 +68,7 @@ def build_site(node: Node) -> ASGIApp:
         idle_ms=web.idle_minutes * 60_000,
     )
     desk = Desk(node, sessions, templates)
+    files = FilePages(desk)
     routes = [
         *published.routes(),
         static.route(),
@@ -76,11 +84,13 @@ def build_site(node: Node) -> ASGIApp:
         *StepPages(desk).routes(),
         *SettingsPages(desk).routes(),
         *LetterPages(desk).routes(),
-        *FilePages(desk).routes(),
+        *files.routes(),
+        *OutsidePages(desk).routes(),
+        *PickupPages(desk, files).routes(),
     ]
     # Here, before Starlette's own handler of errors makes a 500 of it.
     app = Starlette(routes=routes, exception_handlers={BodyError: _refuse_body})
-    rules = [*DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
+    rules = [_FILES_IN_FORMS, *DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
     return ProxyHeaders(Guard(app, rules), web)
 
 

@@ -40,12 +40,16 @@ NUMBERS = {
     "erased": 142,
     "hold_added": 143,
     "hold_removed": 144,
+    "pickup_offered": 145,
+    "pickup_revoked": 146,
     "opened": 200,
     "collected": 201,
     "unreadable": 202,
     "downloaded": 203,
     "deleted": 204,
     "undeleted": 205,
+    "picked_up": 206,
+    "pickup_failed": 207,
     "mailbox_created": 300,
     "mailbox_closed": 301,
     "login_failed": 302,
@@ -159,6 +163,9 @@ def test_a_letter_s_events_have_the_names_of_the_standard() -> None:
         "collected": "ContentHandover",
         "unreadable": "ContentHandoverFailure",
         "downloaded": "ContentHandover",
+        "pickup_offered": "NotificationForAcceptance",
+        "picked_up": "ContentHandover",
+        "pickup_failed": "ContentHandoverFailure",
     }
 
 

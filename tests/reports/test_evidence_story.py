@@ -72,13 +72,24 @@ def test_every_event_of_a_letter_and_every_doubt_has_its_words() -> None:
 @pytest.mark.parametrize("kind", LETTERS, ids=lambda kind: kind.word)
 def test_every_kind_is_told(kind: EventKind, language: str) -> None:
     letter = SampleLetter()
-    at_sender = kind in (EventKind.SUBMITTED, EventKind.DELAYED, EventKind.EXPIRED, EventKind.WITHDRAW_REQUESTED)
+    at_sender = kind in (
+        EventKind.SUBMITTED,
+        EventKind.DELAYED,
+        EventKind.EXPIRED,
+        EventKind.WITHDRAW_REQUESTED,
+        EventKind.PICKUP_OFFERED,
+        EventKind.PICKUP_REVOKED,
+        EventKind.PICKED_UP,
+        EventKind.PICKUP_FAILED,
+    )
     node = letter.sender if at_sender else letter.recipient
     details = letter.opened() if kind is EventKind.OPENED else letter.at_recipient()
     if at_sender:
         details = replace(letter.details(node.node_id, letter.recipient.node_id), mailbox=letter.mailbox)
     if kind is not EventKind.OPENED:
         details = replace(details, code="some_code", role="application")
+    if kind is EventKind.PICKED_UP:
+        details = replace(details, digest=bytes(32))
     index = node.log(kind, details, time_ms=letter.opened_at_ms, tag=LeafTag(bytes(16)))
     events: tuple[Evidence, ...] = (letter.sender.evidence(letter.submitted), node.evidence(index))
     story = story_of(replace(letter.file(), events=events), language)

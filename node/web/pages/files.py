@@ -62,6 +62,11 @@ class FilePages:
         reading, index = self.desk.node.reading, request.path_params["index"]
         stored = await reading.find(box.opened, folder, request.path_params["row"])
         content = (await reading.open(box.opened, stored)).content
+        await self.check(content, index)
+        return content, index
+
+    async def check(self, content: LetterContent, index: int) -> None:
+        """NotFoundError for a document that there is not; RemoteProtocolError for one that is not as signed."""
         attachments = content.signed.letter.attachments
         if index >= len(attachments):
             raise NotFoundError("no such document")
@@ -74,18 +79,23 @@ class FilePages:
                 raise RemoteProtocolError(Reason.MISMATCH, "the document is not the one that was signed")
 
         await self.desk.node.world.run_blocking(check)
-        return content, index
 
     async def download(self, request: Request, box: Box) -> Response:
         """A document as a file, whatever it is: no browser executes it here."""
-        content, index = await self._checked(request, box)
+        return self.as_file(*await self._checked(request, box))
+
+    def as_file(self, content: LetterContent, index: int) -> Response:
+        """A checked document as a file."""
         attachment = content.signed.letter.attachments[index]
         headers = {"Content-Disposition": f"attachment; {_file_name(attachment.name)}"}
         return self._answer(content, index, "application/octet-stream", headers)
 
     async def view(self, request: Request, box: Box) -> Response:
         """An image or a PDF in place, if it is one: its first bytes say so, too."""
-        content, index = await self._checked(request, box)
+        return self.in_place(*await self._checked(request, box))
+
+    def in_place(self, content: LetterContent, index: int) -> Response:
+        """A checked document in place. NotFoundError if it is not one that may be."""
         attachment = content.signed.letter.attachments[index]
         kind = shown_in_place(attachment)
         begin = next(iter(content.attachment_pieces(index)), b"")

@@ -47,6 +47,8 @@ class LetterPages:
         await node.filing.seen(box.opened, stored.row)
         sender = await node.database.read(written_by, node, opened.letter)
         recipient = await node.database.read(name_of, node, box.opened)
+        author = opened.letter.sender
+        from_outside = (author.node, author.mailbox) == (node.node_id, await node.answers.mailbox_id())
         return self.desk.page(
             request,
             "letter.html",
@@ -55,6 +57,7 @@ class LetterPages:
             opened=opened,
             letter=opened.letter,
             sender=sender,
+            from_outside=from_outside,
             recipient=recipient,
             filed=await filed(node, box.opened, opened),
         )
