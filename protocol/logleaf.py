@@ -41,6 +41,9 @@ class EventKind(IntEnum):
     ERASED = 142
     HOLD_ADDED = 143
     HOLD_REMOVED = 144
+    REMINDED = 147
+    ESCALATED = 148
+    SENDER_TOLD = 149
 
     OPENED = 200
     COLLECTED = 201

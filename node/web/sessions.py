@@ -100,8 +100,11 @@ class Sessions:
         await self._database.write(self._rows.begin, new)
         return _text(token)
 
-    async def find(self, request: HTTPConnection) -> Session | None:
-        """The session of a request; None if it has none that lives."""
+    async def find(self, request: HTTPConnection, *, is_use: bool = True) -> Session | None:
+        """The session of a request; None if it has none that lives.
+
+        is_use: False for what a page asks by itself: it must not keep an idle session alive.
+        """
         token = _token(request.cookies.get(SESSION_COOKIE, ""))
         if token is None:
             return None
@@ -110,7 +113,7 @@ class Sessions:
         stored = await self._database.read(self._rows.find, keys, now_ms, self.idle_ms)
         if stored is None:
             return None
-        if self._rows.wants_touch(stored, now_ms):
+        if is_use and self._rows.wants_touch(stored, now_ms):
             await self._database.write(self._rows.touch, stored.row)
         return Session(stored, FormToken(keys.form_key))
 

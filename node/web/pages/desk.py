@@ -9,10 +9,11 @@ from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from node.errors import CoffreError, NotFoundError
-from node.vault.access import OpenMailbox
+from node.errors import CoffreError, NotFoundError, StateError
+from node.vault.access import OpenMailbox, Role
+from node.web.frame import Frame, Frames
 from node.web.sessions import SESSION_COOKIE, FormToken, Session, Sessions, session_cookie
 from node.web.templating import Templates
 from protocol.errors import RemoteProtocolError
@@ -21,11 +22,13 @@ from protocol.ids import MailboxId
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["Box", "Desk", "ForbiddenError", "see_other"]
+__all__ = ["LIVE_HEADER", "Box", "Desk", "ForbiddenError", "refuse_deputies", "see_other"]
 
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _SAME_SITE: Final = ("same-origin", "none")
 FORM_HEADER: Final = "x-coffre-form"
+LIVE_HEADER: Final = "x-coffre-live"
+"""Of requests that a page makes by itself (spec/alerts.md, 5): no use of the session, and no log-in page as answer."""
 
 
 class ForbiddenError(Exception):
@@ -38,6 +41,7 @@ class Box:
 
     session: Session
     opened: OpenMailbox
+    frame: Frame
 
     @property
     def path(self) -> str:
@@ -52,18 +56,21 @@ class Desk:
     node: Node
     sessions: Sessions
     templates: Templates
+    frames: Frames
 
     def in_box(self, view: Callable[[Request, Box], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """A view for whoever is logged in; others are led to the log-in and back."""
 
         async def endpoint(request: Request) -> Response:
-            session = await self.sessions.find(request)
+            by_itself = LIVE_HEADER in request.headers
+            session = await self.sessions.find(request, is_use=not by_itself)
             if session is None:
-                return self.to_login(request)
+                return PlainTextResponse("logged out\n", 401) if by_itself else self.to_login(request)
             try:
                 if request.method not in _SAFE_METHODS:
                     await self.check_form(request, session.form)
-                return await view(request, Box(session, await self._box(request, session)))
+                opened = await self.opened_of(request, session)
+                return await view(request, Box(session, opened, await self.frames.of(session.opened, opened)))
             except ForbiddenError:
                 return self.problem(request, 403, session=session)
             except NotFoundError:
@@ -75,7 +82,8 @@ class Desk:
 
         return endpoint
 
-    async def _box(self, request: Request, session: Session) -> OpenMailbox:
+    async def opened_of(self, request: Request, session: Session) -> OpenMailbox:
+        """The mailbox that the path names, opened. NotFoundError, StateError."""
         wanted = request.path_params.get("box", "")
         if wanted in ("", session.opened.id.hex()):
             return session.opened
@@ -133,6 +141,12 @@ class Desk:
         if SESSION_COOKIE in request.cookies:
             session_cookie(answer, SESSION_COOKIE, "")
         return answer
+
+
+def refuse_deputies(box: Box) -> None:
+    """StateError for a deputy: what a mailbox's person decides about it is not passed on."""
+    if box.opened.role is Role.DEPUTY:
+        raise StateError(f"only {box.opened.address} itself decides that", hint="a deputy reads and writes letters")
 
 
 def see_other(path: str) -> RedirectResponse:
