@@ -21,7 +21,7 @@ class Streams:
     """Counts open streams. stop: set when the node stops; None where nothing does (tests without a server)."""
 
     def __init__(self, stop: trio.Event | None) -> None:
-        self.stop = stop or trio.Event()
+        self.stop = trio.Event() if stop is None else stop
         self._of_session: Counter[bytes] = Counter()
 
     @property

@@ -80,13 +80,15 @@ async def test_a_stream_says_that_something_changed_and_nothing_else(tmp_path: P
             first = await stream.event()
             await send(node, exemple, "autre@hopital.example", "Pas pour vous")
             await send(node, exemple, "fictive@hopital.example", "SUJET-SECRET")
-            assert (second := await stream.event()) > first
+            second = await stream.event()
+            assert second > first
             news = (await client.get(f"/box/{box}/news", headers=LIVE)).json()
             assert (news["unread"], news["notify"]) == ("1", False)
             (letter,) = await node.reading.page(fictive, LetterFolder.INBOX)
             assert news["newest"] == letter.stored.row.hex()
             await node.reading.open(fictive, letter.stored)
-            assert (third := await stream.event()) > second
+            third = await stream.event()
+            assert third > second
         # What was missed is told once, what was not is not told again.
         async with listening(client, box, str(third)) as stream:
             await stream.beats()
