@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -36,6 +37,7 @@ class CautionKind(StrEnum):
     NAMESAKE = "namesake"
     RESET = "reset"
     PURPOSE = "purpose"
+    ABSENT = "absent"
     CLOSED = "closed"
     MOVED = "moved"
 
@@ -144,9 +146,23 @@ def _of(recipient: LookedAt, book: Book, now_ms: int) -> Iterator[Caution]:
         when = "today" if days == 0 else f"{days} days ago" if days > 1 else "a day ago"
         text = f"{entry.address}: {recipient.institution} replaced its keys itself {when}, without the old ones"
         yield Caution(kind=CautionKind.RESET, address=entry.address, text=text)
+    yield from _absent(entry, now_ms)
     if entry.purpose:
         text = f"{entry.address} is for: {entry.purpose}"
         yield Caution(kind=CautionKind.PURPOSE, address=entry.address, text=text)
+
+
+def _absent(entry: MailboxEntry, now_ms: int) -> Iterator[Caution]:
+    absence = entry.absence_at(now_ms)
+    if absence is None:
+        return
+    until = datetime.fromtimestamp(absence.until_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    said = " / ".join(dict.fromkeys(text for text in (absence.french, absence.english) if text))
+    text = f"{entry.address} is absent until {until}" + (f": {said}" if said else "")
+    others = (absence.instead,) if absence.instead else ()
+    if others:
+        text += f"; one may write to {absence.instead} instead"
+    yield Caution(kind=CautionKind.ABSENT, address=entry.address, text=text, others=others)
 
 
 def _closed(entry: MailboxEntry) -> Caution:

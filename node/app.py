@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 import structlog
 import trio
 
+from node.alerts.browser import BrowserAlerts
+from node.alerts.ladder import Ladder
 from node.alerts.sender import AlertSender
 from node.audit.auditors import Admission, Auditors
 from node.audit.completion import Completion
@@ -76,8 +79,10 @@ from node.trust.followed import Following
 from node.trust.keeper import TrustKeeper
 from node.trust.maintainer_rows import MaintainerRows
 from node.vault import schema
+from node.vault.absences import Absences
 from node.vault.access import Access
 from node.vault.alert_queue import AlertQueue
+from node.vault.changes import Changes
 from node.vault.charters import Charters
 from node.vault.claims import Claims
 from node.vault.content_files import ContentFiles
@@ -178,12 +183,23 @@ class Node:
         self.dedup = Dedup(self.keys)
         self.returns = ReturnRows(self.keys)
         self.peers = PeerRows(self.keys)
-        self.alerts = AlertQueue(self.keys)
+        self.alerts = AlertQueue(self.keys, ZoneInfo(settings.web.timezone))
+        self.browser_alerts = BrowserAlerts(self.keys, self.alerts, world)
         self.disk = DiskWatch(folder.path, limits)
         access = Access(self.directory)
+        self.changes = Changes(self.keys, access)
         self.sharing_rows = SharingRows(self.node_id, self.directory, access, WayRows(self.keys, world.random_bytes))
         self.mailboxes = Mailboxes(
             self.database, self.keys, self.directory, self.sharing_rows, keyring.recovery_seal_key, world
+        )
+        self.absences = Absences(self.database, self.directory, self.mailboxes)
+        self.ladder = Ladder(
+            database=self.database,
+            keys=self.keys,
+            alerts=self.alerts,
+            returns=self.returns,
+            directory=self.directory,
+            settings=settings.ladder,
         )
         self.session_rows = SessionRows(self.keys)
         self.login_tries = LoginTries(self.keys)
@@ -621,9 +637,13 @@ class Node:
                 correspondents=self.correspondents,
                 drafts=self.draft_rows,
                 outside=self.outside,
+                ladder=self.ladder,
+                absences=self.absences,
                 sweep=self._sweep_payloads,
             )
-            sender = AlertSender(self.database, self.alerts, self.settings.alerts, self.settings.institution)
+            sender = AlertSender(
+                self.database, self.alerts, self.settings.alerts, self.settings.institution, self.settings.web.url
+            )
             await office.ask_peers()
             await self.database.write(self._log_event, EventKind.STARTED)
             await SettingsRecord(self.database, self.keys, self.state).note(self.settings)
@@ -665,7 +685,7 @@ class Node:
         from node.web.site import build_site
 
         settings = self.settings.web
-        server = WebServer(build_site(self), self.folder, settings, now_ms=self.world.now_ms())
+        server = WebServer(build_site(self, stop), self.folder, settings, now_ms=self.world.now_ms())
         await server.run(listen or settings.listen, stop, task_status=task_status)
 
     async def _announce(self, listening_on: str) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "DiscoverySettings",
     "EvidenceSettings",
     "KeySettings",
+    "LadderSettings",
     "LimitSettings",
     "LinkSettings",
     "RetentionSettings",
@@ -273,6 +274,32 @@ class AlertSettings(_Section):
         return value
 
 
+_Step = Annotated[int, Field(ge=1, le=525_600)]
+
+
+class LadderSettings(_Section):
+    """[ladder]: minutes from a deposit to reminder, deputy or on-call mailbox, and sender told; empty = no ladder.
+
+    on_call: the own address that is alerted where a mailbox has no deputy; empty = none.
+    """
+
+    urgent_minutes: tuple[_Step, ...] = (15, 30, 60)
+    normal_minutes: tuple[_Step, ...] = (24 * 60, 48 * 60, 72 * 60)
+    bulk_minutes: tuple[_Step, ...] = ()
+    on_call: str = ""
+
+    @field_validator("urgent_minutes", "normal_minutes", "bulk_minutes")
+    @classmethod
+    def _three_rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if value and not (len(value) == 3 and value[0] < value[1] < value[2]):
+            raise ValueError("a ladder has three rising times, or none")
+        return value
+
+    def minutes(self, letter_class: str) -> tuple[int, ...]:
+        """The steps of a class (urgent, normal, bulk)."""
+        return {"urgent": self.urgent_minutes, "normal": self.normal_minutes, "bulk": self.bulk_minutes}[letter_class]
+
+
 class Settings(BaseSettings):
     """All settings of a node. Unknown keys are refused."""
 
@@ -299,6 +326,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     retention: RetentionSettings = RetentionSettings()
     evidence: EvidenceSettings = EvidenceSettings()
+    ladder: LadderSettings = LadderSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -49,8 +49,9 @@ class Channel(Protocol):
 class EmailChannel:
     """E-mail through an SMTP server, with STARTTLS or TLS and a log-in where set."""
 
-    def __init__(self, settings: SmtpSettings, *, institution: str, login_url: str) -> None:
+    def __init__(self, settings: SmtpSettings, *, institution: str, login_url: str, link_base: str = "") -> None:
         self._settings = settings
+        self._link_base = link_base
         self._institution = institution
         self._login_url = login_url
         self._smtp: smtplib.SMTP | None = None
@@ -82,6 +83,7 @@ class EmailChannel:
             institution=self._institution,
             login_url=self._login_url,
             now_ms=now_ms,
+            link_base=self._link_base,
         )
         try:
             smtp = self._smtp = self._connect()
@@ -127,7 +129,8 @@ def _expect(reply: tuple[int, bytes], *wanted: int) -> None:
 class WebhookChannel:
     """A POST of HMAC-signed JSON. Redirects are not followed: the address was chosen, not its deputy's."""
 
-    def __init__(self, settings: AlertSettings, *, client: httpx2.Client | None = None) -> None:
+    def __init__(self, settings: AlertSettings, *, client: httpx2.Client | None = None, link_base: str = "") -> None:
+        self._link_base = link_base
         self._secret_file = settings.webhook_secret_file
         self._client = client or httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=False)
         self._request: httpx2.Request | None = None
@@ -136,7 +139,7 @@ class WebhookChannel:
         """See Channel: everything is made ready; the call itself is the last step."""
         try:
             secret = Path(self._secret_file).read_bytes().strip()
-            call = compose_webhook(alert, secret=secret, now_ms=now_ms)
+            call = compose_webhook(alert, secret=secret, now_ms=now_ms, link_base=self._link_base)
             self._request = self._client.build_request("POST", alert.target, content=call.body, headers=call.headers)
         except (OSError, httpx2.InvalidURL, ValueError) as error:
             raise ChannelError(f"webhook: {type(error).__name__}", permanent=not isinstance(error, OSError)) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -18,7 +19,7 @@ from babel.dates import format_datetime
 
 from node.vault.alert_queue import Alert, PickupMail
 
-__all__ = ["WebhookCall", "compose_email", "compose_pickup", "compose_webhook", "sign_webhook"]
+__all__ = ["WebhookCall", "alert_url", "compose_email", "compose_pickup", "compose_webhook", "sign_webhook"]
 
 # French first: the people who read these are French; English below for everyone else.
 _TEXTS: Final = {
@@ -31,6 +32,12 @@ _TEXTS: Final = {
     "erased_unread": ("Un courrier envoyé a été effacé sans être lu", "A letter you sent was erased unread"),
     "delayed": ("Un courrier envoyé n'est pas encore remis", "A letter you sent is not delivered yet"),
     "refused": ("Un courrier envoyé a été refusé", "A letter you sent was refused"),
+    "unread_reminder": ("Un courrier vous attend toujours, non lu", "A letter is still waiting for you, unread"),
+    "unread_of_other": (
+        "Un courrier non lu attend dans la boîte d'une personne que vous suppléez ou dont vous avez la garde",
+        "An unread letter waits in the mailbox of somebody you stand in for",
+    ),
+    "not_opened": ("Un courrier envoyé n'a pas encore été ouvert", "A letter you sent has not been opened yet"),
     "expired": ("Un courrier envoyé n'a pas pu être remis", "A letter you sent could not be delivered"),
     "pickup_locked": (
         "Un courrier envoyé à l'extérieur est bloqué après de mauvais codes",
@@ -47,26 +54,54 @@ _TEXTS: Final = {
 }
 
 
-def compose_email(alert: Alert, *, sender: str, institution: str, login_url: str, now_ms: int) -> EmailMessage:
+def alert_url(alert: Alert, link_base: str) -> str:
+    """The page that an alert leads to after the log-in; empty if nobody said where the pages are."""
+    return f"{link_base}{alert.path}" if link_base and alert.path else ""
+
+
+def _lines(alert: Alert) -> tuple[list[str], list[str]]:
+    """What it says, in French and English; of several, how many of each."""
+    if not alert.more:
+        french, english = _TEXTS[alert.occasion]
+        return [french], [english]
+    counted = [(*_TEXTS[name], count) for name, count in alert.counts.items()]
+    return [f"{text} : {count}" for text, _, count in counted], [f"{text}: {count}" for _, text, count in counted]
+
+
+def compose_email(
+    alert: Alert, *, sender: str, institution: str, login_url: str, now_ms: int, link_base: str = ""
+) -> EmailMessage:
     """The e-mail. Its Message-ID is made of the alert's reference, so a mail system can tell doubles."""
     if alert.pickup is not None:
         return compose_pickup(alert, alert.pickup, sender=sender, institution=institution, now_ms=now_ms)
-    french, english = _TEXTS[alert.occasion]
+    french, english = _lines(alert)
+    count = len(alert.ids)
     urgent = alert.letter_class.value == "urgent"
     message = EmailMessage()
     message["From"] = sender
     message["To"] = alert.target
-    message["Subject"] = f"{'[URGENT] ' if urgent else ''}{french} / {english}"
+    subject = f"{french[0]} / {english[0]}" if count == 1 else f"{count} avis / {count} alerts"
+    message["Subject"] = f"{'[URGENT] ' if urgent else ''}{subject}"
     message["Date"] = formatdate(now_ms / 1000)
     message["Message-ID"] = f"<{alert.reference.hex()}@{sender.rpartition('@')[2] or 'coffre.invalid'}>"
     message["Auto-Submitted"] = "auto-generated"
     if urgent:
         message["X-Priority"] = "1"
-    where = f"\n{login_url}\n" if login_url else "\n"
-    message.set_content(
-        f"{institution} (Coffre)\n\n{french} : {alert.mailbox_address}\n"
-        f"Connectez-vous pour le lire.\n\n{english}: {alert.mailbox_address}\nLog in to read it.\n{where}"
-    )
+    url = alert_url(alert, link_base) or login_url
+    where = f"\n{url}\n" if url else "\n"
+    if count == 1:
+        text = (
+            f"{french[0]} : {alert.mailbox_address}\nConnectez-vous pour le lire.\n\n"
+            f"{english[0]}: {alert.mailbox_address}\nLog in to read it.\n"
+        )
+    else:
+        address = alert.mailbox_address
+        text = (
+            "\n".join((f"Pour {address} :", *(f"- {line}" for line in french), "Connectez-vous pour les lire."))
+            + "\n\n"
+            + "\n".join((f"For {address}:", *(f"- {line}" for line in english), "Log in to read them.\n"))
+        )
+    message.set_content(f"{institution} (Coffre)\n\n{text}{where}")
     return message
 
 
@@ -127,18 +162,22 @@ class WebhookCall:
     headers: dict[str, str]
 
 
-def compose_webhook(alert: Alert, *, secret: bytes, now_ms: int) -> WebhookCall:
+def compose_webhook(alert: Alert, *, secret: bytes, now_ms: int, link_base: str = "") -> WebhookCall:
     """The call. X-Coffre-Signature is HMAC-SHA256 over `timestamp.body`; X-Coffre-Alert is the same in every retry."""
-    fields = {
-        "event": alert.occasion,
+    fields: dict[str, object] = {
+        "event": "digest" if alert.more else alert.occasion,
         "mailbox": alert.mailbox_address,
         "class": alert.letter_class.value,
         "id": alert.reference.hex(),
     }
+    if alert.more:
+        fields["counts"] = alert.counts
+    if url := alert_url(alert, link_base):
+        fields["url"] = url
     return sign_webhook(fields, reference=alert.reference, secret=secret, now_ms=now_ms)
 
 
-def sign_webhook(fields: dict[str, str], *, reference: bytes, secret: bytes, now_ms: int) -> WebhookCall:
+def sign_webhook(fields: Mapping[str, object], *, reference: bytes, secret: bytes, now_ms: int) -> WebhookCall:
     """Fields as the body of a signed call. reference: the same in every retry."""
     body = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     timestamp = str(now_ms // 1000)

@@ -28,16 +28,25 @@ _logger = structlog.get_logger(__name__)
 class AlertSender:
     """Works off the queue until cancelled."""
 
-    def __init__(self, database: Database, queue: AlertQueue, settings: AlertSettings, institution: str) -> None:
+    def __init__(
+        self, database: Database, queue: AlertQueue, settings: AlertSettings, institution: str, link_base: str = ""
+    ) -> None:
+        """link_base: where the pages are, https://host; empty if nobody said."""
         self._database = database
         self._queue = queue
         self._channels: dict[str, Callable[[], Channel] | None] = {
             "email": (
-                (lambda: EmailChannel(settings.smtp, institution=institution, login_url=settings.login_url))
+                (
+                    lambda: EmailChannel(
+                        settings.smtp, institution=institution, login_url=settings.login_url, link_base=link_base
+                    )
+                )
                 if settings.smtp.host
                 else None
             ),
-            "webhook": (lambda: WebhookChannel(settings)) if settings.webhook_secret_file else None,
+            "webhook": (lambda: WebhookChannel(settings, link_base=link_base))
+            if settings.webhook_secret_file
+            else None,
         }
         self._limit = trio.CapacityLimiter(_AT_ONCE)
 
@@ -60,6 +69,9 @@ class AlertSender:
     async def _send(self, alert: Alert) -> None:
         make = self._channels[alert.channel]
         async with self._limit:
+            if not alert.target:
+                await self._failed(alert, ChannelError(f"{alert.channel} is not wanted any more", permanent=True))
+                return
             if make is None:
                 await self._failed(alert, ChannelError(f"no {alert.channel} configured"))
                 return
@@ -70,7 +82,7 @@ class AlertSender:
                 await self._failed(alert, error)
                 return
             # From here on the alert may be taken: it is never tried again (the unread ladder covers a lost one).
-            if not await self._database.write(self._queue.mark_sent, alert.id):
+            if not await self._database.write(self._queue.mark_sent, alert):
                 await blocking(channel.abandon)
                 return
             try:

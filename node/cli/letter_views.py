@@ -9,7 +9,7 @@ from node.cli.common import moment, say, table, utc_day
 
 if TYPE_CHECKING:
     from node.vault.reading import LetterSummary, StoredLetter
-    from node.vault.timeline import RecipientLine, Timeline
+    from node.vault.timeline import RecipientLine, Timeline, TimelineEvent
     from protocol.letter import Letter
 
 __all__ = ["erasure_note", "letter_fields", "print_letter", "print_timeline", "summary_fields", "timeline_fields"]
@@ -83,6 +83,7 @@ def timeline_fields(timeline: Timeline) -> dict[str, Any]:
                 "role": line.role,
                 "actor": line.actor,
                 "moved_to": line.moved_to,
+                "absent_until_ms": None if line.absence is None else line.absence.until_ms,
             }
             for line in timeline.recipients
         ],
@@ -110,10 +111,20 @@ def _who(role: str, actor: str, address: str) -> str:
     return f"by the deputy of {address}: {actor}" if role == "deputy" else f"by a {role}: {actor}"
 
 
+def _what(event: TimelineEvent) -> str:
+    """Why, who, or whom it concerns, in words."""
+    if event.kind.word == "escalated" and event.actor:
+        return f"{event.code}: {event.actor} alerted"
+    return event.code or _who(event.role, event.actor, event.address)
+
+
 def _state(line: RecipientLine) -> str:
     """Where a recipient stands, in words."""
     if line.moved_to:
         return f"{line.state.word} (moved to {line.moved_to})"
+    if line.absence is not None:
+        instead = f", instead: {line.absence.instead}" if line.absence.instead else ""
+        return f"{line.state.word} (absent until {moment(line.absence.until_ms)}{instead})"
     if line.actor:
         return f"{line.state.word} ({_who(line.role, line.actor, line.address)})"
     return line.state.word + (f" ({line.code})" if line.code else "")
@@ -141,7 +152,7 @@ def print_timeline(subject: str, timeline: Timeline) -> None:
             moment(event.time_ms),
             event.kind.word,
             event.address,
-            event.code or _who(event.role, event.actor, event.address),
+            _what(event),
             "here" if event.own else "there",
             str(event.witnesses) if event.witnesses else "no one yet",
         )

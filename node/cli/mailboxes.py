@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from node.cli import mailbox_entries, sharing
+from node.cli import mailbox_alerts, mailbox_entries, sharing
 from node.cli.common import (
     JsonOption,
     MailboxArgument,
@@ -29,25 +29,9 @@ from node.cli.retention import mailbox_retention
 from node.cli.second_factors import second_factor_app
 from node.errors import ConfigError
 
-if TYPE_CHECKING:
-    from node.vault.alert_queue import AlertPreferences
-
 __all__ = ["add_to", "mailbox_app"]
 
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def _preferences(email: str, webhook: str) -> AlertPreferences:
-    """Where alerts go, checked: an address that no mail can carry must not wait in a queue."""
-    from node.vault.alert_queue import AlertPreferences
-
-    name, _, domain = email.partition("@")
-    plain = email.isascii() and email.isprintable() and not set(email) & set(' <>,"')
-    if email and not (plain and name and domain and "@" not in domain):
-        raise ConfigError(f"{email!r} is not an e-mail address")
-    if webhook and not (webhook.startswith(("https://", "http://")) and webhook.isascii() and webhook.isprintable()):
-        raise ConfigError(f"{webhook!r} is not a webhook's address", hint="https://…")
-    return AlertPreferences(email=email, webhook=webhook)
 
 
 @mailbox_app.command("add")
@@ -76,6 +60,8 @@ def add(
     """Make a mailbox and publish it in the directory."""
 
     async def body() -> None:
+        from node.vault.alert_preferences import AlertPreferences, check_preferences
+
         row = mailbox_entries.told(
             kind=kind,
             profession=profession,
@@ -94,7 +80,7 @@ def add(
             address = full_address(node, mailbox)
             if not address.endswith(f"@{node.settings.domain}"):
                 raise ConfigError(f"{address} is not of this node's domain, {node.settings.domain}")
-            wanted = _preferences(email, webhook)
+            wanted = check_preferences(AlertPreferences(email=email, webhook=webhook))
             new = node.mailboxes.prepare(
                 address=address,
                 name=name or address.partition("@")[0],
@@ -298,42 +284,11 @@ def reset_keys(
     run_command(body, as_json=as_json)
 
 
-@mailbox_app.command("alerts")
-def alerts(
-    context: typer.Context,
-    mailbox: MailboxArgument,
-    email: Annotated[str | None, typer.Option(help="E-mail address for alerts; empty for none.")] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Webhook for alerts; empty for none.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show or set where a mailbox's alerts go."""
-
-    async def body() -> None:
-        async with opened_node(context) as node:
-            found = await node.mailboxes.find(full_address(node, mailbox))
-            _, wanted = await node.database.read(node.alerts.preferences, found.id)
-            if email is not None or webhook is not None:
-                wanted = _preferences(
-                    wanted.email if email is None else email, wanted.webhook if webhook is None else webhook
-                )
-                await node.database.write(node.alerts.set_preferences, (found.id, wanted))
-        if as_json:
-            emit({"id": found.id.text, "email": wanted.email, "webhook": wanted.webhook})
-        else:
-            say(f"{found.address}: e-mail {wanted.email or 'none'}, webhook {wanted.webhook or 'none'}")
-            settings = node.settings.alerts
-            if wanted.email and not settings.smtp.host:
-                say("No e-mail is sent before [alerts.smtp] in coffre.toml names a server.")
-            if wanted.webhook and not settings.webhook_secret_file:
-                say("No webhook is called before [alerts] in coffre.toml names a webhook_secret_file.")
-
-    run_command(body, as_json=as_json)
-
-
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     mailbox_entries.add_to(mailbox_app)
     sharing.add_to(mailbox_app)
+    mailbox_alerts.add_to(mailbox_app)
     mailbox_app.command("retention")(mailbox_retention)
     mailbox_app.add_typer(second_factor_app, name="second-factor")
     app.add_typer(mailbox_app, name="mailbox")

@@ -12,10 +12,13 @@ import sqlalchemy as sa
 import structlog
 import trio
 
+from node.alerts.ladder import Ladder
 from node.outside.offering import Outside
 from node.relay.custody import Custody
 from node.vault import schema
+from node.vault.absences import Absences
 from node.vault.alert_queue import AlertQueue
+from node.vault.changes import mark_changed
 from node.vault.correspondents import Correspondents
 from node.vault.database import Database, Transaction
 from node.vault.dedup import Dedup
@@ -68,6 +71,8 @@ class Deadlines:
         correspondents: Correspondents,
         drafts: DraftRows,
         outside: Outside,
+        ladder: Ladder,
+        absences: Absences,
         sweep: Callable[[], None],
     ) -> None:
         self._database = database
@@ -85,6 +90,8 @@ class Deadlines:
         self._correspondents = correspondents
         self._drafts = drafts
         self._outside = outside
+        self._ladder = ladder
+        self._absences = absences
         self._sweep = sweep
 
     async def run(self) -> None:
@@ -112,7 +119,7 @@ class Deadlines:
     # -- deadlines
 
     async def look(self, now_ms: int) -> None:
-        """Warn, expire, and end delegations: what is due now."""
+        """Warn, expire, end delegations and absences, climb the unread ladder: what is due now."""
         while due := await self._database.read(self._due_warnings, now_ms):
             await self._database.write_many(self._warn, due)
         while due := await self._database.read(self._due_expiries, now_ms):
@@ -122,6 +129,8 @@ class Deadlines:
         if await self._database.read(self._sessions.any_past, now_ms, self._session_idle_ms):
             await self._database.write(self._sessions.end_past, self._session_idle_ms)
         await self._outside.look(now_ms)
+        await self._ladder.look(now_ms)
+        await self._absences.end_due(now_ms)
 
     def _due_warnings(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox
@@ -187,6 +196,7 @@ class Deadlines:
                 tx.log.append(EventKind.EXPIRED, details, tag=item.tag)
                 if item.sender_mailbox is not None:
                     self._alerts.queue(tx, [item.occasion("expired", item.letter_id)])
+                    mark_changed(tx, self._keys, [item.sender_mailbox])
             self._outbox.set_state(tx, item.row, OutboxState.ENDED)
             tx.wake(EXPIRIES, self._outbox.destination(item.destination))
         return [None] * len(items)

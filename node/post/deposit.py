@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from node.audit.log import LeafRef, began_anew_at_ms
 from node.config import LimitSettings
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.alert_queue import AlertQueue, Occasion, letter_path
+from node.vault.changes import mailbox_changed
 from node.vault.database import AfterCommit, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
 from node.vault.directory import Directory, named_relays
@@ -270,7 +271,7 @@ class Depositor:
         self._alerts.queue(tx, batch.occasions)
         if batch.letters:
             tx.connection.execute(schema.letters.insert(), batch.letters)
-        room.write()
+        room.write(tx, self._keys)
         self._dedup.remember(tx.connection, batch.fresh)
         self._dedup.remember_envelopes(tx, batch.envelopes)
         return results
@@ -306,8 +307,9 @@ class Depositor:
             batch.fresh.append(row)
             pending.append((mailbox, outcome, code, ref))
             if not code:
-                batch.letters.append(self._letter_row(tx, item, mailbox, tag))
-                batch.occasions.append(self._occasion(slip, mailbox, tag))
+                letter_row = new_row_id(tx.now_ms, tx.world.random_bytes)
+                batch.letters.append(self._letter_row(tx, item, mailbox, tag, letter_row))
+                batch.occasions.append(self._occasion(slip, mailbox, tag, letter_row))
                 stored += 1
         if any(ref is not None for _, _, _, ref in pending):
             batch.envelopes.append((item.envelope.envelope_id, slip))
@@ -316,7 +318,7 @@ class Depositor:
         return AfterCommit(lambda: self._outcomes(tx, item, pending))
 
     @staticmethod
-    def _occasion(slip: Slip, mailbox: MailboxId, tag: LeafTag) -> Occasion:
+    def _occasion(slip: Slip, mailbox: MailboxId, tag: LeafTag, row: bytes) -> Occasion:
         return Occasion(
             mailbox,
             "deposited",
@@ -325,6 +327,7 @@ class Depositor:
             letter=slip.letter_id,
             peer=slip.sender_node,
             tag=tag,
+            path=letter_path(mailbox, row),
         )
 
     def _details(self, item: CheckedOffer, mailbox: MailboxId, code: str) -> Details:
@@ -340,8 +343,9 @@ class Depositor:
             code=code or None,
         )
 
-    def _letter_row(self, tx: Transaction, item: CheckedOffer, mailbox: MailboxId, tag: LeafTag) -> dict[str, object]:
-        row = new_row_id(tx.now_ms, tx.world.random_bytes)
+    def _letter_row(
+        self, tx: Transaction, item: CheckedOffer, mailbox: MailboxId, tag: LeafTag, row: bytes
+    ) -> dict[str, object]:
         fields = {"slip": item.signed_slip.raw, "env": bytes(item.envelope.envelope_id), "mb": bytes(mailbox)}
         return {
             "id": row,
@@ -352,6 +356,7 @@ class Depositor:
             "arrived_at_ms": tx.now_ms,
             "payload": self._payloads.name(item.slip.payload_id),
             "tag": tag,
+            "ladder_at_ms": tx.now_ms,
             "sealed": self._keys.seal_map("letters", row, "sealed", fields),
         }
 
@@ -420,10 +425,10 @@ class _Room:
         self._taken[mailbox] = taken + size
         return True
 
-    def write(self) -> None:
-        """Write what was taken."""
+    def write(self, tx: Transaction, keys: RowKeys) -> None:
+        """Write what was taken, and that there is something new."""
         table = schema.mailboxes
         for mailbox, taken in self._taken.items():
-            self._connection.execute(
-                table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes + taken)
-            )
+            values = {"used_bytes": table.c.used_bytes + taken, "changes": table.c.changes + 1}
+            self._connection.execute(table.update().where(table.c.id == mailbox).values(values))
+            mailbox_changed(tx, keys, mailbox)

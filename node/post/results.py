@@ -7,7 +7,7 @@ Nothing is believed before its evidence verifies and names our envelope, slip, l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from node.audit.cosigned_heads import WitnessKeys
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
+from node.vault.changes import mark_changed
 from node.vault.database import Transaction
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
@@ -47,7 +48,8 @@ _NEW_STATE: Final = {
     EventKind.ERASED_UNREAD: DeliveryState.ERASED_UNREAD,
 }
 # Evidence that changes no state.
-_OTHER_KINDS: Final = (EventKind.WITHDRAW_TOO_LATE, EventKind.ERASURE_DUE)
+_LADDER: Final = (EventKind.REMINDED, EventKind.ESCALATED, EventKind.SENDER_TOLD)
+_OTHER_KINDS: Final = (EventKind.WITHDRAW_TOO_LATE, EventKind.ERASURE_DUE, *_LADDER)
 # From which states each new state may be reached: a destination's word corrects what this node declared without it (an
 # expiry, a refusal of which it was only told), and nothing undoes an opening.
 _DECLARED: Final = (DeliveryState.WAITING, DeliveryState.EXPIRED, DeliveryState.REFUSED)
@@ -64,6 +66,7 @@ _TELLING: Final = {
     EventKind.REFUSED: "refused",
     EventKind.ERASURE_DUE: "unread_there",
     EventKind.ERASED_UNREAD: "erased_unread",
+    EventKind.SENDER_TOLD: "not_opened",
 }
 """Of what the sender is alerted, by which occasion."""
 
@@ -163,6 +166,10 @@ _SET_STATE: Final = (
 )
 
 
+def _senders(items: Iterable[OutboxItem]) -> list[MailboxId]:
+    return [item.sender_mailbox for item in items if item.sender_mailbox is not None]
+
+
 class ResultWriter:
     """Writes findings, in batches inside the group commit."""
 
@@ -201,6 +208,8 @@ class ResultWriter:
                 self._tell_sender(tx, item, _TELLING[kind], finding.verified.details.code or "")
         if rows:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
+            known = {row["delivery"] for row in rows}
+            mark_changed(tx, self._keys, _senders(f.item for f in items if self._delivery(f.item, f.mailbox) in known))
         moves.write()
         self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)
@@ -252,6 +261,7 @@ class ResultWriter:
                     )
                     tx.log.append(EventKind.REFUSED, details, tag=item.tag)
             self._tell_sender(tx, item, "refused")
+        mark_changed(tx, self._keys, _senders(refused.item for refused in items))
         moves.write()
         self._end(tx, {refused.item.row for refused in items})
         return [None] * len(items)
@@ -266,7 +276,7 @@ class ResultWriter:
         same = [table.c.delivery == delivery, table.c.kind == int(verified.kind)]
         if verified.kind is EventKind.ERASURE_DUE:
             return self._is_known_warning(tx, same, verified.time_ms)
-        if finding.item.state is not OutboxState.ENDED:
+        if finding.item.state is not OutboxState.ENDED and verified.kind not in _LADDER:
             same.append(table.c.time_ms == verified.time_ms)
         return tx.connection.execute(sa.select(table.c.id).where(*same).limit(1)).one_or_none() is not None
 

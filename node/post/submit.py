@@ -16,6 +16,7 @@ from node.errors import CoffreError, ConfigError, LimitError, MovedError, NotFou
 from node.post.compose import ComposedEnvelope, Composer, Destination, Draft, ResolvedDraft, SealedLetter
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
+from node.vault.changes import mailbox_changed
 from node.vault.correspondents import Correspondents, Pair
 from node.vault.database import Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS
@@ -387,9 +388,9 @@ class Submitter:
         self._correspondents.remember(tx, pairs)
         table = schema.mailboxes
         for mailbox, size in used.items():
-            tx.connection.execute(
-                table.update().where(table.c.id == mailbox).values(used_bytes=table.c.used_bytes + size)
-            )
+            values = {"used_bytes": table.c.used_bytes + size, "changes": table.c.changes + 1}
+            tx.connection.execute(table.update().where(table.c.id == mailbox).values(values))
+            mailbox_changed(tx, self._keys, MailboxId(mailbox))
         return accepted
 
     def _log(self, tx: Transaction, envelope: ComposedEnvelope, tag: LeafTag, sender: OpenMailbox) -> None:

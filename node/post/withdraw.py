@@ -11,6 +11,7 @@ from node.errors import StateError
 from node.retention.holds import is_held
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
+from node.vault.changes import mark_changed
 from node.vault.database import AfterCommit, Database, Transaction
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup, SeenDelivery, boxed_outcome
 from node.vault.directory import Directory
@@ -191,7 +192,8 @@ class Withdrawals:
             tag = LeafTag(row.tag if row is not None else tx.world.random_bytes(LeafTag.LENGTH))
             earlier = self._too_late_leaf(tx, tag)
             return Outcome.TOO_LATE, earlier or self._append(tx, EventKind.WITHDRAW_TOO_LATE, item, mailbox, tag)
-        values: dict[str, object] = {"state": int(LetterState.WITHDRAWN)}
+        mark_changed(tx, self._keys, [mailbox])
+        values: dict[str, object] = {"state": int(LetterState.WITHDRAWN), "ladder_at_ms": 0}
         if not row.held:
             values["sealed"] = self._keys.seal_map("letters", row.id, "sealed", {"mb": bytes(mailbox)})
             values["payload"] = None

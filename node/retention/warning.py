@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from node.retention.due import DAY_MS, due_at_ms, to_remind, to_unwarn, to_warn
 from node.retention.policy import MailboxPolicy
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion
+from node.vault.alert_queue import AlertQueue, Occasion, letter_path
 from node.vault.database import Transaction
 from node.vault.returns import Return, ReturnRows
 from node.vault.sealing import RowKeys
@@ -131,5 +131,6 @@ class Warner:
             letter=slip.letter_id,
             peer=slip.sender_node,
             tag=LeafTag(row.tag),
+            path=letter_path(policy.mailbox, row.id),
         )
         self._alerts.queue(tx, [occasion])

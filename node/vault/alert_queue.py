@@ -1,16 +1,21 @@
-"""Alerts waiting to be sent, written in the transaction of what they tell of. Spec: spec/delivery.md, 10."""
+"""Alerts waiting to be sent, written in the transaction of what they tell of. Spec: spec/delivery.md, 10;
+spec/alerts.md, 2.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from node.errors import NotFoundError
 from node.vault import schema
+from node.vault.alert_preferences import CHANNELS, AlertPreferences
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
@@ -22,23 +27,10 @@ from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 
-__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion", "PickupMail"]
+__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion", "PickupMail", "letter_path"]
 
 _LIFETIME_MS: Final = 3 * 86_400_000
-_CHANNELS: Final = ("email", "webhook")
 _NOT_MAILED: Final = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertPreferences:
-    """Where the owner of a mailbox wants alerts: an e-mail address, a webhook's address; empty for none."""
-
-    email: str = ""
-    webhook: str = ""
-
-    def target(self, channel: str) -> str:
-        """The address of one channel."""
-        return self.email if channel == "email" else self.webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +44,14 @@ class PickupMail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert to send. occasion: deposited, delayed, expired, refused, erasure_due (a letter here, unread), and of a
-    letter sent: unread_there, erased_unread, pickup_locked, pickup_expired, pickup_unsent. Holds nothing of the letter.
-    pickup: where it is no alert but the e-mail to somebody outside, what that says.
+    """An alert to send, or some that go as one. occasion: deposited, delayed, expired, refused, erasure_due,
+    unread_reminder (a letter here, unread), unread_of_other (the same, told to a deputy or on call), and of a letter
+    sent: unread_there, erased_unread, not_opened, pickup_locked, pickup_expired, pickup_unsent. Holds nothing of the
+    letter. pickup: where it is no alert but the e-mail to somebody outside, what that says.
 
-    reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles.
+    reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles. path: the page it leads
+    to. target: empty if it was taken away meanwhile. box: id of the mailbox that is alerted. more: the others that go
+    with it, each with its occasion.
     """
 
     id: bytes
@@ -69,6 +64,19 @@ class Alert:
     attempts: int
     expires_at_ms: int
     pickup: PickupMail | None = None
+    path: str = ""
+    box: bytes = b""
+    more: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """The rows."""
+        return (self.id, *(row for row, _ in self.more))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each occasion."""
+        return dict(Counter((self.occasion, *(name for _, name in self.more))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ class Occasion:
     """Why a mailbox is to be alerted. name: as in Alert.occasion; about: the letter's id, or the like.
 
     letter, peer, tag: the letter that it is about, the other node, and the tag of its leaves, for the log.
+    path: the page that the alert leads to, empty for the inbox. shown: the address that is named, empty for its own.
     """
 
     mailbox: MailboxId
@@ -85,23 +94,27 @@ class Occasion:
     letter: LetterId
     peer: NodeId
     tag: LeafTag
+    path: str = ""
+    shown: str = ""
+
+
+def letter_path(mailbox: MailboxId, row: bytes) -> str:
+    """The page of a letter in an inbox (spec/web.md, 5)."""
+    return f"/box/{mailbox.hex()}/letter/{row.hex()}"
 
 
 class AlertQueue:
-    """The alerts table and the preferences of mailboxes."""
+    """The alerts table and the preferences of mailboxes. zone: of times of the day."""
 
-    def __init__(self, keys: RowKeys) -> None:
+    def __init__(self, keys: RowKeys, zone: ZoneInfo) -> None:
         self._keys = keys
+        self.zone = zone
         self._open_settings = lru_cache(maxsize=4096)(self._decode_settings)
 
     # -- preferences
 
     def _decode_settings(self, mailbox: bytes, sealed: bytes) -> AlertPreferences:
-        fields = self._keys.open_map("mailboxes", mailbox, "settings", sealed)
-        return AlertPreferences(
-            email=fields.text("email", high=320) if "email" in fields else "",
-            webhook=fields.text("webhook", high=2000) if "webhook" in fields else "",
-        )
+        return AlertPreferences.read(self._keys.open_map("mailboxes", mailbox, "settings", sealed))
 
     def preferences(self, connection: sa.Connection, mailbox: MailboxId) -> tuple[str, AlertPreferences]:
         """Address and preferences of a mailbox."""
@@ -114,18 +127,37 @@ class AlertQueue:
         return row.address, self._open_settings(bytes(mailbox), row.settings)
 
     def set_preferences(self, tx: Transaction, items: Sequence[tuple[MailboxId, AlertPreferences]]) -> Sequence[None]:
-        """Batch handler: store preferences; on record which channels there are now, if they are others."""
+        """Batch handler: store preferences; on record which channels there are now, if anything is another.
+
+        What waits for a digest or the end of quiet hours is planned anew.
+        """
         table = schema.mailboxes
         for mailbox, wanted in items:
             if self.preferences(tx.connection, mailbox)[1] == wanted:
                 continue
-            fields = {"email": wanted.email or None, "webhook": wanted.webhook or None}
-            sealed = self._keys.seal_map("mailboxes", mailbox, "settings", fields)
+            sealed = self._keys.seal_map("mailboxes", mailbox, "settings", wanted.fields())
             tx.connection.execute(table.update().where(table.c.id == mailbox).values(settings=sealed))
-            channels = ",".join(channel for channel in _CHANNELS if wanted.target(channel)) or "none"
-            details = Details(node=self._keys.node_id, mailbox=mailbox, code=channels)
-            tx.log.append(EventKind.ALERTS_CHANGED, details)
+            code = ",".join(wanted.channels) or "none"
+            tx.log.append(EventKind.ALERTS_CHANGED, Details(node=self._keys.node_id, mailbox=mailbox, code=code))
+            self._plan_anew(tx, mailbox, wanted)
         return [None] * len(items)
+
+    def _plan_anew(self, tx: Transaction, mailbox: MailboxId, wanted: AlertPreferences) -> None:
+        table = schema.alerts
+        keys = [self._digest(mailbox, channel) for channel in CHANNELS]
+        waiting = (table.c.digest.in_(keys), table.c.state == AlertState.WAITING)
+        for row in tx.connection.execute(sa.select(table).where(*waiting)).all():
+            alert = self._alert(row)
+            at_ms = wanted.planned_ms(tx.now_ms, alert.letter_class, self.zone)
+            tx.connection.execute(
+                table.update()
+                .where(table.c.id == row.id)
+                .values(next_attempt_at_ms=at_ms, expires_at_ms=at_ms + _LIFETIME_MS)
+            )
+        tx.wake(ALERTS)
+
+    def _digest(self, mailbox: bytes, channel: str) -> bytes:
+        return self._keys.blind("alert-digest", mailbox, channel.encode())
 
     # -- queueing
 
@@ -136,34 +168,30 @@ class AlertQueue:
             if item.mailbox not in wanted:
                 wanted[item.mailbox] = self.preferences(tx.connection, item.mailbox)
             address, preferences = wanted[item.mailbox]
-            for channel in _CHANNELS:
+            if item.name == "deposited" and item.letter_class not in preferences.classes:
+                continue
+            at_ms = preferences.planned_ms(tx.now_ms, item.letter_class, self.zone)
+            for channel in CHANNELS:
                 target = preferences.target(channel)
                 if target:
-                    reference = self._keys.blind("alert", item.mailbox, item.about, item.name.encode())
-                    self._insert(tx, channel, target, address, item, reference)
+                    self._insert(tx, channel, target, address, item, at_ms)
 
-    def _insert(
-        self,
-        tx: Transaction,
-        channel: str,
-        target: str,
-        address: str,
-        occasion: Occasion,
-        reference: bytes,
-    ) -> None:
+    def _insert(self, tx: Transaction, channel: str, target: str, address: str, occasion: Occasion, at_ms: int) -> None:
         table = schema.alerts
+        reference = self._keys.blind("alert", occasion.mailbox, occasion.about, occasion.name.encode())
         row = self._keys.blind("alert-row", reference, channel.encode())
         if tx.connection.execute(sa.select(table.c.id).where(table.c.id == row)).one_or_none() is not None:
             return
         fields = {
             "to": target,
-            "mb": address,
+            "mb": occasion.shown or address,
             "occasion": occasion.name,
             "class": occasion.letter_class.value,
             "ref": reference,
             "box": bytes(occasion.mailbox),
             "lid": bytes(occasion.letter),
             "peer": bytes(occasion.peer),
+            "path": occasion.path or f"/box/{occasion.mailbox.hex()}/inbox",
         }
         tx.connection.execute(
             table.insert().values(
@@ -171,10 +199,11 @@ class AlertQueue:
                 channel=channel,
                 state=int(AlertState.WAITING),
                 attempts=0,
-                next_attempt_at_ms=tx.now_ms,
-                expires_at_ms=tx.now_ms + _LIFETIME_MS,
+                next_attempt_at_ms=at_ms,
+                expires_at_ms=at_ms + _LIFETIME_MS,
                 sealed=self._keys.seal_map("alerts", row, "sealed", fields),
                 tag=occasion.tag,
+                digest=None if at_ms <= tx.now_ms else self._digest(occasion.mailbox, channel),
             )
         )
         tx.wake(ALERTS)
@@ -239,15 +268,43 @@ class AlertQueue:
     # -- sending
 
     def due(self, connection: sa.Connection, now_ms: int, limit: int) -> list[Alert]:
-        """Alerts whose time has come, oldest first."""
+        """Alerts whose time has come, oldest first; those of one digest as one."""
         table = schema.alerts
-        rows = connection.execute(
-            sa.select(table)
-            .where(table.c.state == AlertState.WAITING, table.c.next_attempt_at_ms <= now_ms)
-            .order_by(table.c.next_attempt_at_ms)
-            .limit(limit)
+        is_due = (table.c.state == AlertState.WAITING, table.c.next_attempt_at_ms <= now_ms)
+        rows = connection.execute(sa.select(table).where(*is_due).order_by(table.c.next_attempt_at_ms).limit(limit))
+        found: list[Alert] = []
+        gathered: set[bytes] = set()
+        for row in rows.all():
+            if row.digest is None:
+                found.append(self._at_present(connection, self._alert(row)))
+            elif row.digest not in gathered:
+                gathered.add(row.digest)
+                together = sa.select(table).where(*is_due, table.c.digest == row.digest)
+                order = (table.c.next_attempt_at_ms, table.c.id)
+                found.append(self._as_one(connection, connection.execute(together.order_by(*order)).all()))
+        return found
+
+    def _as_one(self, connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> Alert:
+        alerts = [self._alert(row) for row in rows]
+        first = self._at_present(connection, alerts[0])
+        if len(alerts) == 1:
+            return first
+        address, _ = self.preferences(connection, MailboxId(first.box))
+        return replace(
+            first,
+            mailbox_address=address,
+            # Made of all of them: what joins after a failure makes another message.
+            reference=self._keys.blind("alert-digest-of", *(alert.id for alert in alerts)),
+            path=f"/box/{first.box.hex()}/inbox",
+            attempts=max(alert.attempts for alert in alerts),
+            expires_at_ms=min(alert.expires_at_ms for alert in alerts),
+            more=tuple((alert.id, alert.occasion) for alert in alerts[1:]),
         )
-        return [self._alert(row) for row in rows]
+
+    def _at_present(self, connection: sa.Connection, alert: Alert) -> Alert:
+        """With the address that its person has now."""
+        _, preferences = self.preferences(connection, MailboxId(alert.box))
+        return replace(alert, target=preferences.target(alert.channel))
 
     def _alert(self, row: sa.Row[Any]) -> Alert:
         fields = self._keys.open_map("alerts", row.id, "sealed", row.sealed)
@@ -268,6 +325,8 @@ class AlertQueue:
                 language=fields.text("lang", high=8),
                 until_ms=fields.integer("until"),
             ),
+            path=fields.text("path", high=200) if "path" in fields else "",
+            box=fields.fixed("box", 16),
         )
 
     def next_due_ms(self, connection: sa.Connection) -> int | None:
@@ -278,11 +337,11 @@ class AlertQueue:
         ).scalar_one()
         return due
 
-    def mark_sent(self, tx: Transaction, items: Sequence[bytes]) -> Sequence[bool]:
-        """Batch handler: claim alerts as sent, on record; False for one that is not waiting any more (another process
-        has it, or its letter is gone).
+    def mark_sent(self, tx: Transaction, items: Sequence[Alert]) -> Sequence[bool]:
+        """Batch handler: claim alerts as sent, on record; False for one of which nothing is waiting any more (another
+        process has it, or its letter is gone).
         """
-        return [self._mark_sent(tx, row) for row in items]
+        return [any([self._mark_sent(tx, row) for row in alert.ids]) for alert in items]
 
     def _mark_sent(self, tx: Transaction, row: bytes) -> bool:
         table = schema.alerts
@@ -309,13 +368,15 @@ class AlertQueue:
         return True
 
     def mark_failed(self, tx: Transaction, items: Sequence[tuple[Alert, int | None]]) -> Sequence[None]:
-        """Batch handler: try again at the given time, or give up (None)."""
+        """Batch handler: try again at the given time, or after the quiet hours it is in; or give up (None)."""
         table = schema.alerts
         for alert, again_at_ms in items:
             state = AlertState.FAILED if again_at_ms is None else AlertState.WAITING
+            if again_at_ms is not None:
+                again_at_ms = self._after_quiet_ms(tx.connection, alert, again_at_ms)
             tx.connection.execute(
                 table.update()
-                .where(table.c.id == alert.id)
+                .where(table.c.id.in_(alert.ids), table.c.state == AlertState.WAITING)
                 .values(state=int(state), attempts=alert.attempts + 1, next_attempt_at_ms=again_at_ms or 0)
             )
             if alert.pickup is not None and again_at_ms is None:
@@ -342,6 +403,10 @@ class AlertQueue:
             tag=LeafTag(found.tag),
         )
         self.queue(tx, [occasion])
+
+    def _after_quiet_ms(self, connection: sa.Connection, alert: Alert, at_ms: int) -> int:
+        _, preferences = self.preferences(connection, MailboxId(alert.box))
+        return preferences.after_quiet_ms(at_ms, alert.letter_class, self.zone)
 
     def prune(self, tx: Transaction, items: Sequence[int]) -> Sequence[None]:
         """Batch handler: forget finished alerts that expired before the given time."""

@@ -184,11 +184,19 @@ class MailboxRows:
             results.append(changed != entry)
             if changed != entry:
                 published[item.mailbox] = changed
+                if changed.absence != entry.absence:
+                    self._note_absence(tx, changed)
                 code = joined(changed_fields(entry, changed))
                 details = Details(node=self._keys.node_id, mailbox=item.mailbox, code=code)
                 tx.log.append(EventKind.MAILBOX_CHANGED, details)
         self._directory.publish_mailboxes(tx, list(published.values()))
         return results
+
+    @staticmethod
+    def _note_absence(tx: Transaction, entry: MailboxEntry) -> None:
+        """When to take it out of the entry again."""
+        table, until_ms = schema.mailboxes, 0 if entry.absence is None else entry.absence.until_ms
+        tx.connection.execute(table.update().where(table.c.id == entry.mailbox).values(absent_until_ms=until_ms))
 
     def _refuse_kind(self, tx: Transaction, entry: MailboxEntry, changed: MailboxEntry) -> None:
         """Members are a service's, deputies a person's, and both are persons (spec/identity.md, 8)."""

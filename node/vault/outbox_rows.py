@@ -61,6 +61,7 @@ class OutboxItem:
             letter=self.letter_id,
             peer=self.destination,
             tag=self.tag,
+            path=f"/box/{self.sender_mailbox.hex()}/sent",
         )
 
 

@@ -15,6 +15,7 @@ from node.audit.log import LeafRef, read_details
 from node.errors import NotFoundError, StateError
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
+from node.vault.changes import mark_changed
 from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
@@ -346,7 +347,9 @@ class Reading:
             if is_known:
                 continue
             fresh.add(opener)
-            tx.connection.execute(table.update().where(table.c.id == item.stored.row).values(state=int(new_state)))
+            values = {"state": int(new_state), "ladder_at_ms": 0}
+            tx.connection.execute(table.update().where(table.c.id == item.stored.row).values(values))
+            mark_changed(tx, self._keys, [item.stored.mailbox])
             ref = tx.log.append(item.kind, self._details(tx, item), tag=item.stored.tag)
             self._queue_return(tx, item.stored, ref)
         return results

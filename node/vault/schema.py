@@ -25,6 +25,7 @@ from sqlalchemy import (
 __all__ = [
     "DERIVED",
     "NOT_BACKED_UP",
+    "UNREAD",
     "alarms",
     "alerts",
     "auditors",
@@ -86,6 +87,9 @@ __all__ = [
     "web_sessions",
 ]
 
+UNREAD = "folder = 0 AND state = 0 AND trashed_at_ms = 0"
+"""Of `letters`: unread in an inbox, in the words of its index."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -127,6 +131,16 @@ mailboxes = Table(
     Column("keep_received_days", Integer, nullable=True),
     Column("keep_sent_days", Integer, nullable=True),
     Column("keep_trash_days", Integer, nullable=True),
+    # Rises with every change of what its pages show: live pages compare it (spec/alerts.md, 5).
+    Column("changes", BigInteger, nullable=False, server_default="0"),
+    # When the absence in its entry ends, 0 without one.
+    Column("absent_until_ms", BigInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_mailboxes_absent_until_ms",
+        "absent_until_ms",
+        sqlite_where=text("absent_until_ms > 0"),
+        postgresql_where=text("absent_until_ms > 0"),
+    ),
 )
 
 # Ways to open a mailbox's secrets: one row per password, recovery key, member and deputy. holder: the own mailbox whose
@@ -192,6 +206,17 @@ letters = Table(
             ("ix_letters_unindexed", ("id",), "indexed = 0"),
         )
     ),
+    # The unread ladder (spec/alerts.md, 3): steps made, and when it is to be looked at next, 0 for never.
+    Column("ladder_step", SmallInteger, nullable=False, server_default="0"),
+    Column("ladder_at_ms", BigInteger, nullable=False, server_default="0"),
+    Index(
+        "ix_letters_ladder_at_ms",
+        "ladder_at_ms",
+        sqlite_where=text("ladder_at_ms > 0"),
+        postgresql_where=text("ladder_at_ms > 0"),
+    ),
+    # Unread ones of inboxes: counted on every page.
+    Index("ix_letters_unread_counted", "mailbox", "id", sqlite_where=text(UNREAD), postgresql_where=text(UNREAD)),
     Index(
         "ix_letters_mailbox_trashed_at_ms",
         "mailbox",
@@ -808,7 +833,15 @@ alerts = Table(
     _sealed(),
     # The letter's tag: what is erased leaves no alert behind.
     Column("tag", LargeBinary(16), nullable=True, index=True),
+    # Waits for a digest or the end of quiet hours: those of one mailbox and channel, blinded, go together.
+    Column("digest", LargeBinary(16), nullable=True),
     Index("ix_alerts_state_next_attempt_at_ms", "state", "next_attempt_at_ms"),
+    Index(
+        "ix_alerts_digest",
+        "digest",
+        sqlite_where=text("digest IS NOT NULL"),
+        postgresql_where=text("digest IS NOT NULL"),
+    ),
 )
 
 # Legal holds: what one covers is kept whatever else says. letter: a letter's row; mailbox: blinded, as in letters; both

@@ -16,6 +16,7 @@ from node.vault import schema
 from node.vault.access import OpenMailbox
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
+from node.vault.signals import LETTERS
 from node.vault.ways import MailboxSecrets
 from protocol.box import SALT_BYTES, open_box, seal_box
 from protocol.codec import FieldReader, Value, decode_map, encode
@@ -232,7 +233,9 @@ class SessionRows:
         return [None] * len(rows)
 
     def end(self, tx: Transaction, rows: Sequence[bytes]) -> Sequence[None]:
-        """End sessions."""
+        """End sessions; their live pages end with them."""
+        for mailbox in tx.connection.execute(sa.select(_TABLE.c.mailbox).where(_TABLE.c.id.in_(rows))).scalars():
+            tx.wake(LETTERS, mailbox)
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_(rows)))
         return [None] * len(rows)
 
@@ -338,7 +341,9 @@ def _split(joined: bytes) -> list[bytes]:
 
 def end_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId) -> None:
     """End all sessions of a mailbox: its password, its keys or the mailbox itself came to an end."""
-    tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == keys.blind("mailbox", mailbox)))
+    blinded = keys.blind("mailbox", mailbox)
+    tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == blinded))
+    tx.wake(LETTERS, blinded)
 
 
 def end_other_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId, kept: bytes | None) -> None:

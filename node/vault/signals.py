@@ -16,6 +16,7 @@ __all__ = [
     "COSIGNING",
     "EXPIRIES",
     "FEED",
+    "LETTERS",
     "LOG",
     "OUTBOX",
     "PEERS",
@@ -41,7 +42,11 @@ TRUST: Final = "trust"
 RELAY: Final = "relay"
 COSIGNING: Final = "cosigning"
 """A head of the own log was chosen to be cosigned."""
-TOPICS: Final = frozenset({COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY})
+LETTERS: Final = "letters"
+"""What a mailbox's pages show; about: its blinded id (node/vault/changes.py)."""
+TOPICS: Final = frozenset(
+    {COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY, LETTERS}
+)
 
 Topic = tuple[str, bytes]
 """What changed, and for whom: a blinded destination, or empty for anyone. A letter for one peer wakes one link."""
@@ -53,7 +58,10 @@ _SQLITE_POLL_S: Final = 0.2
 _NOTIFY_TIMEOUT_S: Final = 0.5
 
 
-_NOTIFY: Final = sa.text("SELECT pg_notify(:channel, :payload)")
+# One statement for all of them: a batch of deposits wakes a topic for each mailbox.
+_NOTIFY: Final = sa.text(
+    "SELECT count(pg_notify(:channel, payload)) FROM unnest(CAST(:payloads AS text[])) AS topics (payload)"
+)
 
 
 def _topic(payload: str) -> Topic:
@@ -91,9 +99,9 @@ class Signals:
         """Inside a transaction: what other processes on the same PostgreSQL learn at its commit."""
         if self._engines.is_sqlite:
             return
-        for name, about in topics:
-            payload = f"{name} {about.hex()}"
-            connection.execute(_NOTIFY, {"channel": _CHANNEL, "payload": payload})
+        payloads = [f"{name} {about.hex()}" for name, about in topics]
+        if payloads:
+            connection.execute(_NOTIFY, {"channel": _CHANNEL, "payloads": payloads})
 
     async def watch_other_processes(self) -> None:
         """Turn other processes' commits into wake-ups here, until cancelled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -17,11 +18,16 @@ from node.vault.reading import StoredLetter
 from node.vault.sealing import RowKeys
 from node.vault.states import DeliveryState
 from protocol.details import Details, decode_details
+from protocol.entry import Absence
 from protocol.evidence import Evidence, decode_evidence
 from protocol.ids import LeafTag, MailboxId, NodeId
 from protocol.logleaf import EventKind, LogLeaf
 
 __all__ = ["LetterEvidence", "RecipientLine", "Timeline", "TimelineEvent", "Timelines"]
+
+
+_LADDER: Final = (EventKind.REMINDED, EventKind.ESCALATED, EventKind.SENDER_TOLD)
+"""Their codes tell a time, no reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,7 @@ class RecipientLine:
     """One recipient: the state that counts now, when it changed, the refusal's code, the role that opened last.
 
     actor: the address of the member or deputy who opened last. moved_to: where to write instead, of a refused one.
+    absence: of one who is away now and has not opened it.
     """
 
     address: str
@@ -58,6 +65,7 @@ class RecipientLine:
     role: str
     actor: str = ""
     moved_to: str = ""
+    absence: Absence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +165,10 @@ class Timelines:
         if delivery.state is DeliveryState.REFUSED:
             entry = self._directory.mailbox_of(connection, delivery.node, delivery.mailbox)
             moved_to = "" if entry is None else entry.moved_to or ""
+        absence = None
+        if delivery.state in (DeliveryState.WAITING, DeliveryState.DEPOSITED):
+            entry = self._directory.mailbox_of(connection, delivery.node, delivery.mailbox)
+            absence = None if entry is None else entry.absence_at(self._database.world.now_ms())
         peer = connection.execute(
             sa.select(schema.peers.c.institution).where(schema.peers.c.node_id == delivery.node)
         ).scalar_one_or_none()
@@ -166,10 +178,11 @@ class Timelines:
             institution=institution,
             state=delivery.state,
             changed_at_ms=delivery.changed_at_ms,
-            code=next((event.code for event in reversed(mine) if event.code), ""),
+            code=next((event.code for event in reversed(mine) if event.code and event.kind not in _LADDER), ""),
             role="" if opened is None else opened.role,
             actor="" if opened is None else opened.actor,
             moved_to=moved_to,
+            absence=absence,
         )
 
     async def states(self, stored: list[StoredLetter]) -> dict[bytes, list[DeliveryRow]]:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from node.errors import StateError
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
+from node.vault.changes import mark_changed
 from node.vault.database import Database, Transaction
 from node.vault.log_codes import joined
 from node.vault.reading import StoredLetter
@@ -113,6 +114,7 @@ class Trash:
             tx.connection.execute(
                 table.update().where(table.c.id == stored.row).values(trashed_at_ms=tx.now_ms if wanted else 0)
             )
+            mark_changed(tx, self._keys, [opened.id])
         if row.state == LetterState.WITHDRAWN or stored.signed_slip is None:
             return  # a tombstone tells of nothing that could be proved
         slip = stored.slip

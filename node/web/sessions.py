@@ -228,15 +228,18 @@ class Sessions:
         """End one of a mailbox's sessions; whether there was one."""
         return await self._database.write(self._rows.end_one, (opened.id, row))
 
-    async def find(self, request: HTTPConnection) -> Session | None:
-        """The open session of a request; None if it has none that lives, or one that is half-open."""
-        return await self._find(request, frozenset({Stage.OPEN}))
+    async def find(self, request: HTTPConnection, *, is_use: bool = True) -> Session | None:
+        """The open session of a request; None if it has none that lives, or one that is half-open.
+
+        is_use: False for what a page asks by itself: it must not keep an idle session alive.
+        """
+        return await self._find(request, frozenset({Stage.OPEN}), is_use=is_use)
 
     async def find_half_open(self, request: HTTPConnection) -> Session | None:
         """The half-open session of a request."""
         return await self._find(request, _HALF_OPEN)
 
-    async def _find(self, request: HTTPConnection, stages: frozenset[Stage]) -> Session | None:
+    async def _find(self, request: HTTPConnection, stages: frozenset[Stage], *, is_use: bool = True) -> Session | None:
         token = cookie_token(request.cookies.get(SESSION_COOKIE, ""))
         if token is None:
             return None
@@ -245,7 +248,7 @@ class Sessions:
         stored = await self._database.read(self._rows.find, keys, now_ms, self.idle_ms, stages)
         if stored is None:
             return None
-        if self._rows.wants_touch(stored, now_ms):
+        if is_use and self._rows.wants_touch(stored, now_ms):
             await self._database.write(self._rows.touch, stored.row)
         return Session(stored, FormToken(keys.form_key))
 

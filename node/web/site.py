@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
+from node.web.frame import Frames
 from node.web.guard import BodyError, BodyRule, Guard
+from node.web.pages.absence import AbsencePages
+from node.web.pages.alerts import AlertPages
 from node.web.pages.answering import AnswerPages
 from node.web.pages.desk import Desk
 from node.web.pages.drafting import DraftPages
@@ -19,10 +23,12 @@ from node.web.pages.files import FilePages
 from node.web.pages.filing import FilingPages
 from node.web.pages.letters import LetterPages
 from node.web.pages.lists import ListPages
+from node.web.pages.live import LivePages
 from node.web.pages.outside import OutsidePages
 from node.web.pages.pickup import PickupPages
 from node.web.pages.sent_letter import SentLetterPages
 from node.web.pages.settings import SettingsPages
+from node.web.pages.sharing import SharingPages
 from node.web.pages.steps import StepPages
 from node.web.pages.uploads import UploadPages
 from node.web.pages.writing_texts import WritingTextPages
@@ -30,6 +36,7 @@ from node.web.proxies import ProxyHeaders
 from node.web.published_log import PublishedLog
 from node.web.sessions import LogInParts, Sessions
 from node.web.static_files import StaticFiles
+from node.web.streams import Streams
 from node.web.templating import Templates
 from node.web.uploads import MAX_FORM_BYTES
 
@@ -42,8 +49,8 @@ __all__ = ["build_site"]
 _FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 30)
 
 
-def build_site(node: Node) -> ASGIApp:
-    """The ASGI application of a node."""
+def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
+    """The ASGI application of a node. stop: set when the node stops: what streams, ends."""
     published = PublishedLog(
         database=node.database,
         auditors=node.auditors,
@@ -67,7 +74,7 @@ def build_site(node: Node) -> ASGIApp:
         domain=node.settings.domain,
         idle_ms=web.idle_minutes * 60_000,
     )
-    desk = Desk(node, sessions, templates)
+    desk = Desk(node, sessions, templates, Frames(node.database, node.changes, node.directory))
     files = FilePages(desk)
     routes = [
         *published.routes(),
@@ -87,6 +94,10 @@ def build_site(node: Node) -> ASGIApp:
         *files.routes(),
         *OutsidePages(desk).routes(),
         *PickupPages(desk, files).routes(),
+        *LivePages(desk, Streams(stop)).routes(),
+        *AlertPages(desk).routes(),
+        *AbsencePages(desk).routes(),
+        *SharingPages(desk).routes(),
     ]
     # Here, before Starlette's own handler of errors makes a 500 of it.
     app = Starlette(routes=routes, exception_handlers={BodyError: _refuse_body})

@@ -4,6 +4,7 @@ An entry is a strict msgpack map that travels beside its feed leaf and is commit
 version does not know are kept, so that a federation of mixed versions agrees on the bytes.
 """
 
+from protocol.entry.absence import MAX_ABSENCE_MS, Absence
 from protocol.entry.fields import MAX_ENTRY_BYTES, EntryStatus
 from protocol.entry.institution import InstitutionEntry
 from protocol.entry.mailbox import (
@@ -29,7 +30,9 @@ from protocol.entry.standing import (
 __all__ = [
     "LETTER_CLASSES",
     "MAINTAINER_SUBJECT",
+    "MAX_ABSENCE_MS",
     "MAX_ENTRY_BYTES",
+    "Absence",
     "Accepts",
     "Act",
     "Endorsed",

@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from protocol.codec import FieldReader, Value, decode_map
 from protocol.crypto import SealKey, VerifyKey
+from protocol.entry.absence import Absence
 from protocol.entry.fields import (
     MAX_ENTRY_BYTES,
     STATUSES,
@@ -98,6 +99,7 @@ class MailboxEntry:
     department. identifiers, former_keys: up to 16 and 8. purpose: when to write here, in a line. succession: the last
     former key's signature over succession_message; without it, former keys need reset_at_ms, the time at which the
     institution replaced the keys by itself. moved_to: address to write to instead, of a closed mailbox only.
+    absence: when its person is away; may be to come, or over.
     listed: False asks that the mailbox not be found by search. extra: fields of later versions, kept.
     """
 
@@ -120,6 +122,7 @@ class MailboxEntry:
     reset_at_ms: int | None = None
     status: EntryStatus = EntryStatus.OPEN
     moved_to: str | None = None
+    absence: Absence | None = None
     listed: bool = True
     extra: dict[str, Value] = field(default_factory=dict)
 
@@ -127,6 +130,11 @@ class MailboxEntry:
     def domain(self) -> str:
         """The part of the address after @; only a domain of the institution makes the address usable."""
         return self.address.rpartition("@")[2]
+
+    def absence_at(self, time_ms: int) -> Absence | None:
+        """The absence, if it is in force at this time."""
+        absence = self.absence
+        return absence if absence is not None and absence.from_ms <= time_ms < absence.until_ms else None
 
     def signing_keys_at(self, time_ms: int) -> tuple[VerifyKey, ...]:
         """The keys that may have signed a letter of this time: the current one and the former ones valid then."""
@@ -168,6 +176,7 @@ class MailboxEntry:
             "reset": self.reset_at_ms,
             "status": self.status.value,
             "moved": self.moved_to,
+            "absent": None if self.absence is None else self.absence.fields(),
             "listed": self.listed,
         }
         return encode_entry(self, fields)
@@ -200,6 +209,7 @@ class MailboxEntry:
             reset_at_ms=fields.integer("reset") if "reset" in fields else None,
             status=STATUSES[fields.choice("status", STATUSES)],
             moved_to=required(fields, "moved", check_address) if "moved" in fields else None,
+            absence=Absence.read(fields.map("absent")) if "absent" in fields else None,
             listed=fields.boolean("listed"),
             extra=fields.rest(),
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from protocol.codec import encode
 from protocol.crypto import SealSecret, SigningSecret
-from protocol.entry import Accepts, InstitutionEntry, MailboxEntry, MailboxKind
+from protocol.entry import MAX_ABSENCE_MS, Absence, Accepts, InstitutionEntry, MailboxEntry, MailboxKind
 from protocol.feed import FeedState, OperationKind, make_operation, snapshot_operation
 from protocol.ids import MailboxId
 from spec.vectors.common import case, write
@@ -35,6 +35,13 @@ def mailbox(subject: MailboxId, **changes: Any) -> MailboxEntry:
     return MailboxEntry(**{**fields, **changes})
 
 
+ABSENCE = Absence(
+    from_ms=1_790_000_000_000,
+    until_ms=1_791_000_000_000,
+    french="En congé ; en cas d'urgence, Mme EXEMPLE",
+    english="On leave; if urgent, Mme EXEMPLE",
+    instead="exemple@clinic.example",
+)
 INSTITUTION = InstitutionEntry(
     names=("Clinique du Pont",),
     kind="hospital",
@@ -76,6 +83,38 @@ def entry_cases() -> list[dict[str, Any]]:
         bad("signing_key_small_order", "the neutral point", "bad_key", sign=bytes([1]) + bytes(31)),
         bad("seal_key_small_order", "an X25519 half of zeros", "bad_key", seal=bytes(SEAL.seal_key[:1184]) + bytes(32)),
         bad("open_and_moved", "an open mailbox has not moved", "malformed", moved="x@clinic.example"),
+        case(
+            "absent",
+            "alerts.md, 4",
+            "an absence with a text in each language, and a colleague",
+            {"kind": "mailbox", "entry": mailbox(SUBJECTS[0], absence=ABSENCE).encode()},
+        ),
+        bad("absent_until_before_from", "an absence ends after it begins", "malformed", absent={"from": 2, "until": 1}),
+        bad(
+            "absent_too_long",
+            "400 days and a millisecond",
+            "malformed",
+            absent={"from": 0, "until": MAX_ABSENCE_MS + 1},
+        ),
+        bad("absent_without_until", "an absence ends", "malformed", absent={"from": 1}),
+        bad(
+            "absent_with_two_lines",
+            "a text is one line",
+            "malformed",
+            absent={"from": 1, "until": 2, "fr": "Absent\nvraiment"},
+        ),
+        bad(
+            "absent_instead_is_no_address",
+            "a telephone number is no address",
+            "malformed",
+            absent={"from": 1, "until": 2, "instead": "+33 5 00 00 00 00"},
+        ),
+        bad(
+            "absent_unknown_field",
+            "fields of an absence are all known",
+            "malformed",
+            absent={"from": 1, "until": 2, "zz": 1},
+        ),
         bad("unknown_kind", "no such kind of mailbox", "malformed", kind="robot"),
         bad("name_with_override", "a right-to-left override in a name", "malformed", name="Dr \u202eeniL"),
         case(

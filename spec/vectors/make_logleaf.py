@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from protocol.codec import encode
+from protocol.codec import decode_map, encode
 from protocol.crypto import hash_labelled
 from protocol.details import Details, encode_details
 from protocol.ids import LeafTag, MailboxId
@@ -65,6 +65,19 @@ def cases() -> list[dict[str, Any]]:
             "an unread letter will go, and when",
             EventKind.ERASURE_DUE,
             replace(deposited, code="2026-08-31"),
+        ),
+        _good(
+            "escalated",
+            "nobody opened it for half an hour: a deputy was alerted",
+            EventKind.ESCALATED,
+            replace(deposited, code="30 min", actor=MailboxId(bytes(range(16)))),
+        ),
+        _committed(
+            "sender_told_without_code",
+            "after how long, is missing",
+            EventKind.SENDER_TOLD,
+            decode_map(encoded, max_bytes=1024).rest(),
+            "malformed",
         ),
         _good(
             "erased",

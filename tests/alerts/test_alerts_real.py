@@ -7,12 +7,10 @@ import hmac
 import json
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -103,30 +101,6 @@ def smtp(tmp_path: Path) -> Iterator[tuple[Mailbag, SmtpSettings]]:
     controller.stop()
 
 
-@pytest.fixture
-def webhook() -> Iterator[tuple[list[tuple[dict[str, str], bytes]], str, list[int]]]:
-    calls: list[tuple[dict[str, str], bytes]] = []
-    statuses: list[int] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            calls.append((dict(self.headers), body))
-            self.send_response(statuses.pop(0) if statuses else 204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield calls, f"http://127.0.0.1:{server.server_port}/alerts", statuses
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_email_goes_over_starttls_and_holds_nothing_of_the_letter(smtp: tuple[Mailbag, SmtpSettings]) -> None:
     bag, settings = smtp
     channel = EmailChannel(settings, institution="Clinique", login_url="https://coffre.a.example")
@@ -178,9 +152,9 @@ def test_webhook_is_signed(webhook: tuple[list[tuple[dict[str, str], bytes]], st
     }
 
 
-async def prefer(institution: Institution, **wanted: str) -> None:
-    node = institution.node
-    await node.database.write(node.alerts.set_preferences, (institution.people["anna"].id, AlertPreferences(**wanted)))
+async def prefer(institution: Institution, *, email: str = "", webhook: str = "") -> None:
+    node, wanted = institution.node, AlertPreferences(email=email, webhook=webhook)
+    await node.database.write(node.alerts.set_preferences, (institution.people["anna"].id, wanted))
 
 
 async def test_an_alert_is_retried_before_and_never_after_the_last_step(

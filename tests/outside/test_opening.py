@@ -215,7 +215,7 @@ async def test_link_alone_code_alone_and_the_whole_database_with_one_of_them_ope
         assert token is not None
         # The e-mail leaves: from then on the link is nowhere, sealed or not; the code never was.
         [alert] = await node.database.read(node.alerts.due, node.world.now_ms(), 10)
-        assert await node.database.write(node.alerts.mark_sent, alert.id)
+        assert await node.database.write(node.alerts.mark_sent, alert)
         opened_up = await node.database.read(everything_opened, node)
         for secret in (key, offered.code, payload_key, right, Secret(token), link.half):
             assert secret.reveal() not in opened_up

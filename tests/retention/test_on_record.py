@@ -132,7 +132,7 @@ async def test_alerts_are_events_of_their_letter(
         letter = await a.send("anna", "bruno@b.example")
         await settled()
         (alert,) = await b.node.database.read(b.node.alerts.due, 2**60, 10)
-        assert await b.node.database.write_many(b.node.alerts.mark_sent, [alert.id, alert.id]) == [True, False]
+        assert await b.node.database.write_many(b.node.alerts.mark_sent, [alert, alert]) == [True, False]
         ((kind, details),) = [leaf for leaf in leaves(b) if leaf[0] is EventKind.ALERTED]
         assert details is not None
         assert (details.code, details.letter, details.mailbox) == (

@@ -9,12 +9,13 @@ from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from node.errors import CoffreError, NotFoundError
-from node.vault.access import OpenMailbox
+from node.errors import CoffreError, NotFoundError, StateError
+from node.vault.access import OpenMailbox, Role
 from node.vault.session_rows import Stage
-from node.web.navigation import NOTHING, Navigation, navigation
+from node.web.frame import Frame, Frames
+from node.web.navigation import Navigation, navigation
 from node.web.sessions import SESSION_COOKIE, FormToken, Session, Sessions, session_cookie
 from node.web.templating import Templates
 from protocol.errors import RemoteProtocolError
@@ -23,7 +24,16 @@ from protocol.ids import MailboxId
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["STEP_PATH", "Box", "Desk", "ForbiddenError", "client_of", "see_other"]
+__all__ = [
+    "LIVE_HEADER",
+    "STEP_PATH",
+    "Box",
+    "Desk",
+    "ForbiddenError",
+    "client_of",
+    "refuse_deputies",
+    "see_other",
+]
 
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _SAME_SITE: Final = ("same-origin", "none")
@@ -32,6 +42,8 @@ _FIELD_BYTES: Final = 8 * 1024 * 1024
 FORM_HEADER: Final = "x-coffre-form"
 STEP_PATH: Final = "/login/step"
 """What a half-open log-in still lacks."""
+LIVE_HEADER: Final = "x-coffre-live"
+"""Of requests that a page makes by itself (spec/alerts.md, 5): no use of the session, and no log-in page as answer."""
 
 
 class ForbiddenError(Exception):
@@ -44,7 +56,8 @@ class Box:
 
     session: Session
     opened: OpenMailbox
-    nav: Navigation = NOTHING
+    nav: Navigation
+    frame: Frame
 
     @property
     def path(self) -> str:
@@ -59,6 +72,7 @@ class Desk:
     node: Node
     sessions: Sessions
     templates: Templates
+    frames: Frames
 
     def in_box(
         self, view: Callable[[Request, Box], Awaitable[Response]], *, form_in_body: bool = False
@@ -70,17 +84,19 @@ class Desk:
         """
 
         async def endpoint(request: Request) -> Response:
-            session = await self.sessions.find(request)
+            by_itself = LIVE_HEADER in request.headers
+            session = await self.sessions.find(request, is_use=not by_itself)
             if session is None:
-                return await self.away(request)
+                return PlainTextResponse("logged out\n", 401) if by_itself else await self.away(request)
             try:
                 if request.method not in _SAFE_METHODS:
                     if form_in_body and FORM_HEADER not in request.headers:
                         self.check_origin(request)
                     else:
                         await self.check_form(request, session.form)
-                opened = await self._box(request, session)
-                return await view(request, Box(session, opened, await navigation(self.node, opened)))
+                opened = await self.opened_of(request, session)
+                nav, frame = await navigation(self.node, opened), await self.frames.of(session.opened, opened)
+                return await view(request, Box(session, opened, nav, frame))
             except ForbiddenError:
                 return self.problem(request, 403, session=session)
             except NotFoundError:
@@ -92,7 +108,8 @@ class Desk:
 
         return endpoint
 
-    async def _box(self, request: Request, session: Session) -> OpenMailbox:
+    async def opened_of(self, request: Request, session: Session) -> OpenMailbox:
+        """The mailbox that the path names, opened. NotFoundError, StateError."""
         wanted = request.path_params.get("box", "")
         if wanted in ("", session.opened.id.hex()):
             return session.opened
@@ -195,6 +212,12 @@ class Desk:
         if SESSION_COOKIE in request.cookies:
             session_cookie(answer, SESSION_COOKIE, "")
         return answer
+
+
+def refuse_deputies(box: Box) -> None:
+    """StateError for a deputy: what a mailbox's person decides about it is not passed on."""
+    if box.opened.role is Role.DEPUTY:
+        raise StateError(f"only {box.opened.address} itself decides that", hint="a deputy reads and writes letters")
 
 
 def see_other(path: str) -> RedirectResponse:

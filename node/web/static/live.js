@@ -1,0 +1,116 @@
+// Keeps an open page up to date (spec/alerts.md, 5): a stream says that something changed, the page fetches what it
+// shows. Without this script a page is as new as its last reload.
+const note = document.getElementById("live");
+const path = note.dataset.path;
+const own = { headers: { "X-Coffre-Live": "1" }, credentials: "same-origin", cache: "no-store" };
+const RETRY_MS = 60000;
+let newest = note.dataset.newest;
+let busy = false;
+let again = false;
+let source = null;
+
+function say(text) {
+  note.textContent = text;
+}
+
+function showUnread(unread) {
+  const badge = document.querySelector("[data-unread-number]");
+  if (badge) {
+    badge.textContent = unread;
+    badge.closest("[data-unread]").hidden = unread === "";
+  }
+  document.title = (unread ? `(${unread}) ` : "") + document.title.replace(/^\(\d+\+?\) /, "");
+}
+
+function isAllowed() {
+  return "Notification" in window && Notification.permission === "granted";
+}
+
+function notify(tag) {
+  try {
+    // The same tag in every tab: the browser shows one.
+    const shown = new Notification(note.dataset.waits, { tag });
+    shown.addEventListener("click", () => {
+      window.focus();
+      location.assign(`${path}/inbox`);
+    });
+  } catch {
+    // Some telephones allow notifications to workers alone; the page itself says it.
+  }
+}
+
+async function refreshParts() {
+  const parts = document.querySelectorAll("[data-live][id]");
+  if (!parts.length) return;
+  const answer = await fetch(location.href, own);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of parts) {
+    const other = fresh.getElementById(part.id);
+    if (!other || other.innerHTML === part.innerHTML) continue;
+    const held = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    part.replaceChildren(...other.childNodes);
+    if (held !== null) [...part.querySelectorAll("a[href]")].find((link) => link.getAttribute("href") === held)?.focus();
+  }
+}
+
+async function refresh() {
+  if (busy) {
+    again = true;
+    return;
+  }
+  busy = true;
+  try {
+    do {
+      again = false;
+      const answer = await fetch(`${path}/news`, own);
+      if (answer.status === 401) {
+        stop();
+        say(note.dataset.ended);
+        return;
+      }
+      if (!answer.ok) return;
+      const news = await answer.json();
+      showUnread(news.unread);
+      await refreshParts();
+      // Row ids rise with time: an older one on top means that the newest was read.
+      if (news.newest > newest) {
+        say(note.dataset.arrived);
+        setTimeout(() => note.textContent === note.dataset.arrived && say(""), 8000);
+        if (news.notify && isAllowed()) notify(news.newest);
+      }
+      if (news.newest > newest) newest = news.newest;
+    } while (again);
+  } catch {
+    // The line is down; the stream comes back by itself.
+  } finally {
+    busy = false;
+  }
+}
+
+function stop() {
+  source?.close();
+  source = null;
+  clearInterval(polling);
+}
+
+function listen() {
+  source = new EventSource(`${path}/events`);
+  source.addEventListener("changed", refresh);
+  source.addEventListener("error", async () => {
+    if (source && source.readyState === EventSource.CLOSED) {
+      source = null; // refused: logged out, no longer one's own, or too many tabs
+      await refresh();
+    }
+  });
+}
+
+const polling = setInterval(() => {
+  if (source === null) {
+    listen();
+    refresh();
+  }
+}, RETRY_MS);
+listen();
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => event.persisted && listen());
