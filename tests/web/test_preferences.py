@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -20,7 +21,7 @@ from tests.web.published import client_of, made_node
 NASTY = '"><script>alert(1)</script>'
 
 
-async def post(client: httpx2.AsyncClient, path: str, page: str = "", **form: str | list[str]) -> httpx2.Response:
+async def post(client: httpx2.AsyncClient, path: str, page: str = "", **form: Any) -> httpx2.Response:
     token = form_token((await client.get(page or path)).text)
     return await client.post(path, data={"csrf": token, **form})
 
