@@ -211,8 +211,9 @@ class Deadlines:
         await database.write(self._alerts.prune, now_ms)
         await database.write(self._custody.prune, now_ms)
         await database.write(self._correspondents.prune, now_ms)
-        await database.write(self._drafts.prune, now_ms)
         await database.write(self._login_tries.prune, now_ms)
+        if await database.read(self._drafts.any_over, now_ms):
+            await database.write(self._drafts.prune, now_ms)
         names = await database.write(self._payloads.prune, now_ms - _ORPHAN_PAYLOAD_MS)
 
         def unlink() -> None:

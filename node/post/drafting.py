@@ -31,6 +31,7 @@ from protocol.payload import CHUNK_BYTES, MAX_ATTACHMENTS_BYTES
 __all__ = ["Drafts", "OpenDraft"]
 
 _READ_AHEAD_BYTES: Final = CHUNK_BYTES
+"""So much of an upload is gathered before a thread seals it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

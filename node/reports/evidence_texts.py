@@ -42,6 +42,9 @@ NAMES: Final = {
     EventKind.DOWNLOADED: N_("download"),
     EventKind.DELETED: N_("deletion"),
     EventKind.UNDELETED: N_("deletion undone"),
+    EventKind.REMINDED: N_("reminder"),
+    EventKind.ESCALATED: N_("alert to deputies or on call"),
+    EventKind.SENDER_TOLD: N_("word to the sender that it waits"),
     EventKind.PICKUP_OFFERED: N_("offer to somebody outside"),
     EventKind.PICKUP_REVOKED: N_("end of an offer to outside"),
     EventKind.PICKED_UP: N_("opening from outside"),
@@ -70,6 +73,11 @@ SENTENCES: Final = {
     EventKind.DOWNLOADED: N_("Attachments were handed out to {recipient} (which: {code})."),
     EventKind.DELETED: N_("The letter was put into the trash of {recipient} (copy: {code})."),
     EventKind.UNDELETED: N_("The letter was put back from the trash of {recipient} (copy: {code})."),
+    EventKind.REMINDED: N_("{recipient} had not opened the letter: {institution} sent a reminder (after {code})."),
+    EventKind.ESCALATED: N_("{institution} told who stands in for {recipient} that a letter waits (after {code})."),
+    EventKind.SENDER_TOLD: N_(
+        "{institution} told the sender that {recipient} has not opened the letter (after {code})."
+    ),
     EventKind.PICKUP_OFFERED: N_("{institution} offered the letter to somebody outside (link and code by: {code})."),
     EventKind.PICKUP_REVOKED: N_("Link and code open the letter no more (by: {code})."),
     EventKind.PICKED_UP: N_("Somebody outside opened the letter with link and code."),
@@ -167,6 +175,18 @@ MEANINGS: Final = {
     EventKind.UNDELETED: (
         N_("Whoever acted for this mailbox took the letter back out of the trash."),
         N_("That anybody read it."),
+    ),
+    EventKind.REMINDED: (
+        N_("Nobody had opened the letter by then, and its recipient was alerted once more."),
+        N_("That somebody received or read the alert."),
+    ),
+    EventKind.ESCALATED: (
+        N_("Nobody had opened the letter by then, and deputies or the mailbox on call were alerted."),
+        N_("That somebody received or read the alert."),
+    ),
+    EventKind.SENDER_TOLD: (
+        N_("Nobody had opened the letter by then, and the sender's institution was told so."),
+        N_("That nobody read it later."),
     ),
     EventKind.PICKUP_OFFERED: (
         N_("The letter lay ready for whoever had both the link, sent by e-mail, and the code, told by another way."),

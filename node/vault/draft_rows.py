@@ -221,15 +221,17 @@ class DraftRows:
         """Forget what was discarded a day ago, and the marks of what was sent; how many."""
         counts = []
         for now_ms in items:
-            over = sa.or_(
-                sa.and_(_TABLE.c.discarded_at_ms > 0, _TABLE.c.discarded_at_ms <= now_ms - _UNDO_MS),
-                sa.and_(_TABLE.c.sent.is_not(None), _TABLE.c.updated_at_ms <= now_ms - _MARK_MS),
-            )
+            over = _over(now_ms)
             rows = list(tx.connection.execute(sa.select(_TABLE.c.id).where(over)).scalars())
             self._drop_files(tx, rows)
             tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_(rows)))
             counts.append(len(rows))
         return counts
+
+    @staticmethod
+    def any_over(connection: sa.Connection, now_ms: int) -> bool:
+        """Whether there is anything for `prune` to do."""
+        return connection.execute(sa.select(_TABLE.c.id).where(_over(now_ms)).limit(1)).one_or_none() is not None
 
     def _drop_files(self, tx: Transaction, rows: Sequence[bytes]) -> None:
         """Forget uploads; their files go by the list of erased ones, which outlives a crash."""
@@ -279,6 +281,13 @@ class DraftRows:
                 answer_wanted=fields.boolean("answer"),
             ),
         )
+
+
+def _over(now_ms: int) -> sa.ColumnElement[bool]:
+    return sa.or_(
+        sa.and_(_TABLE.c.discarded_at_ms > 0, _TABLE.c.discarded_at_ms <= now_ms - _UNDO_MS),
+        sa.and_(_TABLE.c.sent.is_not(None), _TABLE.c.updated_at_ms <= now_ms - _MARK_MS),
+    )
 
 
 def drop_draft_files(tx: Transaction, names: Sequence[bytes]) -> None:
