@@ -43,16 +43,15 @@ async def test_what_is_chosen_about_alerts_is_kept(tmp_path: Path, database_url:
         (fictive,) = await people(node, "fictive")
         await log_in(client, "fictive")
         path = f"/box/{fictive.id.hex()}/alerts"
-        answer = await post(
-            client,
-            path,
-            email="dr@ordinaire.example",
-            browser="yes",
-            digests="13h00, 08:00",
-            quiet_from="20:00",
-            quiet_until="07:00",
-            **{"class": ["urgent", "normal"]},
-        )
+        form: dict[str, Any] = {
+            "email": "dr@ordinaire.example",
+            "browser": "yes",
+            "digests": "13h00, 08:00",
+            "quiet_from": "20:00",
+            "quiet_until": "07:00",
+            "class": ["urgent", "normal"],
+        }
+        answer = await post(client, path, **form)
         assert answer.status_code == 303
         assert await preferences(node, fictive) == AlertPreferences(
             email="dr@ordinaire.example",
