@@ -42,7 +42,7 @@ def demo(
                     await scene.play()
                 say("every letter was opened byte for byte, every piece of evidence verified")
                 if not once:
-                    await _stay(place, PASSWORD)
+                    await _stay(place, PASSWORD, scene.pages())
         finally:
             if folder is None:
                 shutil.rmtree(place, ignore_errors=True)
@@ -50,7 +50,7 @@ def demo(
     run_command(body)
 
 
-async def _stay(place: Path, password: str) -> None:
+async def _stay(place: Path, password: str, pages: list[tuple[str, str, list[str]]]) -> None:
     import signal
 
     import trio
@@ -58,7 +58,10 @@ async def _stay(place: Path, password: str) -> None:
     secret = place / "password"
     secret.write_text(password + "\n", encoding="ascii")
     say("")
-    say("The four nodes stay up. In another terminal, for example:")
+    say(f"The four nodes stay up. Their pages, with the password {password}, each with a certificate it made itself:")
+    for name, url, mailboxes in pages:
+        say(f"  {name:24} {url}  {', '.join(mailboxes)}")
+    say("In another terminal, for example:")
     pw = f"--password-file {secret}"
     say(f"  coffre -C {place}/clinic inbox dr.modele {pw}")
     letter = "--from dr.fictive --to dr.exemple@lilas.example --subject Bonjour --text Essai"

@@ -129,7 +129,9 @@ class Scene:
         )
         before, web, after = text.partition("\n[web]\n")
         web_port = await _free_port()
-        text = before + web + after.replace('listen = ""', f'listen = "127.0.0.1:{web_port}"', 1)
+        after = after.replace('listen = ""', f'listen = "127.0.0.1:{web_port}"', 1)
+        # By name, not by number: passkeys exist for names alone.
+        text = before + web + after.replace('url = ""', f'url = "https://localhost:{web_port}"', 1)
         settings.write_text(text, encoding="utf-8")
         node = await stack.enter_async_context(open_node(new.path))
         where = f"on 127.0.0.1:{port}" if listens else "dials out only"
@@ -149,6 +151,14 @@ class Scene:
         await relay.node.database.write(relay.node.relay_clients.admit, quota)
         await client.node.database.write(client.node.relay_clients.use, relay.node.node_id)
         self._tell(f"{client.name} can be reached through its relay alone: {relay.name}")
+
+    def pages(self) -> list[tuple[str, str, list[str]]]:
+        """Of each institution: its name, the address of its pages, the mailboxes that log in there."""
+        found = []
+        for key, name, _, _, people in _CAST:
+            url = self.institutions[key].node.settings.web.url
+            found.append((name, url, [local for local, _ in people]))
+        return found
 
     # -- the story
 
