@@ -302,7 +302,9 @@ class AlertQueue:
         )
 
     def _at_present(self, connection: sa.Connection, alert: Alert) -> Alert:
-        """With the address that its person has now."""
+        """With the address that its person has now; someone outside has the one that the sender wrote."""
+        if alert.occasion == "pickup":
+            return alert
         _, preferences = self.preferences(connection, MailboxId(alert.box))
         return replace(alert, target=preferences.target(alert.channel))
 

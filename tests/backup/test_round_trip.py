@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -204,6 +205,13 @@ async def test_letters_that_flow_meanwhile(
         assert await what_is_wrong(b) == []
 
 
+def first_columns(letters: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows of letters without what only a mailbox's index and its unread ladder note, for what arrives from now on."""
+    later = {"indexed", "ladder_at_ms"}
+    kept = [index for index, column in enumerate(schema.letters.columns) if column.name not in later]
+    return [tuple(row[index] for index in kept) for row in letters]
+
+
 def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[Rows]]:
     """How the first version archived a table: without the columns that came later; tables of later ones not at all."""
     engines = open_engines(f"sqlite:///{tmp_path / 'first.db'}")
@@ -259,7 +267,8 @@ async def test_schema_of_a_newer_program_is_refused(
         await a.close()
         restore(a, tmp_path / "older.backup", tmp_path / "restored")
         await a.open()
-        assert every_row(a)["letters"] == rows["letters"]
+        # All that the first version knew of a letter; its place in the mailbox's own index is found again, not restored.
+        assert first_columns(every_row(a)["letters"]) == first_columns(rows["letters"])
         assert [row for row in await a.inbox("alma") if row.stored.folder is LetterFolder.INBOX]
         with a.node.database.engines.reader.connect() as connection:
             assert sa.inspect(connection).get_indexes(schema.outbox.name)
