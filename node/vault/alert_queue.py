@@ -407,6 +407,8 @@ class AlertQueue:
         self.queue(tx, [occasion])
 
     def _after_quiet_ms(self, connection: sa.Connection, alert: Alert, at_ms: int) -> int:
+        if alert.occasion == "pickup":
+            return at_ms  # nobody outside has quiet hours here
         _, preferences = self.preferences(connection, MailboxId(alert.box))
         return preferences.after_quiet_ms(at_ms, alert.letter_class, self.zone)
 

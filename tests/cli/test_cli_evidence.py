@@ -216,8 +216,8 @@ def test_a_head_is_stamped_on_demand_and_checked_with_the_authority_s_certificat
     answer = Answer(authority.answer)
     with serving(answer) as url:
         settings = stamping.folder / "coffre.toml"
-        section = f'\n[evidence]\ntimestamp_url = "{url}"\ntimestamp_ca_file = "tsa.pem"\n'
-        settings.write_text(settings.read_text("utf-8") + section, encoding="utf-8")
+        section = f'[evidence]\ntimestamp_url = "{url}"\ntimestamp_ca_file = "tsa.pem"\n'
+        settings.write_text(settings.read_text("utf-8").replace("[evidence]\n", section), encoding="utf-8")
         (before,) = (check for check in stamping.json("doctor") if check["id"] == "timestamps")
         assert (before["ok"], before["warning"]) == (True, True)
         made = stamping.json("log", "timestamp")

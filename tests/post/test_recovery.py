@@ -37,9 +37,9 @@ async def test_peer_that_is_being_dialled_is_not_looked_at(
         await b.stop()
         dial, looks = MemoryNetwork.dial, 0
 
-        async def slow_dial(network: MemoryNetwork, endpoint: str) -> Any:
+        async def slow_dial(network: MemoryNetwork, endpoint: str, *, attempt: int = 0) -> Any:
             await trio.sleep(15)
-            return await dial(network, endpoint)
+            return await dial(network, endpoint, attempt=attempt)
 
         accepted = a.node.peers.accepted
 

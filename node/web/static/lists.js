@@ -1,7 +1,8 @@
 // A box that chooses all letters of the page. Without this script each is chosen by itself.
-const place = document.getElementById("choose-all");
-const form = place?.closest("form");
-if (place && form) {
+function addChooseAll() {
+  const place = document.getElementById("choose-all");
+  const form = place?.closest("form");
+  if (!form || place.hasChildNodes()) return;
   const boxes = () => [...form.querySelectorAll('input[name="row"]')];
   const all = document.createElement("input");
   all.type = "checkbox";
@@ -21,3 +22,7 @@ if (place && form) {
   });
   show();
 }
+
+addChooseAll();
+// The list was brought up to date in place: the box came without this script.
+addEventListener("fresh", addChooseAll);

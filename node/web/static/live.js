@@ -39,6 +39,11 @@ function notify(tag) {
   }
 }
 
+// What tells a link, button or field from the others of its page, so that it is found again after a change.
+function nameOf(element) {
+  return ["href", "name", "value", "aria-label"].map((name) => element.getAttribute(name) ?? "").join(" ");
+}
+
 async function refreshParts() {
   const parts = document.querySelectorAll("[data-live][id]");
   if (!parts.length) return;
@@ -48,9 +53,12 @@ async function refreshParts() {
   for (const part of parts) {
     const other = fresh.getElementById(part.id);
     if (!other || other.innerHTML === part.innerHTML) continue;
-    const held = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const held = part.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+    const chosen = new Set([...part.querySelectorAll('input[name="row"]:checked')].map((box) => box.value));
     part.replaceChildren(...other.childNodes);
-    if (held !== null) [...part.querySelectorAll("a[href]")].find((link) => link.getAttribute("href") === held)?.focus();
+    for (const box of part.querySelectorAll('input[name="row"]')) box.checked = chosen.has(box.value);
+    part.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
+    if (held) [...part.querySelectorAll("a, button, input, select")].find((one) => nameOf(one) === held)?.focus();
   }
 }
 
