@@ -45,6 +45,7 @@ def browser_page(url: str, *, locale: str = "fr-FR", width: int = 1100, dark: bo
     """
     with _browser() as browser:
         context = browser.new_context(
+            base_url=url,
             ignore_https_errors=True,
             locale=locale,
             viewport={"width": width, "height": 900},
