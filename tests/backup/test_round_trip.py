@@ -267,7 +267,7 @@ async def test_schema_of_a_newer_program_is_refused(
         await a.close()
         restore(a, tmp_path / "older.backup", tmp_path / "restored")
         await a.open()
-        # All that the first version knew of a letter; its place in the mailbox's own index is found again, not restored.
+        # All that the first version knew of a letter; its mailbox's own index is made again, not restored.
         assert first_columns(every_row(a)["letters"]) == first_columns(rows["letters"])
         assert [row for row in await a.inbox("alma") if row.stored.folder is LetterFolder.INBOX]
         with a.node.database.engines.reader.connect() as connection:

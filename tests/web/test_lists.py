@@ -60,7 +60,7 @@ async def test_letters_are_chosen_moved_and_taken_back(folder: Path, database_ur
         inbox = await client.get(f"{box}/inbox")
         chosen = rows(inbox.text)
         assert len(chosen) == 3
-        assert '<span data-unread-number>3<' in inbox.text
+        assert "<span data-unread-number>3<" in inbox.text
         act = f"{box}/act"
         page = await posted(client, inbox, act, row=chosen[:2], action="archive", back=f"{box}/inbox")
         assert rows(page.text) == chosen[2:]
