@@ -7,6 +7,7 @@ was being done is done again, which is what every step here is made for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -31,6 +32,13 @@ def _messages(group: BaseExceptionGroup[CoffreError]) -> str:
     return "; ".join(texts)
 
 
+def _name(work: Callable[..., Any]) -> str:
+    """How the log calls it. Never an error: whoever asks is about to keep the node alive."""
+    while isinstance(work, partial):
+        work = work.func
+    return getattr(work, "__qualname__", type(work).__qualname__)
+
+
 async def keep_running(work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
     """Run `work` to its end; begin it anew, some seconds later, each time the vault fails under it."""
     while True:
@@ -39,7 +47,7 @@ async def keep_running(work: Callable[..., Awaitable[Any]], *arguments: Any) -> 
             await work(*arguments)
         except* StoreError as group:
             failed = True
-            _logger.error("the vault failed", at=work.__qualname__, reason=_messages(group))
+            _logger.error("the vault failed", at=_name(work), reason=_messages(group))
         if not failed:
             return
         await trio.sleep(RETRY_S)
@@ -50,4 +58,4 @@ async def guarded(work: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
     try:
         await work(*arguments)
     except* StoreError as group:
-        _logger.error("the vault failed", at=work.__qualname__, reason=_messages(group))
+        _logger.error("the vault failed", at=_name(work), reason=_messages(group))

@@ -88,8 +88,7 @@ def test_database_crashes_under_load(tmp_path: Path, crashing: Crashing) -> None
             answers = [practice.send(PRACTICE, HOSPITAL, f"answer {number}") for number in range(2)]
             sender.read_until("accepted", 20)
             crashing.crash()
-            sender.read_until("drained")
-            assert sender.process.wait(60) == 0
+            sender.wait_until_drained()
             second = sender.accepted
         with hospital.running():
             for answer in answers:

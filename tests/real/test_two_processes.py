@@ -31,9 +31,10 @@ HOSPITAL, PRACTICE = "dr.fictive@tilleuls.example", "dr.exemple@lilas.example"
 class _Sender:
     """A process that runs a node and submits letters (tests/real/sender.py)."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
         self.accepted: list[str] = []
+        self._log = log
 
     def read_until(self, word: str, count: int = 1) -> None:
         """Read what it says until it has said this so often; to its end if it never does."""
@@ -46,6 +47,11 @@ class _Sender:
             if not count:
                 return
 
+    def wait_until_drained(self) -> None:
+        """It says that everything is delivered, and ends in good order."""
+        self.read_until("drained")
+        assert self.process.wait(60) == 0, self._log.read_text("utf-8")[-4000:]
+
     def kill(self) -> None:
         """Kill -9; what it said before counts."""
         self.process.kill()
@@ -56,12 +62,13 @@ class _Sender:
 def sending(node: Node, to: str, prefix: str, count: int) -> Iterator[_Sender]:
     arguments = [str(node.folder), str(node.secrets.password), to, prefix, str(count)]
     command = [sys.executable, "-m", "tests.real.sender", *arguments]
+    log = node.folder.with_name(f"{prefix}.log")
     with (
-        node.folder.with_name(f"{prefix}.log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process,
     ):
         try:
-            yield _Sender(process)
+            yield _Sender(process, log)
         finally:
             process.kill()
 
@@ -120,8 +127,7 @@ def test_two_processes_share_a_node(tmp_path: Path, postgres_url: str) -> None:
         one.kill()  # whatever it had claimed, the other takes over
         assert len(one.accepted) < LETTERS * 10
         answers = [practice.send(PRACTICE, HOSPITAL, f"answer {number}") for number in range(3)]
-        other.read_until("drained")
-        assert other.process.wait(60) == 0
+        other.wait_until_drained()
         with hospital.running():
             for answer in answers:
                 practice.wait_for_state(PRACTICE, answer, "deposited")
