@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 
 from node.errors import LockedError, StoreError, WrongSecretError
 from node.setup import read_recovery_file
-from node.vault import schema
+from node.vault import migrations, schema
 from node.vault.database import Transaction
 from node.vault.engine import open_engines
 from node.vault.migrate import HEAD_REVISION, migrate
@@ -44,7 +44,7 @@ def test_migrations_lead_to_the_schema(database_url: str) -> None:
     with engines.writer.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
     migrate(engines)
-    versions = sorted(path.name[:4] for path in (Path(schema.__file__).parent / "migrations/versions").glob("0*.py"))
+    versions = sorted(path.name[:4] for path in (Path(migrations.__file__).parent / "versions").glob("0*.py"))
     assert versions[-1] == HEAD_REVISION
     with engines.writer.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))

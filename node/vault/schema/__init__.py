@@ -1,0 +1,129 @@
+"""The tables, one schema for SQLite and PostgreSQL. Alembic's migrations lead to it; a test compares.
+
+Blinded columns (node/vault/sealing.py) are 16 bytes; `sealed` columns open with the data key only. Times are
+milliseconds UTC. What a table is for stands in its comment; the life of a letter through them in spec/delivery.md.
+"""
+
+from __future__ import annotations
+
+from node.vault.schema.access import charter_acceptances, log_ins, login_tries, second_factors, web_sessions
+from node.vault.schema.accounts import mailbox_former_keys, mailbox_ways, mailboxes
+from node.vault.schema.alerting import alerts
+from node.vault.schema.base import metadata
+from node.vault.schema.bundles import bundle_answers, bundle_peers, bundles_read, bundles_written
+from node.vault.schema.delivery import deliveries, outbox, peer_evidence, returns, seen_deliveries, seen_envelopes
+from node.vault.schema.directory import (
+    feed_entries,
+    feed_operations,
+    feeds,
+    search_documents,
+    search_groups,
+    search_postings,
+    search_state,
+    search_words,
+)
+from node.vault.schema.filing import (
+    letter_postings,
+    letter_summaries,
+    mail_folders,
+    mailbox_index_keys,
+    mailbox_indexes,
+)
+from node.vault.schema.log import (
+    auditors,
+    cosigned_heads,
+    daily_heads,
+    log_epochs,
+    log_leaves,
+    log_tiles,
+    log_timestamps,
+    witnessed,
+)
+from node.vault.schema.mail import UNREAD, letters, payloads
+from node.vault.schema.outside import pickup_sessions, pickups
+from node.vault.schema.relay import relay_clients, relay_envelopes, relay_messages
+from node.vault.schema.retention import erased_files, erased_letters, erasures, holds
+from node.vault.schema.state import node_state
+from node.vault.schema.trust import alarms, maintainers, node_keys, peers, rival_statements, shared_keys
+from node.vault.schema.writing import correspondents, draft_files, drafts, mailbox_texts
+
+__all__ = [
+    "DERIVED",
+    "NOT_BACKED_UP",
+    "UNREAD",
+    "alarms",
+    "alerts",
+    "auditors",
+    "bundle_answers",
+    "bundle_peers",
+    "bundles_read",
+    "bundles_written",
+    "charter_acceptances",
+    "correspondents",
+    "cosigned_heads",
+    "daily_heads",
+    "deliveries",
+    "draft_files",
+    "drafts",
+    "erased_files",
+    "erased_letters",
+    "erasures",
+    "feed_entries",
+    "feed_operations",
+    "feeds",
+    "holds",
+    "letter_postings",
+    "letter_summaries",
+    "letters",
+    "log_epochs",
+    "log_ins",
+    "log_leaves",
+    "log_tiles",
+    "log_timestamps",
+    "login_tries",
+    "mail_folders",
+    "mailbox_former_keys",
+    "mailbox_index_keys",
+    "mailbox_indexes",
+    "mailbox_texts",
+    "mailbox_ways",
+    "mailboxes",
+    "maintainers",
+    "metadata",
+    "node_keys",
+    "node_state",
+    "outbox",
+    "payloads",
+    "peer_evidence",
+    "peers",
+    "pickup_sessions",
+    "pickups",
+    "relay_clients",
+    "relay_envelopes",
+    "relay_messages",
+    "returns",
+    "rival_statements",
+    "search_documents",
+    "search_groups",
+    "search_postings",
+    "search_state",
+    "search_words",
+    "second_factors",
+    "seen_deliveries",
+    "seen_envelopes",
+    "shared_keys",
+    "web_sessions",
+    "witnessed",
+]
+
+DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
+"""Made from other tables when they are missing."""
+NOT_BACKED_UP = DERIVED | {
+    web_sessions,
+    login_tries,
+    pickup_sessions,
+    mailbox_indexes,
+    letter_summaries,
+    letter_postings,
+}
+"""What a backup leaves out: nobody is logged in on a restored node, and each mailbox makes its index anew."""

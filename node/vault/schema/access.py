@@ -1,0 +1,58 @@
+"""Log-ins: sessions, second factors, the charter of use, tries."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, LargeBinary, Table
+
+from node.vault.schema.base import id_column, metadata, sealed_column, time_column
+
+__all__ = ["charter_acceptances", "log_ins", "login_tries", "second_factors", "web_sessions"]
+
+# Log-ins to the pages: the secrets lie under a key that only the browser's cookie carries (spec/web.md, 2).
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    id_column(primary_key=True),
+    id_column("mailbox", index=True),
+    time_column("created_at_ms"),
+    time_column("seen_at_ms"),
+    time_column("ends_at_ms", index=True),
+    sealed_column(),
+    # TRUE while only the password was right, or something else is still to be done before the mailbox is open.
+    Column("half_open", Boolean, nullable=False),
+)
+
+# What a mailbox has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 9).
+second_factors = Table(
+    "second_factors",
+    metadata,
+    id_column(primary_key=True),
+    id_column("mailbox", index=True),
+    time_column("created_at_ms"),
+    sealed_column(),
+)
+
+# Who accepted which charter of use: the primary key is a blinded (mailbox, digest of the text).
+charter_acceptances = Table(
+    "charter_acceptances",
+    metadata,
+    id_column(primary_key=True),
+    time_column("at_ms"),
+)
+
+# Log-ins tried from one address, as a bucket: it is full again at this time. The primary key is the blinded address.
+login_tries = Table(
+    "login_tries",
+    metadata,
+    id_column(primary_key=True),
+    time_column("full_at_ms", index=True),
+)
+
+# When a log-in was last put on record: of many within minutes one is. actor: zero for the owner.
+log_ins = Table(
+    "log_ins",
+    metadata,
+    Column("mailbox", LargeBinary(16), primary_key=True),
+    Column("actor", LargeBinary(16), primary_key=True),
+    time_column("at_ms"),
+)
