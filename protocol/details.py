@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.codec import Value, decode_map, encode
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
-from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId, PayloadId, SlipId
+from protocol.ids import EnvelopeId, LetterId, MailboxId, NodeId, PayloadId, SlipId, StaffId
 from protocol.logleaf import EventKind
 
 __all__ = [
@@ -30,7 +30,8 @@ class Details:
     """Fields of one event; None where the kind has no use for one.
 
     node: whose log. peer: the other node. code: refusal or failure code. role: in which role a person acted. actor:
-    the mailbox that acted for the owner. digest: of the opened letter. signature: by the opener's mailbox key.
+    the mailbox that acted for the owner. digest: of the opened letter. signature: by the opener's mailbox key. staff:
+    the account that did it, or that it is about (spec/staff.md, 5).
     """
 
     node: NodeId
@@ -45,6 +46,7 @@ class Details:
     actor: MailboxId | None = None
     digest: bytes | None = None
     signature: bytes | None = None
+    staff: StaffId | None = None
 
 
 _WIRE: Final = {
@@ -60,6 +62,7 @@ _WIRE: Final = {
     "actor": "actor",
     "digest": "digest",
     "signature": "sig",
+    "staff": "staff",
 }
 _DELIVERY: Final = frozenset({"peer", "envelope", "slip", "letter", "payload"})
 _AT_MAILBOX: Final = _DELIVERY | {"mailbox"}
@@ -151,6 +154,13 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.BACKUP_RESTORED: frozenset({"code"}),
     EventKind.ERASURES_REPLAYED: frozenset({"code"}),
     EventKind.OUTBOX_RETRIED: frozenset({"code"}),
+    EventKind.STAFF_ADDED: frozenset({"staff", "code"}),
+    EventKind.STAFF_REMOVED: frozenset({"staff"}),
+    EventKind.STAFF_CHANGED: frozenset({"staff", "code"}),
+    EventKind.STAFF_LOGGED_IN: frozenset({"staff"}),
+    EventKind.STAFF_LOGIN_FAILED: frozenset({"staff"}),
+    EventKind.STAFF_LOCKED: frozenset({"staff"}),
+    EventKind.STAFF_ACTED: frozenset({"staff", "code"}),
 }
 """The fields that each kind must have beside `node`; others may be there."""
 
@@ -196,6 +206,7 @@ def decode_details(raw: bytes) -> Details:
         actor=MailboxId(reader.fixed("actor", 16)) if "actor" in reader else None,
         digest=reader.fixed("digest", 32) if "digest" in reader else None,
         signature=reader.fixed("sig", 64) if "sig" in reader else None,
+        staff=StaffId(reader.fixed("staff", 16)) if "staff" in reader else None,
     )
     reader.done()
     return details

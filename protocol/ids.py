@@ -16,6 +16,7 @@ __all__ = [
     "NodeId",
     "PayloadId",
     "SlipId",
+    "StaffId",
     "ThreadId",
 ]
 
@@ -96,6 +97,12 @@ class SlipId(FixedBytes):
     """H("slip-id", signed slip)."""
 
     LENGTH = 32
+
+
+class StaffId(FixedBytes):
+    """16 random bytes: an account of somebody who administers, maintains or audits a node."""
+
+    LENGTH = 16
 
 
 class LeafTag(FixedBytes):

@@ -119,6 +119,14 @@ class EventKind(IntEnum):
     ERASURES_REPLAYED = 508
     OUTBOX_RETRIED = 509
 
+    STAFF_ADDED = 520
+    STAFF_REMOVED = 521
+    STAFF_CHANGED = 522
+    STAFF_LOGGED_IN = 523
+    STAFF_LOGIN_FAILED = 524
+    STAFF_LOCKED = 525
+    STAFF_ACTED = 526
+
     @property
     def word(self) -> str:
         """The name in lower case: on screens, in `--json` and in reports."""

@@ -59,6 +59,12 @@ _SORTS: Final = {
     EventKind.UNREADABLE: _Sort(*_QUERY, "R"),
     EventKind.LOGIN_FAILED: _Sort(*_LOGIN, "E"),
     EventKind.MAILBOX_LOCKED: _Sort(*_ALERT, "E"),
+    EventKind.STAFF_LOGGED_IN: _Sort(*_LOGIN, "E"),
+    EventKind.STAFF_LOGIN_FAILED: _Sort(*_LOGIN, "E"),
+    EventKind.STAFF_LOCKED: _Sort(*_ALERT, "E"),
+    EventKind.STAFF_ADDED: _Sort(*_ROLES, "C"),
+    EventKind.STAFF_REMOVED: _Sort(*_ROLES, "D"),
+    EventKind.STAFF_CHANGED: _Sort(*_ROLES, "U"),
     EventKind.FORK_SEEN: _Sort(*_ALERT, "E"),
     EventKind.FORK_CLEARED: _Sort(*_ALERT, "U"),
     EventKind.CLOCK_JUMPED: _Sort(*_ALERT, "E"),
@@ -78,10 +84,11 @@ _MINOR: Final = frozenset(
         EventKind.WITHDRAW_TOO_LATE,
         EventKind.DELAYED,
         EventKind.LOGIN_FAILED,
+        EventKind.STAFF_LOGIN_FAILED,
         EventKind.PICKUP_FAILED,
     }
 )
-_SERIOUS: Final = frozenset({EventKind.MAILBOX_LOCKED, EventKind.FORK_SEEN})
+_SERIOUS: Final = frozenset({EventKind.MAILBOX_LOCKED, EventKind.STAFF_LOCKED, EventKind.FORK_SEEN})
 _BY_PEOPLE: Final = frozenset({EventKind.OPENED, EventKind.WITHDRAW_REQUESTED, EventKind.SUBMITTED})
 
 
@@ -117,6 +124,8 @@ def _agents(kind: EventKind, details: Details) -> list[dict[str, Any]]:
         if details.role is not None:
             agent["role"] = [{"coding": [{"system": "urn:coffre:role", "code": details.role}]}]
         agents.append(agent)
+    if details.staff is not None:
+        agents.append({"who": _identified("staff", details.staff.text), "requestor": not agents})
     agents.append({"who": _identified("node", details.node.text), "requestor": not agents})
     return agents
 

@@ -7,7 +7,7 @@ one order, also with several processes on one PostgreSQL. The head is signed bef
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.crypto import SigningSecret
 from protocol.details import Details, check_details, decode_details, encode_details
 from protocol.evidence import Evidence
-from protocol.ids import LeafTag, NodeId
+from protocol.ids import LeafTag, NodeId, StaffId
 from protocol.logleaf import EventKind, LogLeaf, make_leaf
 from protocol.merkle import CompactRange, inclusion_proof, leaf_hash
 from protocol.tlogproof import TlogProof
@@ -137,6 +137,7 @@ class LogAppender:
         self._hashes: list[bytes] = []
         self._head: Head | None = None
         self._reader: TileReader | None = None
+        self._staff: StaffId | None = None
 
     def _lock_head(self) -> CompactRange:
         if self._range is None:
@@ -153,8 +154,15 @@ class LogAppender:
             self._range = CompactRange.from_bytes(row.size, row.frontier)
         return self._range
 
+    def acts(self, staff: StaffId | None) -> None:
+        """Leaves that follow bear this account, unless they belong to a letter or name one themselves."""
+        self._staff = staff
+
     def append(self, kind: EventKind, details: Details, *, tag: LeafTag = NO_TAG) -> LeafRef:
         """Append one event; its time is the transaction's. The leaf counts once the transaction has committed."""
+        # Evidence of a letter goes to other nodes, which have no use for who works here.
+        if self._staff is not None and details.staff is None and not kind.is_of_letter:
+            details = replace(details, staff=self._staff)
         check_details(kind, details)
         tree = self._lock_head()
         opening = self._log.random_bytes(OPENING_BYTES)

@@ -17,9 +17,11 @@ import trio
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from node.errors import CoffreError, StoreError
+from node.vault.acting import who_acts
 from node.vault.engine import Engines
 from node.vault.signals import LOG, Signals, Topic
 from node.world import World
+from protocol.ids import StaffId
 
 __all__ = ["AfterCommit", "Database", "Handler", "Transaction", "TransactionLog"]
 
@@ -35,6 +37,10 @@ MAX_BATCH: Final = 256
 
 class TransactionLog(Protocol):
     """What a transaction needs of the node's log (node/audit/log.py)."""
+
+    def acts(self, staff: StaffId | None) -> None:
+        """Whose leaves follow: those of a staff account, or of nobody of the staff."""
+        ...
 
     def flush(self) -> Callable[[], None] | None:
         """Write leaves and tiles, sign the head. Returns what to do once committed, None if nothing was appended."""
@@ -94,6 +100,7 @@ class _UnknownOutcome(StoreError):
 class _Pending:
     handler: Callable[[Transaction, Sequence[Any]], Sequence[Any]]
     items: Sequence[Any]
+    staff: StaffId | None
     done: trio.Event = field(default_factory=trio.Event)
     results: list[Any] = field(default_factory=list)
 
@@ -152,7 +159,7 @@ class Database:
         """Write several items in one transaction; an item's failure is its result, an exception."""
         if not items:
             return []
-        pending = _Pending(handler, items)
+        pending = _Pending(handler, items, who_acts())
         self._queue.append(pending)
         self._arrival.set()
         await pending.done.wait()
@@ -223,7 +230,7 @@ class Database:
     def _commit_once(self, batch: Sequence[_Pending]) -> frozenset[Topic]:
         by_handler: dict[Any, list[_Pending]] = {}
         for pending in batch:
-            by_handler.setdefault(pending.handler, []).append(pending)
+            by_handler.setdefault((pending.handler, pending.staff), []).append(pending)
         released: Callable[[], None] | None = None
         with self._writing() as connection:
             elsewhere = self.signals.see_others(connection)
@@ -231,7 +238,8 @@ class Database:
             now_ms = self.world.now_ms()
             log = self._open_log(connection, now_ms)
             tx = Transaction(connection, self.world, log, now_ms)
-            for handler, pendings in by_handler.items():
+            for (handler, staff), pendings in by_handler.items():
+                log.acts(staff)
                 items = [item for pending in pendings for item in pending.items]
                 results = list(handler(tx, items))
                 if len(results) != len(items):

@@ -8,7 +8,7 @@ from typing import Any
 from protocol.codec import decode_map, encode
 from protocol.crypto import hash_labelled
 from protocol.details import Details, encode_details
-from protocol.ids import LeafTag, MailboxId
+from protocol.ids import LeafTag, MailboxId, StaffId
 from protocol.labels import Label
 from protocol.logleaf import EventKind, make_leaf
 from protocol.merkle import leaf_hash
@@ -94,6 +94,19 @@ def cases() -> list[dict[str, Any]]:
             "an erasure that does not say of what",
             EventKind.ERASED,
             {"node": bytes(node), "code": "1 letters, 1 leaves"},
+            "malformed",
+        ),
+        _good(
+            "mailbox_closed_by_staff",
+            "who of the staff did it",
+            EventKind.MAILBOX_CLOSED,
+            Details(node=node, mailbox=letter.mailbox, staff=StaffId(bytes(range(16)))),
+        ),
+        _committed(
+            "staff_acted_by_nobody",
+            "an account of 15 bytes",
+            EventKind.STAFF_ACTED,
+            {"node": bytes(node), "code": "invitation shown", "staff": bytes(15)},
             "malformed",
         ),
         _good("started", "an event of the node alone", EventKind.STARTED, Details(node=node)),
