@@ -73,6 +73,7 @@ from node.retention.policy import Policies
 from node.retention.replaying import ErasureKeeper
 from node.retention.warning import Warner
 from node.settings_record import SettingsRecord
+from node.staff.service import Staff
 from node.supervision import keep_running
 from node.trust.alarm_rows import AlarmRows
 from node.trust.followed import Following
@@ -114,7 +115,7 @@ from node.vault.reading import Reading
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
 from node.vault.second_factors import SecondFactors
-from node.vault.session_rows import SessionRows
+from node.vault.session_rows import MailboxSort, SessionRows
 from node.vault.sharing import Sharing
 from node.vault.sharing_rows import SharingRows
 from node.vault.signals import LOG
@@ -201,7 +202,7 @@ class Node:
             directory=self.directory,
             settings=settings.ladder,
         )
-        self.session_rows = SessionRows(self.keys)
+        self.session_rows = SessionRows(self.keys, MailboxSort(self.keys))
         self.login_tries = LoginTries(self.keys)
         self._assemble_log_ins()
         self.sharing = Sharing(
@@ -326,6 +327,7 @@ class Node:
         self.second_factors = SecondFactors(
             self.database, self.keys, self.mailboxes.rows, institution=self.settings.institution, url=web.url
         )
+        self.staff = Staff(self.database, self.keys, institution=self.settings.institution, url=web.url)
         charter = self.folder.path / web.charter_file if web.charter_file else None
         self.charters = Charters(self.database, self.keys, charter, LANGUAGES)
 
@@ -371,7 +373,7 @@ class Node:
             access=access,
             alerts=self.alerts,
             answers=self.answers,
-            web_address=self._web_address,
+            web_address=self.web_address,
         )
         self.pickups = Pickups(
             database=self.database,
@@ -383,7 +385,7 @@ class Node:
             answers=self.answers,
         )
 
-    def _web_address(self) -> str:
+    def web_address(self) -> str:
         """Where the pages are, for people; empty if they are not served."""
         web, listening = self.settings.web, self.web_listening_on or self.settings.web.listen
         return web.address(listening) if web.url or listening else ""

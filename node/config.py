@@ -152,7 +152,8 @@ class WebSettings(_Section):
     language: of the pages, where a browser asks for none that there is. timezone: of the times shown.
     idle_minutes: so long a log-in lives without a request. second_factor: what a log-in asks beside the password.
     charter_file: the charter of use, relative to the folder. behind_proxy: plain HTTP on loopback, HTTPS at a reverse
-    proxy. trusted_proxies: addresses and networks of proxies that are believed who asks.
+    proxy. trusted_proxies: addresses and networks of proxies that are believed who asks. staff: whether the pages of
+    who administers, maintains or audits are served; staff_from: to which addresses and networks, none for all.
     """
 
     listen: str = ""
@@ -167,6 +168,8 @@ class WebSettings(_Section):
     charter_file: str = ""
     behind_proxy: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    staff: bool = True
+    staff_from: tuple[str, ...] = ()
 
     @field_validator("timezone")
     @classmethod
@@ -190,7 +193,7 @@ class WebSettings(_Section):
             raise ValueError(f"{value!r} is no https:// address")
         return value.rstrip("/")
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "staff_from")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:

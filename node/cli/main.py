@@ -32,6 +32,7 @@ from node.cli import (
     relay,
     retention,
     searching,
+    staff,
     timestamps,
     trust,
 )
@@ -83,6 +84,7 @@ institution.add_to(app)
 keys.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
+staff.add_to(app)
 directory.add_to(app)
 lists.add_to(mailboxes.mailbox_app, directory.directory_app)
 relay.add_to(app)

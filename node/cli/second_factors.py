@@ -33,7 +33,7 @@ def list_of(context: typer.Context, mailbox: MailboxArgument, as_json: JsonOptio
     async def body() -> None:
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
-            found = await node.second_factors.of_mailbox((await node.mailboxes.find(address)).id)
+            found = await node.second_factors.of_account((await node.mailboxes.find(address)).id)
         if as_json:
             emit(
                 [

@@ -17,6 +17,7 @@ from node.outside.offering import Outside
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.absences import Absences
+from node.vault.access import OpenMailbox
 from node.vault.alert_queue import AlertQueue
 from node.vault.changes import mark_changed
 from node.vault.correspondents import Correspondents
@@ -65,7 +66,7 @@ class Deadlines:
         alerts: AlertQueue,
         sharing: SharingRows,
         custody: Custody,
-        sessions: SessionRows,
+        sessions: SessionRows[OpenMailbox],
         login_tries: LoginTries,
         session_idle_ms: int,
         correspondents: Correspondents,

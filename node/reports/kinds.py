@@ -58,6 +58,13 @@ _WORDS: Final = {
     EventKind.STARTED: N_("started"),
     EventKind.STOPPED: N_("stopped"),
     EventKind.CLOCK_JUMPED: N_("clock jumped"),
+    EventKind.STAFF_ADDED: N_("staff account created"),
+    EventKind.STAFF_REMOVED: N_("staff account removed"),
+    EventKind.STAFF_CHANGED: N_("staff account changed"),
+    EventKind.STAFF_LOGGED_IN: N_("staff logged in"),
+    EventKind.STAFF_LOGIN_FAILED: N_("staff log-in failed"),
+    EventKind.STAFF_LOCKED: N_("staff account locked"),
+    EventKind.STAFF_ACTED: N_("staff acted"),
 }
 
 

@@ -61,6 +61,11 @@ class OpenMailbox:
     actor: Actor | None = None
 
     @property
+    def login_name(self) -> str:
+        """What its person types to log in."""
+        return self.address
+
+    @property
     def role(self) -> Role:
         """In which role this session acts."""
         return Role.OWNER if self.actor is None else self.actor.role

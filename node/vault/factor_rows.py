@@ -9,24 +9,23 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from node.errors import LimitError, NotFoundError, StateError
 from node.vault import schema
+from node.vault.accounts import AccountRows
 from node.vault.database import Transaction
-from node.vault.mailbox_rows import MailboxRows
 from node.vault.sealing import BLIND_BYTES, RowKeys, new_row_id
 from node.vault.session_rows import end_other_sessions
 from protocol.codec import Value
 from protocol.crypto import Secret
-from protocol.details import Details
-from protocol.ids import MailboxId
 from protocol.logleaf import EventKind
 
 __all__ = ["CodeTry", "Factor", "FactorKind", "FactorRows", "NewFactor", "PasskeyUse", "Removal", "matching_step"]
 
+Id = TypeVar("Id", bound=bytes)
 MAX_FACTORS: Final = 10
 STEP_MS: Final = 30_000
 # A telephone's clock that is half a minute off, either way.
@@ -45,7 +44,7 @@ class FactorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
-    """One second factor of a mailbox.
+    """One second factor of an account.
 
     secret: of an authenticator (base32). last_step: the newest time step that was used. credential, public_key,
     sign_count: of a passkey. codes: blinded recovery codes that are left, BLIND_BYTES each.
@@ -73,7 +72,7 @@ class Factor:
 class NewFactor:
     """A factor to be added, its row and times still open. session: what stays when it is the first one."""
 
-    mailbox: MailboxId
+    account: bytes
     factor: Factor
     session: bytes | None = None
 
@@ -82,7 +81,7 @@ class NewFactor:
 class CodeTry:
     """Six digits of an authenticator, or a recovery code, as typed."""
 
-    mailbox: MailboxId
+    account: bytes
     code: str
 
 
@@ -90,7 +89,7 @@ class CodeTry:
 class PasskeyUse:
     """A passkey's answer was right: what it counts now. sign_count: None for an answer that was wrong."""
 
-    mailbox: MailboxId
+    account: bytes
     row: bytes
     sign_count: int | None
 
@@ -99,7 +98,7 @@ class PasskeyUse:
 class Removal:
     """A factor to be removed (row), or all. by: `owner` or `administrator`. keep_one: the institution wants one."""
 
-    mailbox: MailboxId
+    account: bytes
     row: bytes | None
     by: str
     keep_one: bool = False
@@ -117,28 +116,28 @@ def matching_step(secret: Secret, code: str, *, now_ms: int, after: int) -> int 
 
 
 class FactorRows:
-    """The second_factors table. mailboxes: counts failures with those of the password."""
+    """The second_factors table, for one sort of accounts, which counts failures with those of the password."""
 
-    def __init__(self, keys: RowKeys, mailboxes: MailboxRows, random_bytes: Callable[[int], bytes]) -> None:
+    def __init__(self, keys: RowKeys, accounts: AccountRows, random_bytes: Callable[[int], bytes]) -> None:
         self._keys = keys
-        self._mailboxes = mailboxes
+        self._accounts = accounts
         self._random_bytes = random_bytes
 
     # -- reading
 
-    def of_mailbox(self, connection: sa.Connection, mailbox: MailboxId) -> list[Factor]:
-        """The factors of a mailbox, the oldest first; recovery codes are one of them."""
-        here = _TABLE.c.mailbox == self._keys.blind("mailbox", mailbox)
+    def of_account(self, connection: sa.Connection, account: bytes) -> list[Factor]:
+        """The factors of an account, the oldest first; recovery codes are one of them."""
+        here = _TABLE.c.account == self._accounts.blinded(account)
         rows = connection.execute(sa.select(_TABLE).where(here).order_by(_TABLE.c.id))
         return [self._open(row) for row in rows]
 
-    def of_all(self, connection: sa.Connection, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, list[Factor]]:
-        """The factors of mailboxes that have any."""
-        names = {self._keys.blind("mailbox", mailbox): mailbox for mailbox in mailboxes}
-        found: dict[MailboxId, list[Factor]] = {}
+    def of_all(self, connection: sa.Connection, accounts: Sequence[Id]) -> dict[Id, list[Factor]]:
+        """The factors of accounts that have any."""
+        names = {self._accounts.blinded(account): account for account in accounts}
+        found: dict[Id, list[Factor]] = {}
         for row in connection.execute(sa.select(_TABLE).order_by(_TABLE.c.id)):
-            if row.mailbox in names:
-                found.setdefault(names[row.mailbox], []).append(self._open(row))
+            if row.account in names:
+                found.setdefault(names[row.account], []).append(self._open(row))
         return found
 
     def _open(self, row: sa.Row[tuple[bytes, bytes, int, bytes]]) -> Factor:
@@ -178,25 +177,27 @@ class FactorRows:
         }
         return self._keys.seal_map("second_factors", factor.row, "sealed", fields)
 
-    def code_name(self, mailbox: MailboxId, code: str) -> bytes:
+    def code_name(self, account: bytes, code: str) -> bytes:
         """What is kept of a recovery code: nothing that it could be guessed from without the node's index key."""
-        return self._keys.blind("recovery-code", mailbox, code.encode())
+        return self._keys.blind("recovery-code", account, code.encode())
 
     # -- writing
 
     def add(self, tx: Transaction, items: Sequence[NewFactor]) -> Sequence[Factor | Exception]:
-        """Add factors; recovery codes take the place of those there are. The first ends the mailbox's other sessions,
+        """Add factors; recovery codes take the place of those there are. The first ends the account's other sessions,
         which were made without one. LimitError; StateError for a passkey that is there.
         """
         results: list[Factor | Exception] = []
         for item in items:
-            self._mailboxes.lock(tx, item.mailbox)
-            present = self.of_mailbox(tx.connection, item.mailbox)
+            self._accounts.lock_account(tx, item.account)
+            present = self.of_account(tx.connection, item.account)
             proofs = [factor for factor in present if factor.kind is not FactorKind.CODES]
             if item.factor.kind is FactorKind.CODES:
                 self._delete(tx, [factor for factor in present if factor.kind is FactorKind.CODES])
             elif len(proofs) >= MAX_FACTORS:
-                results.append(LimitError(f"a mailbox has {MAX_FACTORS} second factors at most", hint="remove one"))
+                results.append(
+                    LimitError(f"{self._accounts.noun} has {MAX_FACTORS} second factors at most", hint="remove one")
+                )
                 continue
             elif item.factor.credential and item.factor.credential in {factor.credential for factor in proofs}:
                 results.append(StateError("this passkey is there already"))
@@ -205,37 +206,37 @@ class FactorRows:
             tx.connection.execute(
                 _TABLE.insert().values(
                     id=made.row,
-                    mailbox=self._keys.blind("mailbox", item.mailbox),
+                    account=self._accounts.blinded(item.account),
                     created_at_ms=tx.now_ms,
                     sealed=self._sealed(made),
                 )
             )
             if not proofs and made.kind is not FactorKind.CODES:
-                end_other_sessions(tx, self._keys, item.mailbox, item.session)
-            self._log(tx, EventKind.SECOND_FACTOR_ADDED, item.mailbox, made.kind.value)
+                end_other_sessions(tx, self._accounts.blinded(item.account), item.session)
+            self._accounts.note_factor(tx, EventKind.SECOND_FACTOR_ADDED, item.account, made.kind.value)
             results.append(made)
         return results
 
     def try_code(self, tx: Transaction, items: Sequence[CodeTry]) -> Sequence[FactorKind | None]:
-        """What a code is; None if it is wrong (counted, on record), or the mailbox is locked (not looked at).
+        """What a code is; None if it is wrong (counted, on record), or the account is locked (not looked at).
 
         In the transaction that counts: no number of requests at the same moment gets more tries.
         """
         results: list[FactorKind | None] = []
         for item in items:
-            if self._mailboxes.lock(tx, item.mailbox) > tx.now_ms:
+            if self._accounts.lock_account(tx, item.account) > tx.now_ms:
                 results.append(None)
                 continue
             found = self._use(tx, item)
             if found is None:
-                self._mailboxes.record_failure(tx, [item.mailbox])
+                self._accounts.fail(tx, item.account)
             results.append(found)
         return results
 
     def _use(self, tx: Transaction, item: CodeTry) -> FactorKind | None:
         digits = item.code.replace(" ", "")
-        recovery = self.code_name(item.mailbox, item.code.replace(" ", "").replace("-", "").lower())
-        for factor in self.of_mailbox(tx.connection, item.mailbox):
+        recovery = self.code_name(item.account, item.code.replace(" ", "").replace("-", "").lower())
+        for factor in self.of_account(tx.connection, item.account):
             if factor.kind is FactorKind.TOTP:
                 step = matching_step(factor.secret, digits, now_ms=tx.now_ms, after=factor.last_step)
                 if step is not None:
@@ -247,7 +248,7 @@ class FactorRows:
                 left = [name for name in names if not hmac.compare_digest(name, recovery)]
                 if len(left) < len(names):
                     self._rewrite(tx, replace(factor, codes=b"".join(left), used_at_ms=tx.now_ms))
-                    self._log(tx, EventKind.RECOVERY_CODE_USED, item.mailbox, f"{len(left)} left")
+                    self._accounts.note_factor(tx, EventKind.RECOVERY_CODE_USED, item.account, f"{len(left)} left")
                     return FactorKind.CODES
         return None
 
@@ -255,14 +256,14 @@ class FactorRows:
         """Note the use of a passkey, or the failure; whether it counts: not while locked, nor if it was removed."""
         results = []
         for item in items:
-            locked = self._mailboxes.lock(tx, item.mailbox) > tx.now_ms
-            present = {factor.row: factor for factor in self.of_mailbox(tx.connection, item.mailbox)}
+            locked = self._accounts.lock_account(tx, item.account) > tx.now_ms
+            present = {factor.row: factor for factor in self.of_account(tx.connection, item.account)}
             good = not locked and item.sign_count is not None and item.row in present
             if good:
                 counted = replace(present[item.row], sign_count=item.sign_count or 0, used_at_ms=tx.now_ms)
                 self._rewrite(tx, counted)
             elif not locked:
-                self._mailboxes.record_failure(tx, [item.mailbox])
+                self._accounts.fail(tx, item.account)
             results.append(good)
         return results
 
@@ -270,14 +271,14 @@ class FactorRows:
         """Remove a factor or all of them; how many. Recovery codes go with the last. NotFoundError, StateError."""
         results: list[int | Exception] = []
         for item in items:
-            self._mailboxes.lock(tx, item.mailbox)
-            present = self.of_mailbox(tx.connection, item.mailbox)
+            self._accounts.lock_account(tx, item.account)
+            present = self.of_account(tx.connection, item.account)
             going = [factor for factor in present if item.row is None or factor.row == item.row]
             gone = {factor.row for factor in going}
             staying = [factor for factor in present if factor.row not in gone and factor.kind is not FactorKind.CODES]
             if not going:
                 results.append(
-                    NotFoundError("there is no such second factor", hint="see: coffre mailbox second-factor list")
+                    NotFoundError("there is no such second factor", hint=f"see: {self._accounts.list_command}")
                 )
                 continue
             if item.keep_one and not staying and going[0].kind is not FactorKind.CODES:
@@ -289,7 +290,9 @@ class FactorRows:
                 going = present
             self._delete(tx, going)
             for factor in going:
-                self._log(tx, EventKind.SECOND_FACTOR_REMOVED, item.mailbox, f"{factor.kind.value}, {item.by}")
+                self._accounts.note_factor(
+                    tx, EventKind.SECOND_FACTOR_REMOVED, item.account, f"{factor.kind.value}, {item.by}"
+                )
             results.append(len(going))
         return results
 
@@ -299,6 +302,3 @@ class FactorRows:
     @staticmethod
     def _delete(tx: Transaction, factors: Sequence[Factor]) -> None:
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_([factor.row for factor in factors])))
-
-    def _log(self, tx: Transaction, kind: EventKind, mailbox: MailboxId, code: str) -> None:
-        tx.log.append(kind, Details(node=self._keys.node_id, mailbox=mailbox, code=code))

@@ -12,6 +12,7 @@ from node.errors import CoffreError, NotFoundError, StateError, StoreError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory
+from node.vault.lockout import locked_until_ms
 from node.vault.log_codes import joined
 from node.vault.sealing import RowKeys
 from node.vault.session_rows import end_sessions
@@ -25,8 +26,6 @@ from protocol.ids import MailboxId
 from protocol.logleaf import EventKind
 
 __all__ = [
-    "FOREVER_MS",
-    "HARD_LOCK_FAILURES",
     "Closing",
     "EntryUpdate",
     "Mailbox",
@@ -34,13 +33,6 @@ __all__ = [
     "NewPassword",
     "NewRows",
 ]
-
-# Typing errors are free; from then on each failure doubles the wait, up to an hour; who fails twenty times is guessing.
-_FREE_FAILURES: Final = 5
-HARD_LOCK_FAILURES: Final = 20
-_LOCK_STEP_MS: Final = 60_000
-_LOCK_CAP_MS: Final = 3_600_000
-FOREVER_MS: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,13 +201,31 @@ class MailboxRows:
     def _log(self, tx: Transaction, kind: EventKind, mailbox: MailboxId) -> None:
         tx.log.append(kind, Details(node=self._keys.node_id, mailbox=mailbox))
 
-    @staticmethod
-    def lock(tx: Transaction, mailbox: MailboxId) -> int:
+    # -- as accounts (node/vault/accounts.py)
+
+    noun: Final = "a mailbox"
+    list_command: Final = "coffre mailbox second-factor list"
+
+    def blinded(self, account: bytes) -> bytes:
+        """Under which name sessions and second factors belong to a mailbox."""
+        return self._keys.blind("mailbox", account)
+
+    def lock_account(self, tx: Transaction, account: bytes) -> int:
         """Until when a mailbox is locked after failures, 0 if it is not; its row is this transaction's from now on."""
         table = schema.mailboxes
-        query = sa.select(table.c.locked_until_ms).where(table.c.id == mailbox).with_for_update()
+        query = sa.select(table.c.locked_until_ms).where(table.c.id == account).with_for_update()
         until_ms: int = tx.connection.execute(query).scalar_one()
         return until_ms
+
+    def fail(self, tx: Transaction, account: bytes) -> None:
+        """A wrong second factor counts as a wrong password."""
+        self.record_failure(tx, [MailboxId(account)])
+
+    def note_factor(self, tx: Transaction, kind: EventKind, account: bytes, code: str) -> None:
+        """On record."""
+        tx.log.append(kind, Details(node=self._keys.node_id, mailbox=MailboxId(account), code=code))
+
+    # -- passwords
 
     def record_failure(self, tx: Transaction, items: Sequence[MailboxId]) -> Sequence[int]:
         """One more wrong password; the time until which the mailbox is locked, 0 if it is not."""
@@ -228,11 +238,7 @@ class MailboxRows:
                     sa.select(table.c.failed_logins).where(table.c.id == mailbox).with_for_update()
                 ).scalar_one()
             )
-            until_ms = 0
-            if failures >= HARD_LOCK_FAILURES:
-                until_ms = FOREVER_MS
-            elif failures >= _FREE_FAILURES:
-                until_ms = tx.now_ms + min(_LOCK_STEP_MS << (failures - _FREE_FAILURES), _LOCK_CAP_MS)
+            until_ms = locked_until_ms(failures, tx.now_ms)
             tx.connection.execute(
                 table.update().where(table.c.id == mailbox).values(failed_logins=failures, locked_until_ms=until_ms)
             )
@@ -293,7 +299,7 @@ class MailboxRows:
             published[mailbox.id] = replace(entry, status=EntryStatus.CLOSED, moved_to=item.moved_to or None)
             if was_open:
                 self._sharing.end_all(tx, mailbox.id)
-                end_sessions(tx, self._keys, mailbox.id)
+                end_sessions(tx, self.blinded(mailbox.id))
             code = "moved" if item.moved_to else None
             tx.log.append(EventKind.MAILBOX_CLOSED, Details(node=self._keys.node_id, mailbox=mailbox.id, code=code))
             results.append(None)

@@ -16,10 +16,9 @@ from node.vault import ways
 from node.vault.access import OpenMailbox
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
+from node.vault.lockout import FOREVER_MS, HARD_LOCK_FAILURES
 from node.vault.log_ins import LogIns
 from node.vault.mailbox_rows import (
-    FOREVER_MS,
-    HARD_LOCK_FAILURES,
     Closing,
     EntryUpdate,
     Mailbox,

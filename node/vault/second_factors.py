@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from node.errors import NotFoundError, WrongSecretError
-from node.vault.access import OpenMailbox
+from node.vault.accounts import Account, AccountRows
 from node.vault.database import Database
 from node.vault.factor_rows import (
     CodeTry,
@@ -24,10 +24,8 @@ from node.vault.factor_rows import (
     Removal,
     matching_step,
 )
-from node.vault.mailbox_rows import MailboxRows
 from node.vault.sealing import RowKeys
 from protocol.crypto import Secret
-from protocol.ids import MailboxId
 
 __all__ = ["CHALLENGE_BYTES", "TOTP_SECRET_BYTES", "SecondFactors", "totp_secret"]
 
@@ -56,15 +54,13 @@ class _Place:
 
 
 class SecondFactors:
-    """Adds, checks and removes second factors."""
+    """Adds, checks and removes second factors of one sort of accounts."""
 
-    def __init__(
-        self, database: Database, keys: RowKeys, mailboxes: MailboxRows, *, institution: str, url: str
-    ) -> None:
+    def __init__(self, database: Database, keys: RowKeys, accounts: AccountRows, *, institution: str, url: str) -> None:
         """url: [web] url; without it there are no passkeys, which are bound to a host's name."""
         self._database = database
         self._keys = keys
-        self.rows = FactorRows(keys, mailboxes, database.world.random_bytes)
+        self.rows = FactorRows(keys, accounts, database.world.random_bytes)
         self._institution = institution
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -75,25 +71,25 @@ class SecondFactors:
         """Whether the pages have a host name that passkeys can be bound to."""
         return self._place is not None
 
-    async def of_mailbox(self, mailbox: MailboxId) -> list[Factor]:
-        """The factors of a mailbox, recovery codes among them."""
-        return await self._database.read(self.rows.of_mailbox, mailbox)
+    async def of_account(self, account: bytes) -> list[Factor]:
+        """The factors of an account, recovery codes among them."""
+        return await self._database.read(self.rows.of_account, account)
 
-    async def enrolled(self, mailbox: MailboxId) -> bool:
-        """Whether the mailbox has one; recovery codes alone are none."""
-        return any(factor.kind is not FactorKind.CODES for factor in await self.of_mailbox(mailbox))
+    async def enrolled(self, account: bytes) -> bool:
+        """Whether the account has one; recovery codes alone are none."""
+        return any(factor.kind is not FactorKind.CODES for factor in await self.of_account(account))
 
     # -- codes
 
-    def totp_address(self, secret: Secret, address: str) -> str:
+    def totp_address(self, secret: Secret, name: str) -> str:
         """The otpauth: address for an authenticator, which the QR code shows."""
         import pyotp
 
-        made = pyotp.TOTP(secret.reveal().decode(), name=address, issuer=self._institution.replace(":", " "))
+        made = pyotp.TOTP(secret.reveal().decode(), name=name, issuer=self._institution.replace(":", " "))
         return made.provisioning_uri()
 
     async def add_totp(
-        self, opened: OpenMailbox, secret: Secret, code: str, name: str, *, session: bytes | None
+        self, account: Account, secret: Secret, code: str, name: str, *, session: bytes | None
     ) -> Factor:
         """Add an authenticator that shows the right code now. WrongSecretError, LimitError."""
         now_ms = self._database.world.now_ms()
@@ -101,20 +97,20 @@ class SecondFactors:
         if step is None:
             raise WrongSecretError("this is not the present code", hint="check the telephone's clock, and try again")
         made = Factor(row=b"", created_at_ms=0, kind=FactorKind.TOTP, name=_name(name), secret=secret, last_step=step)
-        return await self._database.write(self.rows.add, NewFactor(mailbox=opened.id, factor=made, session=session))
+        return await self._database.write(self.rows.add, NewFactor(account=account.id, factor=made, session=session))
 
-    async def check_code(self, opened: OpenMailbox, code: str) -> FactorKind | None:
+    async def check_code(self, account: Account, code: str) -> FactorKind | None:
         """What the code was: of an authenticator or a recovery code; None for a wrong one, which counts as a wrong
-        password, or while the mailbox is locked.
+        password, or while the account is locked.
         """
-        return await self._database.write(self.rows.try_code, CodeTry(opened.id, code[:64]))
+        return await self._database.write(self.rows.try_code, CodeTry(account.id, code[:64]))
 
-    async def new_recovery_codes(self, opened: OpenMailbox) -> list[str]:
+    async def new_recovery_codes(self, account: Account) -> list[str]:
         """Ten codes, to be shown once; those of before are worth nothing any more."""
         codes = [self._draw_code() for _ in range(RECOVERY_CODES)]
-        names = b"".join(self.rows.code_name(opened.id, code) for code in codes)
+        names = b"".join(self.rows.code_name(account.id, code) for code in codes)
         made = Factor(row=b"", created_at_ms=0, kind=FactorKind.CODES, name="", codes=names)
-        await self._database.write(self.rows.add, NewFactor(mailbox=opened.id, factor=made))
+        await self._database.write(self.rows.add, NewFactor(account=account.id, factor=made))
         return [f"{code[:5]}-{code[5:]}" for code in codes]
 
     def _draw_code(self) -> str:
@@ -131,7 +127,7 @@ class SecondFactors:
             raise NotFoundError("these pages take no passkeys", hint="[web] url has to name a host")
         return self._place
 
-    async def registration_options(self, opened: OpenMailbox, challenge: bytes) -> dict[str, Any]:
+    async def registration_options(self, account: Account, challenge: bytes) -> dict[str, Any]:
         """What the browser needs to make a passkey, as JSON."""
         import webauthn
         from webauthn.helpers import structs
@@ -140,28 +136,28 @@ class SecondFactors:
         options = webauthn.generate_registration_options(
             rp_id=place.id,
             rp_name=self._institution,
-            user_id=self._keys.blind("passkey-user", opened.id),
-            user_name=opened.address,
+            user_id=self._keys.blind("passkey-user", account.id),
+            user_name=account.login_name,
             challenge=challenge,
             authenticator_selection=structs.AuthenticatorSelectionCriteria(
                 resident_key=structs.ResidentKeyRequirement.DISCOURAGED,
                 user_verification=structs.UserVerificationRequirement.REQUIRED,
             ),
-            exclude_credentials=await self._descriptors(opened),
+            exclude_credentials=await self._descriptors(account),
         )
         return _as_json(webauthn.options_to_json(options))
 
-    async def _descriptors(self, opened: OpenMailbox) -> list[Any]:
+    async def _descriptors(self, account: Account) -> list[Any]:
         from webauthn.helpers import structs
 
         return [
             structs.PublicKeyCredentialDescriptor(id=factor.credential)
-            for factor in await self.of_mailbox(opened.id)
+            for factor in await self.of_account(account.id)
             if factor.kind is FactorKind.PASSKEY
         ]
 
     async def add_passkey(
-        self, opened: OpenMailbox, response: str, challenge: bytes, name: str, *, session: bytes | None
+        self, account: Account, response: str, challenge: bytes, name: str, *, session: bytes | None
     ) -> Factor:
         """Add the passkey that the browser made for this challenge. WrongSecretError, LimitError, StateError."""
         import webauthn
@@ -187,35 +183,35 @@ class SecondFactors:
             public_key=made.credential_public_key,
             sign_count=made.sign_count,
         )
-        return await self._database.write(self.rows.add, NewFactor(mailbox=opened.id, factor=factor, session=session))
+        return await self._database.write(self.rows.add, NewFactor(account=account.id, factor=factor, session=session))
 
-    async def authentication_options(self, opened: OpenMailbox, challenge: bytes) -> dict[str, Any]:
-        """What the browser needs to use one of the mailbox's passkeys, as JSON."""
+    async def authentication_options(self, account: Account, challenge: bytes) -> dict[str, Any]:
+        """What the browser needs to use one of the account's passkeys, as JSON."""
         import webauthn
         from webauthn.helpers import structs
 
         options = webauthn.generate_authentication_options(
             rp_id=self._passkey_place().id,
             challenge=challenge,
-            allow_credentials=await self._descriptors(opened),
+            allow_credentials=await self._descriptors(account),
             user_verification=structs.UserVerificationRequirement.REQUIRED,
         )
         return _as_json(webauthn.options_to_json(options))
 
-    async def check_passkey(self, opened: OpenMailbox, response: str, challenge: bytes) -> bool:
-        """Whether one of the mailbox's passkeys signed this challenge, its user verified. A wrong answer counts as a
-        wrong password; none is right while the mailbox is locked.
+    async def check_passkey(self, account: Account, response: str, challenge: bytes) -> bool:
+        """Whether one of the account's passkeys signed this challenge, its user verified. A wrong answer counts as a
+        wrong password; none is right while the account is locked.
         """
         import webauthn
         from webauthn.helpers import base64url_to_bytes
         from webauthn.helpers.exceptions import WebAuthnException
 
         place = self._passkey_place()
-        used = PasskeyUse(opened.id, b"", None)
+        used = PasskeyUse(account.id, b"", None)
         try:
             parsed = _parsed(response)
             wanted = base64url_to_bytes(parsed["rawId"])
-            for factor in await self.of_mailbox(opened.id):
+            for factor in await self.of_account(account.id):
                 if factor.kind is FactorKind.PASSKEY and factor.credential == wanted:
                     verified = webauthn.verify_authentication_response(
                         credential=parsed,
@@ -226,16 +222,16 @@ class SecondFactors:
                         credential_current_sign_count=factor.sign_count,
                         require_user_verification=True,
                     )
-                    used = PasskeyUse(opened.id, factor.row, verified.new_sign_count)
+                    used = PasskeyUse(account.id, factor.row, verified.new_sign_count)
         except (WebAuthnException, WrongSecretError, ValueError, KeyError, TypeError):
-            used = PasskeyUse(opened.id, b"", None)
+            used = PasskeyUse(account.id, b"", None)
         return await self._database.write(self.rows.use_passkey, used)
 
     # -- removing
 
-    async def remove(self, mailbox: MailboxId, row: bytes | None, *, by: str, keep_one: bool = False) -> int:
+    async def remove(self, account: bytes, row: bytes | None, *, by: str, keep_one: bool = False) -> int:
         """Remove a factor, or all (row: None). by, keep_one: see Removal. NotFoundError, StateError."""
-        return await self._database.write(self.rows.remove, Removal(mailbox=mailbox, row=row, by=by, keep_one=keep_one))
+        return await self._database.write(self.rows.remove, Removal(account=account, row=row, by=by, keep_one=keep_one))
 
 
 def _is_address(host: str) -> bool:

@@ -1,6 +1,7 @@
 """Log-ins to the pages, as rows: the secrets of an opened mailbox under a key that only the browser carries.
 
-Spec: spec/web.md, 2. Any process of the node serves any session, and none keeps a key when a request is over.
+Spec: spec/web.md, 2; those of the staff: spec/staff.md, 3. Any process of the node serves any session, and none keeps a
+key when a request is over.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
 from node.vault import schema
 from node.vault.access import OpenMailbox
+from node.vault.accounts import Account, SessionSort
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import LETTERS
@@ -27,6 +29,7 @@ from protocol.labels import Label
 
 __all__ = [
     "TOKEN_BYTES",
+    "MailboxSort",
     "NewSession",
     "Pending",
     "SessionKeys",
@@ -38,11 +41,13 @@ __all__ = [
     "end_sessions",
 ]
 
+A = TypeVar("A", bound=Account)
 TOKEN_BYTES: Final = 32
+ACCOUNT_BYTES: Final = 16
 MAX_SESSIONS: Final = 20
-"""Of one mailbox: a person with a few devices and forgotten tabs, not a program that logs in without end."""
+"""Of one account: a person with a few devices and forgotten tabs, not a program that logs in without end."""
 MAX_HALF_OPEN: Final = 5
-"""Of one mailbox, beside the others: who knows no more than a password must end nobody's session."""
+"""Of one account, beside the others: who knows no more than a password must end nobody's session."""
 _SEEN_EVERY_MS: Final = 60_000
 _MAX_BYTES: Final = 64 * 1024
 _MAX_PATH: Final = 2048
@@ -73,18 +78,21 @@ class SessionKeys:
     form_key: Secret
 
     @classmethod
-    def of(cls, token: bytes, node: NodeId) -> SessionKeys:
-        """The keys of a token of TOKEN_BYTES."""
-        derived = hkdf_expand(token, info=Label.WEB_SESSION.value + node, length=96)
+    def of(cls, token: bytes, node: NodeId, label: Label = Label.WEB_SESSION) -> SessionKeys:
+        """The keys of a token of TOKEN_BYTES, for one sort of accounts."""
+        derived = hkdf_expand(token, info=label.value + node, length=96)
         return cls(derived[:32], Secret(derived[32:64]), Secret(derived[64:]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSession:
-    """A session that was found and opened. row: its id. following: the page that the log-in leads to."""
+class StoredSession(Generic[A]):
+    """A session that was found and opened.
+
+    row: its id. opened: whose it is. following: the page that the log-in leads to.
+    """
 
     row: bytes
-    opened: OpenMailbox
+    opened: A
     stage: Stage
     following: str
     created_at_ms: int
@@ -93,11 +101,11 @@ class StoredSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewSession:
+class NewSession(Generic[A]):
     """A log-in to be written. replaces: the row of the one that it goes on from."""
 
     keys: SessionKeys
-    opened: OpenMailbox
+    opened: A
     lasts_ms: int
     stage: Stage = Stage.OPEN
     following: str = "/"
@@ -124,38 +132,77 @@ class SessionLine:
     seen_at_ms: int
 
 
-class SessionRows:
-    """Makes, finds and ends sessions."""
+class MailboxSort:
+    """Sessions of mailboxes: the cookie's key opens their secrets."""
+
+    label: Final = Label.WEB_SESSION
 
     def __init__(self, keys: RowKeys) -> None:
         self._keys = keys
 
+    def blinded(self, account: bytes) -> bytes:
+        """Under which name sessions belong to a mailbox."""
+        return self._keys.blind("mailbox", account)
+
+    def secrets(self, account: OpenMailbox) -> dict[str, Value]:
+        """All its keys."""
+        secrets = account.secrets
+        return {
+            "former": b"".join(secret.reveal() for secret in secrets.former),
+            "read": secrets.read.reveal(),
+            "sign": secrets.sign.reveal(),
+        }
+
+    def read(self, account: bytes, login_name: str, secrets: FieldReader) -> OpenMailbox:
+        """The mailbox, opened."""
+        return OpenMailbox(
+            MailboxId(account),
+            login_name,
+            MailboxSecrets(
+                SealSecret(secrets.fixed("read", 96)),
+                SigningSecret(secrets.fixed("sign", 32)),
+                tuple(SealSecret(raw) for raw in _split(secrets.binary("former", high=_MAX_BYTES))),
+            ),
+        )
+
+
+class SessionRows(Generic[A]):
+    """Makes, finds and ends sessions of one sort of accounts."""
+
+    def __init__(self, keys: RowKeys, sort: SessionSort[A]) -> None:
+        self._keys = keys
+        self._sort = sort
+
+    def keys_of(self, token: bytes) -> SessionKeys:
+        """What follows from a cookie's token."""
+        return SessionKeys.of(token, self._keys.node_id, self._sort.label)
+
     def _id(self, session: SessionKeys) -> bytes:
         return self._keys.blind("web-session", session.name)
 
-    def _info(self, mailbox: bytes) -> bytes:
-        return Label.WEB_SESSION.value + self._keys.node_id + mailbox
+    def _info(self, account: bytes) -> bytes:
+        return self._sort.label.value + self._keys.node_id + account
 
     # -- writing
 
-    def begin(self, tx: Transaction, items: Sequence[NewSession]) -> Sequence[None]:
-        """Write log-ins; of a mailbox that has too many the oldest end."""
+    def begin(self, tx: Transaction, items: Sequence[NewSession[A]]) -> Sequence[None]:
+        """Write log-ins; of an account that has too many the oldest end."""
         for item in items:
-            mailbox = self._keys.blind("mailbox", item.opened.id)
+            account = self._sort.blinded(item.opened.id)
             if item.replaces is not None:
                 self.end(tx, [item.replaces])
             half_open = item.stage is not Stage.OPEN
-            self._make_room(tx, mailbox, half_open=half_open)
+            self._make_room(tx, account, half_open=half_open)
             row = self._id(item.keys)
             box = seal_box(
                 item.keys.box_key.reveal(),
                 info=self._info(item.opened.id),
                 salt=tx.world.random_bytes(SALT_BYTES),
-                plaintext=encode(_secrets_map(item.opened)),
+                plaintext=encode(self._sort.secrets(item.opened)),
             )
             fields: dict[str, Value] = {
-                "mb": item.opened.id,
-                "address": item.opened.address,
+                "account": bytes(item.opened.id),
+                "name": item.opened.login_name,
                 "box": box,
                 "stage": item.stage.value,
                 "next": item.following,
@@ -163,7 +210,7 @@ class SessionRows:
             tx.connection.execute(
                 _TABLE.insert().values(
                     id=row,
-                    mailbox=mailbox,
+                    account=account,
                     half_open=half_open,
                     created_at_ms=tx.now_ms,
                     seen_at_ms=tx.now_ms,
@@ -174,8 +221,8 @@ class SessionRows:
         return [None] * len(items)
 
     @staticmethod
-    def _make_room(tx: Transaction, mailbox: bytes, *, half_open: bool) -> None:
-        same = sa.and_(_TABLE.c.mailbox == mailbox, _TABLE.c.half_open == half_open)
+    def _make_room(tx: Transaction, account: bytes, *, half_open: bool) -> None:
+        same = sa.and_(_TABLE.c.account == account, _TABLE.c.half_open == half_open)
         most = MAX_HALF_OPEN if half_open else MAX_SESSIONS
         kept = sa.select(_TABLE.c.id).where(same).order_by(_TABLE.c.created_at_ms.desc(), _TABLE.c.id).limit(most - 1)
         ids = tx.connection.execute(kept).scalars().all()
@@ -218,8 +265,8 @@ class SessionRows:
         if fields is None:
             return  # it ended meanwhile
         kept: dict[str, Value] = {
-            "mb": fields.fixed("mb", MailboxId.LENGTH),
-            "address": fields.text("address", high=254),
+            "account": fields.fixed("account", ACCOUNT_BYTES),
+            "name": fields.text("name", high=254),
             "box": fields.binary("box", high=_MAX_BYTES),
             "stage": fields.text("stage", high=16),
             "next": fields.text("next", high=_MAX_PATH),
@@ -234,19 +281,19 @@ class SessionRows:
 
     def end(self, tx: Transaction, rows: Sequence[bytes]) -> Sequence[None]:
         """End sessions; their live pages end with them."""
-        for mailbox in tx.connection.execute(sa.select(_TABLE.c.mailbox).where(_TABLE.c.id.in_(rows))).scalars():
-            tx.wake(LETTERS, mailbox)
+        for account in tx.connection.execute(sa.select(_TABLE.c.account).where(_TABLE.c.id.in_(rows))).scalars():
+            tx.wake(LETTERS, account)
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.id.in_(rows)))
         return [None] * len(rows)
 
-    def end_one(self, tx: Transaction, items: Sequence[tuple[MailboxId, bytes]]) -> Sequence[bool]:
-        """End a session of a mailbox by its row; whether it was there, and the mailbox's."""
+    def end_one(self, tx: Transaction, items: Sequence[tuple[bytes, bytes]]) -> Sequence[bool]:
+        """End a session of an account by its row; whether it was there, and the account's."""
         return [
             tx.connection.execute(
-                _TABLE.delete().where(_TABLE.c.id == row, _TABLE.c.mailbox == self._keys.blind("mailbox", mailbox))
+                _TABLE.delete().where(_TABLE.c.id == row, _TABLE.c.account == self._sort.blinded(account))
             ).rowcount
             > 0
-            for mailbox, row in items
+            for account, row in items
         ]
 
     def end_past(self, tx: Transaction, idles_ms: Sequence[int]) -> Sequence[None]:
@@ -264,7 +311,7 @@ class SessionRows:
         now_ms: int,
         idle_ms: int,
         stages: frozenset[Stage] = _ONLY_OPEN,
-    ) -> StoredSession | None:
+    ) -> StoredSession[A] | None:
         """The session of a token; None if there is none, it is over, or at another stage than these."""
         row = connection.execute(sa.select(_TABLE).where(_TABLE.c.id == self._id(session))).one_or_none()
         if row is None or row.ends_at_ms <= now_ms or row.seen_at_ms <= now_ms - idle_ms:
@@ -273,23 +320,15 @@ class SessionRows:
         stage = Stage(fields.text("stage", high=16))
         if stage not in stages:
             return None
-        mailbox = MailboxId(fields.fixed("mb", MailboxId.LENGTH))
+        account = fields.fixed("account", ACCOUNT_BYTES)
         try:
             plain = open_box(
-                session.box_key.reveal(), info=self._info(mailbox), box=fields.binary("box", high=_MAX_BYTES)
+                session.box_key.reveal(), info=self._info(account), box=fields.binary("box", high=_MAX_BYTES)
             )
         except RemoteProtocolError:
             return None  # a row under this name that another token made: 2^-128, or somebody wrote into the database
         secrets = decode_map(plain, max_bytes=_MAX_BYTES)
-        opened = OpenMailbox(
-            mailbox,
-            fields.text("address", high=254),
-            MailboxSecrets(
-                SealSecret(secrets.fixed("read", 96)),
-                SigningSecret(secrets.fixed("sign", 32)),
-                tuple(SealSecret(raw) for raw in _split(secrets.binary("former", high=_MAX_BYTES))),
-            ),
-        )
+        opened = self._sort.read(account, fields.text("name", high=254), secrets)
         return StoredSession(
             row=row.id,
             opened=opened,
@@ -300,9 +339,9 @@ class SessionRows:
             ends_at_ms=row.ends_at_ms,
         )
 
-    def of_mailbox(self, connection: sa.Connection, mailbox: MailboxId, now_ms: int, idle_ms: int) -> list[SessionLine]:
-        """The sessions of a mailbox that live, the newest first; half-open ones are none."""
-        here = sa.and_(_TABLE.c.mailbox == self._keys.blind("mailbox", mailbox), _TABLE.c.half_open.is_(False))
+    def of_account(self, connection: sa.Connection, account: bytes, now_ms: int, idle_ms: int) -> list[SessionLine]:
+        """The sessions of an account that live, the newest first; half-open ones are none."""
+        here = sa.and_(_TABLE.c.account == self._sort.blinded(account), _TABLE.c.half_open.is_(False))
         query = sa.select(_TABLE).where(here, sa.not_(_over(now_ms, idle_ms))).order_by(_TABLE.c.created_at_ms.desc())
         return [
             SessionLine(row=row.id, created_at_ms=row.created_at_ms, seen_at_ms=row.seen_at_ms)
@@ -317,7 +356,7 @@ class SessionRows:
         )
 
     @staticmethod
-    def wants_touch(session: StoredSession, now_ms: int) -> bool:
+    def wants_touch(session: StoredSession[A], now_ms: int) -> bool:
         """Whether `touch` is due: a write for every request would cost more than the request."""
         return now_ms - session.seen_at_ms >= _SEEN_EVERY_MS
 
@@ -326,27 +365,16 @@ def _over(now_ms: int, idle_ms: int) -> sa.ColumnElement[bool]:
     return sa.or_(_TABLE.c.ends_at_ms <= now_ms, _TABLE.c.seen_at_ms <= now_ms - idle_ms)
 
 
-def _secrets_map(opened: OpenMailbox) -> dict[str, Value]:
-    secrets = opened.secrets
-    return {
-        "former": b"".join(secret.reveal() for secret in secrets.former),
-        "read": secrets.read.reveal(),
-        "sign": secrets.sign.reveal(),
-    }
-
-
 def _split(joined: bytes) -> list[bytes]:
     return [joined[start : start + 96] for start in range(0, len(joined), 96)]
 
 
-def end_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId) -> None:
-    """End all sessions of a mailbox: its password, its keys or the mailbox itself came to an end."""
-    blinded = keys.blind("mailbox", mailbox)
-    tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == blinded))
-    tx.wake(LETTERS, blinded)
+def end_sessions(tx: Transaction, account: bytes) -> None:
+    """End all sessions of an account (its blinded name): its password, its keys or itself came to an end."""
+    tx.connection.execute(_TABLE.delete().where(_TABLE.c.account == account))
+    tx.wake(LETTERS, account)
 
 
-def end_other_sessions(tx: Transaction, keys: RowKeys, mailbox: MailboxId, kept: bytes | None) -> None:
-    """End the sessions of a mailbox but one, half-open ones too: what let them in is not enough any more."""
-    own = _TABLE.c.mailbox == keys.blind("mailbox", mailbox)
-    tx.connection.execute(_TABLE.delete().where(own, _TABLE.c.id != (kept or b"")))
+def end_other_sessions(tx: Transaction, account: bytes, kept: bytes | None) -> None:
+    """End the sessions of an account but one, half-open ones too: what let them in is not enough any more."""
+    tx.connection.execute(_TABLE.delete().where(_TABLE.c.account == account, _TABLE.c.id != (kept or b"")))

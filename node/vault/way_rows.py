@@ -129,7 +129,7 @@ class WayRows:
         """Remove a mailbox's ways of one kind; with the password end the log-ins to the pages that it opened."""
         tx.connection.execute(_TABLE.delete().where(_TABLE.c.mailbox == mailbox, _TABLE.c.way == kind))
         if kind is WayKind.PASSWORD:
-            end_sessions(tx, self._keys, mailbox)
+            end_sessions(tx, self._keys.blind("mailbox", mailbox))
 
     # -- former secrets
 

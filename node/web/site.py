@@ -9,13 +9,16 @@ import trio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from node.web.doors import MailboxDoor
 from node.web.frame import Frames
 from node.web.guard import BodyError, BodyRule, Guard
 from node.web.pages.absence import AbsencePages
 from node.web.pages.alerts import AlertPages
 from node.web.pages.answering import AnswerPages
+from node.web.pages.charter_step import MailboxSteps
 from node.web.pages.desk import Desk
 from node.web.pages.drafting import DraftPages
 from node.web.pages.entrance import Entrance
@@ -29,12 +32,13 @@ from node.web.pages.pickup import PickupPages
 from node.web.pages.sent_letter import SentLetterPages
 from node.web.pages.settings import SettingsPages
 from node.web.pages.sharing import SharingPages
-from node.web.pages.steps import StepPages
 from node.web.pages.uploads import UploadPages
 from node.web.pages.writing_texts import WritingTextPages
 from node.web.proxies import ProxyHeaders
 from node.web.published_log import PublishedLog
-from node.web.sessions import LogInParts, Sessions
+from node.web.sessions import MAILBOX_COOKIES, Sessions
+from node.web.staff.gate import StaffGate
+from node.web.staff.site import staff_desk, staff_routes
 from node.web.static_files import StaticFiles
 from node.web.streams import Streams
 from node.web.templating import Templates
@@ -43,14 +47,14 @@ from node.web.uploads import MAX_FORM_BYTES
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["build_site"]
+__all__ = ["build_site", "site_routes"]
 
 # Forms with files in them.
 _FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 30)
 
 
-def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
-    """The ASGI application of a node. stop: set when the node stops: what streams, ends."""
+def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
+    """Every route of a node's site. stop: as `build_site` takes it."""
     published = PublishedLog(
         database=node.database,
         auditors=node.auditors,
@@ -61,22 +65,23 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
     static = StaticFiles()
     templates = Templates(static, institution=node.settings.institution, language=web.language, timezone=web.timezone)
     sessions = Sessions(
-        node=node.node_id,
         database=node.database,
         rows=node.session_rows,
-        parts=LogInParts(
-            mailboxes=node.mailboxes,
-            tries=node.login_tries,
-            factors=node.second_factors,
-            charters=node.charters,
+        door=MailboxDoor(
+            node.mailboxes,
+            node.second_factors,
+            node.charters,
+            domain=node.settings.domain,
             policy=web.second_factor,
         ),
-        domain=node.settings.domain,
+        tries=node.login_tries,
+        factors=node.second_factors,
+        cookies=MAILBOX_COOKIES,
         idle_ms=web.idle_minutes * 60_000,
     )
     desk = Desk(node, sessions, templates, Frames(node.database, node.changes, node.directory))
     files = FilePages(desk)
-    routes = [
+    return [
         *published.routes(),
         static.route(),
         *Entrance(desk).routes(),
@@ -88,7 +93,7 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
         *WritingTextPages(desk).routes(),
         *ListPages(desk).routes(),
         *FilingPages(desk).routes(),
-        *StepPages(desk).routes(),
+        *MailboxSteps(desk).routes(),
         *SettingsPages(desk).routes(),
         *LetterPages(desk).routes(),
         *files.routes(),
@@ -98,11 +103,17 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
         *AlertPages(desk).routes(),
         *AbsencePages(desk).routes(),
         *SharingPages(desk).routes(),
+        *staff_routes(staff_desk(node, templates)),
     ]
+
+
+def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
+    """The ASGI application of a node. stop: set when the node stops: what streams, ends."""
+    web = node.settings.web
     # Here, before Starlette's own handler of errors makes a 500 of it.
-    app = Starlette(routes=routes, exception_handlers={BodyError: _refuse_body})
+    app = Starlette(routes=site_routes(node, stop), exception_handlers={BodyError: _refuse_body})
     rules = [_FILES_IN_FORMS, *DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
-    return ProxyHeaders(Guard(app, rules), web)
+    return ProxyHeaders(Guard(StaffGate(app, web), rules), web)
 
 
 def _refuse_body(_request: Request, error: Exception) -> Response:

@@ -147,4 +147,4 @@ async def test_a_passkey_without_verification_of_its_user_is_refused(tmp_path: P
     async with running_node(folder) as (node, _):
         (box,) = await people(node, "fictive")
         await trio.to_thread.run_sync(another_user, f"https://localhost:{port}")
-        assert await node.second_factors.of_mailbox(box.id) == []
+        assert await node.second_factors.of_account(box.id) == []

@@ -110,7 +110,7 @@ async def test_no_passkey_is_added_that_was_made_wrongly(
 ) -> None:
     async with opened(tmp_path / "node", settings=HERE) as (node, _, (box,)), client_of(node) as client:
         assert (await registered(client, box, wrong(SoftPasskey(ORIGIN, HOST)))).status_code == 422
-        assert await node.second_factors.of_mailbox(box.id) == []
+        assert await node.second_factors.of_account(box.id) == []
 
 
 async def test_others_passkeys_open_only_their_own_mailboxes(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_a_passkey_is_named_and_removed_and_added_once(tmp_path: Path) -> 
             made = credential.register(await options_of(client, f"{base}/options", page))
             form = {"credential": made, "label": "x" * 200 + "\n", "password": PASSWORD}
             assert (await post(client, f"{base}/passkey", page, **form)).status_code == status
-        factors = [item for item in await node.second_factors.of_mailbox(box.id) if item.credential]
+        factors = [item for item in await node.second_factors.of_account(box.id) if item.credential]
         assert sorted(len(item.name) for item in factors) == [3, 60]
         for factor in factors:
             assert (await post(client, f"{base}/{factor.row.hex()}/remove", page, password="faux")).status_code == 422
@@ -150,7 +150,7 @@ async def test_a_passkey_is_named_and_removed_and_added_once(tmp_path: Path) -> 
             gone = await post(client, f"{base}/{factor.row.hex()}/remove", page, password=PASSWORD)
             assert gone.status_code == 404
         # With the last one its recovery codes went, and the password alone opens.
-        assert await node.second_factors.of_mailbox(box.id) == []
+        assert await node.second_factors.of_account(box.id) == []
         client.cookies.clear()
         await log_in(client, "fictive")
         assert (await client.get("/")).headers["location"].endswith("/inbox")

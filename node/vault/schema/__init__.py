@@ -6,7 +6,7 @@ milliseconds UTC. What a table is for stands in its comment; the life of a lette
 
 from __future__ import annotations
 
-from node.vault.schema.access import charter_acceptances, log_ins, login_tries, second_factors, web_sessions
+from node.vault.schema.access import charter_acceptances, log_ins, login_tries, second_factors, staff, web_sessions
 from node.vault.schema.accounts import mailbox_former_keys, mailbox_ways, mailboxes
 from node.vault.schema.alerting import alerts
 from node.vault.schema.base import metadata
@@ -112,6 +112,7 @@ __all__ = [
     "seen_deliveries",
     "seen_envelopes",
     "shared_keys",
+    "staff",
     "web_sessions",
     "witnessed",
 ]

@@ -1,19 +1,32 @@
-"""Log-ins: sessions, second factors, the charter of use, tries."""
+"""Log-ins: staff accounts, sessions, second factors, the charter of use, tries."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, Table
 
 from node.vault.schema.base import id_column, metadata, sealed_column, time_column
 
-__all__ = ["charter_acceptances", "log_ins", "login_tries", "second_factors", "web_sessions"]
+__all__ = ["charter_acceptances", "log_ins", "login_tries", "second_factors", "staff", "web_sessions"]
 
-# Log-ins to the pages: the secrets lie under a key that only the browser's cookie carries (spec/web.md, 2).
+# Accounts of who administers, maintains or audits the node (spec/staff.md); name: blinded, since it is a person's.
+staff = Table(
+    "staff",
+    metadata,
+    id_column(primary_key=True),
+    id_column("name", unique=True),
+    time_column("created_at_ms"),
+    Column("failed_logins", Integer, nullable=False),
+    time_column("locked_until_ms"),
+    sealed_column(),
+)
+
+# Log-ins to the pages, of mailboxes and of the staff: a mailbox's secrets lie under a key that only the browser's
+# cookie carries (spec/web.md, 2; spec/staff.md, 3).
 web_sessions = Table(
     "web_sessions",
     metadata,
     id_column(primary_key=True),
-    id_column("mailbox", index=True),
+    id_column("account", index=True),
     time_column("created_at_ms"),
     time_column("seen_at_ms"),
     time_column("ends_at_ms", index=True),
@@ -22,12 +35,12 @@ web_sessions = Table(
     Column("half_open", Boolean, nullable=False),
 )
 
-# What a mailbox has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 9).
+# What a mailbox or a staff account has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 9).
 second_factors = Table(
     "second_factors",
     metadata,
     id_column(primary_key=True),
-    id_column("mailbox", index=True),
+    id_column("account", index=True),
     time_column("created_at_ms"),
     sealed_column(),
 )

@@ -21,7 +21,6 @@ from node.vault.password_strength import password_fault
 from node.vault.ways import MIN_PASSWORD_CHARACTERS
 from node.web.pages.desk import Box, Desk, see_other
 from node.web.pages.enrolment import Enrolment
-from node.web.sessions import SESSION_COOKIE, session_cookie
 from protocol.crypto import Secret
 
 __all__ = ["SettingsPages"]
@@ -79,7 +78,7 @@ class SettingsPages:
 
     async def _page(self, request: Request, box: Box, *, status: int = 200, refused: str = "") -> Response:
         node = self.desk.node
-        present = await node.second_factors.of_mailbox(box.opened.id)
+        present = await node.second_factors.of_account(box.opened.id)
         codes = [factor for factor in present if factor.kind is FactorKind.CODES]
         done = request.query_params.get("done", "")
         return self.desk.page(
@@ -94,7 +93,7 @@ class SettingsPages:
             factors=[factor for factor in present if factor.kind is not FactorKind.CODES],
             codes_left=codes[0].codes_left if codes else None,
             policy=node.settings.web.second_factor,
-            sessions=await self.desk.sessions.of_mailbox(box.opened),
+            sessions=await self.desk.sessions.of_account(box.opened),
             this_session=box.session.stored.row,
         )
 
@@ -132,7 +131,7 @@ class SettingsPages:
     async def _again(self, box: Box, opened: OpenMailbox, done: str) -> Response:
         """All sessions ended with the old password; this browser gets a new one."""
         answer = see_other(f"{box.path}/settings?done={done}")
-        session_cookie(answer, SESSION_COOKIE, await self.desk.sessions.restart(opened, box.session))
+        self.desk.sessions.cookies.set_session(answer, await self.desk.sessions.restart(opened, box.session))
         return answer
 
     async def change_password(self, request: Request, box: Box) -> Response:

@@ -1,0 +1,1 @@
+"""Accounts of who administers, maintains or audits a node. Spec: spec/staff.md."""

@@ -1,0 +1,1 @@
+"""Pages of who administers, maintains or audits the node. Spec: spec/staff.md."""

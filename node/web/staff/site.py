@@ -1,0 +1,49 @@
+"""All pages of the staff, put together. Spec: spec/staff.md, 4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.routing import Route
+
+from node.web.pages.log_in import LogInPages
+from node.web.pages.steps import StepPages
+from node.web.sessions import SessionsOf
+from node.web.staff.account_pages import AccountPages
+from node.web.staff.desk import StaffDesk
+from node.web.staff.door import STAFF_COOKIES, STAFF_PATH, StaffDoor
+from node.web.staff.home import StaffHome, to_home
+from node.web.templating import Templates
+
+if TYPE_CHECKING:
+    from node.app import Node
+
+__all__ = ["OPEN_PATHS", "staff_desk", "staff_routes"]
+
+OPEN_PATHS: Final = frozenset({STAFF_PATH})
+"""What is found below /staff without a log-in, beside the log-in itself: a way to it."""
+
+
+def staff_desk(node: Node, templates: Templates) -> StaffDesk:
+    """What the pages work with."""
+    sessions = SessionsOf(
+        database=node.database,
+        rows=node.staff.session_rows,
+        door=StaffDoor(node.staff),
+        tries=node.login_tries,
+        factors=node.staff.second_factors,
+        cookies=STAFF_COOKIES,
+        idle_ms=node.settings.web.idle_minutes * 60_000,
+    )
+    return StaffDesk(node, sessions, templates)
+
+
+def staff_routes(desk: StaffDesk) -> list[Route]:
+    """Every route below /staff. Those that are no StaffRoute are the log-in and OPEN_PATHS; a test holds it so."""
+    return [
+        Route(STAFF_PATH, to_home, methods=["GET"]),
+        *LogInPages(desk).routes(),
+        *StepPages(desk).routes(),
+        *StaffHome(desk).routes(),
+        *AccountPages(desk).routes(),
+    ]
