@@ -16,8 +16,9 @@ from bench.bench_sync import feed_operations, feed_row, hold_feeds, peer_row
 from bench.federation import federation
 from bench.nodes import accept, add_mailbox, make_node, running_process, serving, wait_directory
 from bench.registry import benchmark
-from node.app import Node, open_node
+from node.app import Node
 from node.config import split_endpoint
+from node.opening import open_node
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.engine import open_engines, sqlite_url

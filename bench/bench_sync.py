@@ -16,7 +16,8 @@ import trio
 from bench.federation import INSTITUTION_SUBJECT, Institution, federation
 from bench.nodes import accept, forget_peak_memory, make_node, memory_mb, running_process
 from bench.registry import benchmark
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.setup import make_keyring
 from node.vault import schema
 from node.vault.chains import pack_chain

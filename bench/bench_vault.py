@@ -29,7 +29,8 @@ from bench.nodes import (
     wait_directory,
 )
 from bench.registry import benchmark
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.post.compose import Draft
 from node.vault import schema
 from node.vault.database import Transaction

@@ -24,7 +24,8 @@ import trio
 
 from bench.nodes import PASSWORD, add_mailbox, make_node, memory_mb, running_process, serving
 from bench.registry import benchmark
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.post.compose import Draft
 from node.vault import schema
 from node.vault.access import OpenMailbox

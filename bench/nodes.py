@@ -18,8 +18,10 @@ import sqlalchemy as sa
 import trio
 
 from bench.postgresql import PostgreSql
-from node.app import Node, open_node
+from node.app import Node
 from node.errors import RecipientError
+from node.opening import open_node
+from node.running import run_node
 from node.setup import NewNode, init_node, prepare
 from node.vault import schema
 from node.vault.mailboxes import OpenMailbox
@@ -113,7 +115,7 @@ async def serving(node: Node) -> AsyncIterator[None]:
     """The node running in this process for as long as the block lasts."""
     async with trio.open_nursery() as nursery:
         stop = trio.Event()
-        await nursery.start(partial(node.run, stop=stop))
+        await nursery.start(partial(run_node, node, stop=stop))
         yield
         stop.set()
 

@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 
-from node.app import open_node
 from node.config import LinkSettings, load_settings, split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
 from node.identity.key_change import FreshKeys, first_chain
+from node.opening import open_node
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
 from node.world import World

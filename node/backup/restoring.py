@@ -12,14 +12,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.app import database_url
 from node.backup.reading import BackupSummary, Unlock, check_backup, opened_backup
 from node.backup.records import ArchivedFile, Begin, PayloadData, PayloadGone, PayloadStart, Rows
 from node.config import load_settings
 from node.errors import BackupError, FolderError
 from node.folder import Folder, sync_folder, write_private
 from node.retention.erasure_list import check_erasure_list
-from node.vault.engine import open_engines
+from node.vault.engine import database_url, open_engines
 from node.vault.migrate import create_schema
 from node.vault.payloads import FilePayloadStore, IncomingPayload
 from node.vault.states import LetterState

@@ -48,7 +48,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakingParts:
-    """What taking works with; made once by node/app.py."""
+    """What taking works with; made by node/exchange.py."""
 
     node_id: NodeId
     database: Database

@@ -42,11 +42,14 @@ def write(
     """
 
     async def body() -> None:
+        with quick_imports():
+            from node.exchange import bundle_writer
+
         async with opened_node(context) as node:
             peers = [await node.database.read(node.peers.find, text) for text in to]
             if len({peer.node_id for peer in peers}) != len(peers):
                 raise ConfigError("one peer is named twice", hint="name each --to once")
-            writer = node.bundle_writer()
+            writer = bundle_writer(node)
             with ExitStack() as bars:
                 summary = await writer.write(
                     file,
@@ -190,14 +193,16 @@ def read(context: typer.Context, file: FileArgument, as_json: JsonOption = False
     """
 
     async def body() -> None:
-        from node.logging import configure_logging
+        with quick_imports():
+            from node.exchange import bundle_reader
+            from node.logging import configure_logging
 
         async with opened_node(context) as node:
             # The report tells the rest.
             configure_logging(node.settings.log_format, level=logging.ERROR)
             total = file.stat().st_size if file.is_file() else 0
             with progress_bar(total, "reading", hidden=as_json) as progress:
-                report = await node.bundle_reader().read(file, progress=progress)
+                report = await bundle_reader(node).read(file, progress=progress)
         if as_json:
             emit(report.as_map())
         else:

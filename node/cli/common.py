@@ -204,7 +204,8 @@ def quick_imports() -> Iterator[None]:
 async def opened_node(context: typer.Context) -> AsyncIterator[Node]:
     """The node of the folder that `-C` names."""
     with quick_imports():
-        from node.app import has_passphrase_source, open_node
+        from node.opening import open_node
+        from node.passphrase_sources import has_passphrase_source
 
     state: State = context.obj
     passphrase = None

@@ -406,7 +406,7 @@ def publish(
         if out is not None:
             write_file(out, desk.feed_file)
         if node is not None:
-            from node.app import open_node
+            from node.opening import open_node
 
             async with open_node(node) as opened:
                 await opened.trust.carry(desk.feed_file)

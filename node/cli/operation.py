@@ -83,7 +83,7 @@ def init(
     run_command(body, as_json=as_json)
 
 
-def run_node(
+def run(
     context: typer.Context,
     listen: Annotated[
         str | None,
@@ -105,7 +105,9 @@ def run_node(
 
         import trio
 
-        from node.logging import configure_logging
+        with quick_imports():
+            from node.logging import configure_logging
+            from node.running import run_node
 
         _prepare_interpreter()
         async with opened_node(context) as node, trio.open_nursery() as nursery:
@@ -122,7 +124,7 @@ def run_node(
             await nursery.start(watch)
 
             async def ready(*, task_status: trio.TaskStatus[object]) -> None:
-                await node.run(stop=stop, listen=listen, web_listen=web, task_status=task_status)
+                await run_node(node, stop=stop, listen=listen, web_listen=web, task_status=task_status)
 
             office = await nursery.start(ready)
             address = office.listening_on
@@ -164,7 +166,7 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("init")(init)
-    app.command("run")(run_node)
+    app.command("run")(run)
     app.command("doctor")(doctor)
 
 

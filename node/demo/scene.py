@@ -15,17 +15,19 @@ from typing import Final
 
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
 from node.demo.audit_scene import audit_all
 from node.demo.documents import write_cda, write_pdf
 from node.demo.mail_sink import MailSink
 from node.demo.region import NAME as REGION
 from node.demo.region import vouch_for_all
 from node.errors import CoffreError, StateError
+from node.opening import open_node
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted
 from node.relay.clients import DAY_MS, Admission
 from node.reports.evidence_html import evidence_html
+from node.running import run_node
 from node.setup import init_node, prepare
 from node.vault.alert_queue import AlertPreferences
 from node.vault.evidence_export import export_evidence
@@ -337,7 +339,7 @@ def _kind(key: str) -> str:
 
 
 async def _run(node: Node, stop: trio.Event, finished: trio.Event, *, task_status: trio.TaskStatus[object]) -> None:
-    await node.run(stop=stop, task_status=task_status)
+    await run_node(node, stop=stop, task_status=task_status)
     finished.set()
 
 

@@ -87,7 +87,7 @@ _logger = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostParts:
-    """What the post office works with; made once by node/app.py."""
+    """What the post office works with; made once by node/exchange.py."""
 
     node_id: NodeId
     own_keys: OwnKeys

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -15,7 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.errors import StoreError
 
-__all__ = ["Engines", "open_engines", "sqlite_url"]
+if TYPE_CHECKING:
+    from node.config import Settings
+    from node.folder import Folder
+
+__all__ = ["Engines", "database_url", "open_engines", "sqlite_url"]
 
 # Waiting longer than a batch of another process takes, shorter than a person's patience.
 _BUSY_TIMEOUT_MS: Final = 20_000
@@ -32,6 +36,11 @@ _OUTCOME: Final = sa.text("SELECT pg_xact_status(CAST(:ticket AS xid8))")
 def sqlite_url(path: Path) -> URL:
     """The SQLAlchemy address of an SQLite file."""
     return URL.create("sqlite", database=str(path))
+
+
+def database_url(folder: Folder, settings: Settings) -> URL | str:
+    """Where a node's database is: as its settings say, or an SQLite file in its folder."""
+    return settings.storage.database or sqlite_url(folder.database_file)
 
 
 class Engines:

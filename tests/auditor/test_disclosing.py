@@ -12,13 +12,13 @@ import trio
 from fhir.resources.R4B.auditevent import AuditEvent
 from fhir.resources.R4B.bundle import Bundle
 
-from node.app import open_node
 from node.audit.export_log import LogExporter
 from node.audit.fhir import audit_event, bundle_of, events_of
 from node.audit.log import LeafRef
 from node.auditor.places import AuditFolder
 from node.auditor.verifying import Audit, verify_folder
 from node.errors import NotFoundError
+from node.opening import open_node
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState

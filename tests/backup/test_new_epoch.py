@@ -14,8 +14,8 @@ import pytest
 import trio
 import trio.testing
 
-from node.app import open_node
 from node.errors import StateError, StoreError
+from node.opening import open_node
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState
 from protocol.details import Details

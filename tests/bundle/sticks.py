@@ -10,6 +10,7 @@ import trio
 
 from node.bundle.report import ReadReport
 from node.bundle.writing import BundleSummary
+from node.exchange import bundle_reader, bundle_writer
 from tests.post.harness import Federation, Institution
 
 __all__ = ["Stick", "apart"]
@@ -29,13 +30,13 @@ class Stick:
         self._count += 1
         path = self._folder / f"{self._count:02}-{writer.name}.tar"
         peers = [await writer.node.database.read(writer.node.peers.find, f"{item.name}.example") for item in to]
-        self.summary = await writer.node.bundle_writer().write(path, peers, max_bytes=max_bytes)
+        self.summary = await bundle_writer(writer.node).write(path, peers, max_bytes=max_bytes)
         return path
 
     @staticmethod
     async def read(reader: Institution, path: Path) -> ReadReport:
         """Take a bundle in."""
-        return await reader.node.bundle_reader().read(path)
+        return await bundle_reader(reader.node).read(path)
 
     async def carry(self, writer: Institution, reader: Institution, *, max_bytes: int = 0) -> ReadReport:
         """Write at one, read at the other. Some time passes on the way."""

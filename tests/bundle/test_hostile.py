@@ -15,6 +15,7 @@ import pytest
 from node.bundle.rows import BundleRows, ShownState
 from node.bundle.verifying import verify_bundle
 from node.errors import BundleError
+from node.exchange import bundle_reader, bundle_writer
 from node.vault.states import DeliveryState
 from protocol.bundle import BundleId, Manifest, Member, decode_manifest, sign_manifest
 from protocol.bundle_archive import (
@@ -125,7 +126,7 @@ def _snapshot(institution: Institution) -> bytes:
 async def _try(reader: Institution, path: Path) -> str:
     """Read; why it was not read to its end."""
     try:
-        return (await reader.node.bundle_reader().read(path)).broken
+        return (await bundle_reader(reader.node).read(path)).broken
     except BundleError as error:
         return error.message
 
@@ -145,7 +146,7 @@ async def test_hostile_archives(tmp_path: Path, autojump_clock: object) -> None:
         # At most the whole letters before the damage are there, and the bundle does not count as read.
         assert len(await b.inbox("bruno")) <= 3
         path.write_bytes(good)
-        report = await b.node.bundle_reader().read(path)
+        report = await bundle_reader(b.node).read(path)
         assert (report.complete, report.read_before) == (True, False)
         assert len(await b.inbox("bruno")) == 3
 
@@ -205,7 +206,7 @@ async def test_reader_dies_and_reads_again(tmp_path: Path, autojump_clock: objec
 
         database.write_many = dies  # type: ignore[method-assign, assignment]
         try:
-            await b.node.bundle_reader().read(path)
+            await bundle_reader(b.node).read(path)
         except* _Cut:
             pass
         database.write_many = write_many  # type: ignore[method-assign]
@@ -322,12 +323,12 @@ async def test_never_overwrites_and_leaves_nothing(tmp_path: Path, autojump_cloc
         before = path.read_bytes()
         peer = await a.node.database.read(a.node.peers.find, "b.example")
         with pytest.raises(BundleError, match="never overwritten"):
-            await a.node.bundle_writer().write(path, [peer])
+            await bundle_writer(a.node).write(path, [peer])
         assert path.read_bytes() == before
         with pytest.raises(BundleError, match="more are needed"):
-            await a.node.bundle_writer().write(path.with_name("small.tar"), [peer], max_bytes=5000)
+            await bundle_writer(a.node).write(path.with_name("small.tar"), [peer], max_bytes=5000)
         with pytest.raises(BundleError, match="cannot be written"):
-            await a.node.bundle_writer().write(tmp_path / "missing" / "x.tar", [peer])
+            await bundle_writer(a.node).write(tmp_path / "missing" / "x.tar", [peer])
         assert [item.suffix for item in path.parent.iterdir()] == [".tar"] * len(list(path.parent.iterdir()))
         assert not (path.parent / "small.tar").exists()
 

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
 from node.errors import ConfigError, LimitError, NotFoundError, RecipientError, StateError
+from node.opening import open_node
 from node.outside.offering import Offer
 from node.outside.rows import MAX_ATTEMPTS, SESSION_MS, PickupKeys
 from node.post.compose import Draft

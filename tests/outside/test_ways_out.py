@@ -16,8 +16,9 @@ import pytest
 import trio
 
 from node.alerts.sender import AlertSender
-from node.app import Node, open_node
+from node.app import Node
 from node.errors import RecipientError
+from node.opening import open_node
 from node.outside.sms import parse_number
 from node.reports.evidence_story import tell
 from node.reports.rendering import language_of

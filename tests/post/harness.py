@@ -16,10 +16,12 @@ from typing import Any
 import trio
 import trio.testing
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.post.compose import AttachmentSource, Draft
 from node.post.network import Connection, ConnectionHandler, LinkError
 from node.post.submit import Accepted
+from node.running import run_node
 from node.setup import init_node, prepare
 from node.vault.mailboxes import OpenMailbox
 from node.vault.reading import LetterSummary, OpenedLetter
@@ -202,7 +204,7 @@ class Institution:
         async def run(*, task_status: trio.TaskStatus[Any]) -> None:
             self.is_running = True
             try:
-                await self.node.run(stop=self._stop, network=network, task_status=task_status)
+                await run_node(self.node, stop=self._stop, network=network, task_status=task_status)
             finally:
                 self.is_running = False
                 self._stopped.set()

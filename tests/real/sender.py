@@ -15,9 +15,11 @@ from typing import Final
 import sqlalchemy as sa
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
 from node.errors import RecipientError, StoreError
+from node.opening import open_node
 from node.post.compose import Draft
+from node.running import run_node
 from node.vault import schema
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import OutboxState
@@ -58,7 +60,7 @@ async def main(folder: Path, password: Secret, to: str, prefix: str, count: int)
     """See above."""
     async with open_node(folder) as node, trio.open_nursery() as nursery:
         stop = trio.Event()
-        await nursery.start(partial(node.run, stop=stop))
+        await nursery.start(partial(run_node, node, stop=stop))
         (own,) = await node.mailboxes.all()
         mailbox = await node.mailboxes.open(own.address, password)
         subjects = iter([f"{prefix}-{number}" for number in range(count)])

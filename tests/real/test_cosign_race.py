@@ -9,8 +9,9 @@ from pathlib import Path
 
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
 from node.audit.witness import CosignOrder, WitnessView
+from node.opening import open_node
 from protocol.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from protocol.cosignature import verify_cosignature
 from protocol.invite import decode_invite

@@ -19,7 +19,7 @@ import pytest
 import trio
 
 from node.app import Node as OpenNode
-from node.app import open_node
+from node.opening import open_node
 from node.vault.evidence_export import export_evidence
 from node.vault.mailboxes import OpenMailbox
 from node.vault.states import DeliveryState, LetterFolder

@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import trio
 
-from node.app import open_node
+from node.opening import open_node
 from node.vault import schema
 from node.vault.states import DeliveryState, LetterFolder
 from protocol.checkpoint import peek_checkpoint

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 import trio.testing
 from sqlalchemy import event
 
-from node.app import Node, open_node
+from node.app import Node
 from node.backup.restoring import restore_backup
+from node.opening import open_node
 from node.vault import schema
 from node.vault.database import Transaction
 from tests.backup.copies import what_is_wrong, write_backup

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 import trio
 from sqlalchemy import event
 
-from node.app import open_node
 from node.errors import CoffreError
+from node.opening import open_node
+from node.running import run_node
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, load_keyring
@@ -139,7 +140,7 @@ class House(Institution):
             self._ended.set()
 
     async def _run(self, network: SimulatedNetwork, *, task_status: trio.TaskStatus[Any]) -> None:
-        await self.node.run(stop=self._stop, network=network, task_status=task_status)
+        await run_node(self.node, stop=self._stop, network=network, task_status=task_status)
         self.is_up = False
 
     def _is_silent(self) -> bool:

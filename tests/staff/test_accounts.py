@@ -9,9 +9,10 @@ import pyotp
 import pytest
 import sqlalchemy as sa
 
-from node.app import Node, open_node
+from node.app import Node
 from node.audit.log import LeafRef, open_details
 from node.errors import ConfigError, StateError, WrongSecretError
+from node.opening import open_node
 from node.staff.account import StaffRole
 from node.vault import schema
 from node.vault.acting import acting

@@ -11,7 +11,8 @@ import httpx2
 import pytest
 from starlette.routing import Route
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.staff.account import StaffRole
 from node.web.site import site_routes
 from node.web.staff.desk import STAFF_PLACE, StaffRoute

@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx2
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
+from node.running import run_node
 from node.setup import init_node, prepare
 from node.vault.database import Transaction
 from node.web.site import build_site
@@ -64,7 +66,7 @@ async def running_node(folder: Path) -> AsyncIterator[tuple[Node, httpx2.AsyncCl
         stop = trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await node.run(stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen="", task_status=task_status)
 
         await nursery.start(run)
         context = ssl.create_default_context(cafile=folder / "web" / "certificate.pem")

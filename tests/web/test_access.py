@@ -16,7 +16,8 @@ import sqlalchemy as sa
 import trio
 from starlette.routing import Route
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.vault import schema
 from node.vault.access import OpenMailbox
 from node.vault.mailboxes import Mailboxes

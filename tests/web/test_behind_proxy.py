@@ -10,9 +10,10 @@ import pytest
 import trio
 import trustme
 
-from node.app import open_node
 from node.config import load_settings
 from node.errors import ConfigError
+from node.opening import open_node
+from node.running import run_node
 from tests.web.people import log_in, people
 from tests.web.published import made_node, running_node
 
@@ -27,7 +28,7 @@ async def test_behind_a_reverse_proxy_the_node_speaks_plain_http(tmp_path: Path)
         stop = trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await node.run(stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen="", task_status=task_status)
 
         await nursery.start(run)
         base = f"http://{node.web_listening_on}"
@@ -94,7 +95,7 @@ async def test_the_operators_certificate_is_served(tmp_path: Path) -> None:
         stop = trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await node.run(stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen="", task_status=task_status)
 
         await nursery.start(run)
         context = ssl.create_default_context()

@@ -9,7 +9,9 @@ import httpx2
 import pytest
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
+from node.running import run_node
 from node.vault.access import OpenMailbox
 from node.vault.states import Place
 from protocol.crypto import Secret
@@ -39,7 +41,7 @@ async def with_letters(node: Node, client: httpx2.AsyncClient, *subjects: str) -
         stop = trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await node.run(stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen="", task_status=task_status)
 
         await nursery.start(run)
         await arrived(node, fictive, len(subjects))

@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 import trio
 
-from node.app import open_node
+from node.opening import open_node
+from node.running import run_node
 from node.vault import schema
 from node.vault.alert_preferences import AlertPreferences
 from node.vault.states import LetterFolder
@@ -206,7 +207,7 @@ async def test_a_session_has_so_many_streams_and_the_stop_ends_all(tmp_path: Pat
         stop, stopped = trio.Event(), trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await node.run(stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen="", task_status=task_status)
             stopped.set()
 
         await nursery.start(run)

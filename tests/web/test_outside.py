@@ -13,9 +13,11 @@ import httpx2
 import pytest
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.outside.answers import Answer
 from node.outside.rows import MAX_ANSWERS
+from node.running import run_node
 from node.vault.access import OpenMailbox
 from node.vault.states import LetterFolder
 from node.web.site import build_site
@@ -129,7 +131,7 @@ async def test_an_answer_arrives_under_a_band_and_nothing_in_it_runs(tmp_path: P
     folder = await writing_node(tmp_path / "node", web="")
     async with open_node(folder) as node, trio.open_nursery() as nursery:
         stop = trio.Event()
-        await nursery.start(lambda task_status: node.run(stop=stop, listen="", task_status=task_status))
+        await nursery.start(lambda task_status: run_node(node, stop=stop, listen="", task_status=task_status))
         (sender,) = await people(node, "fictive")
         node.web_listening_on = "node.example"
         draft, _ = await offer_letter(node, sender)

@@ -8,7 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.vault.alert_preferences import AlertPreferences
 from node.vault.mailboxes import OpenMailbox
 from protocol.crypto import Secret

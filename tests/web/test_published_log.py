@@ -18,10 +18,11 @@ from tlog_scales.backend import LocalBackend
 from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey
 
-from node.app import Node, open_node
+from node.app import Node
 from node.audit.daily_heads import DailyHeads, day_number
 from node.audit.export_log import LogExport, LogExporter
 from node.errors import ConfigError, NotFoundError, StateError
+from node.opening import open_node
 from node.web.guard import Guard
 from node.world import World
 from protocol.checkpoint import peek_checkpoint

@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from node.app import open_node
+from node.opening import open_node
 from protocol.letter import LetterClass
 from tests.documents.test_cda import document
 from tests.web.browser import browser_page, enter, in_browser, screenshot

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.app import open_node
+from node.opening import open_node
 from node.world import World
 from protocol.crypto import Secret
 from tests.web.people import PASSWORD, form_token, log_in, people

@@ -12,7 +12,8 @@ import pytest
 import trio
 from starlette.types import Message
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.vault.states import LetterFolder
 from node.web.guard import BodyRule, Guard
 from tests.web.people import log_in, people

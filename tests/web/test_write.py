@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.app import Node, open_node
+from node.app import Node
+from node.opening import open_node
 from node.vault.draft_rows import DraftSentError
 from node.vault.states import LetterFolder
 from tests.web.people import arrived, form_token, log_in, people, send
