@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from tests.cli.command_server import CommandServer
 
 __all__ = [
     "COFFRE",
@@ -74,19 +79,29 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **extra}
 
 
+@cache
+def _server() -> CommandServer:
+    server = CommandServer.start()
+    atexit.register(server.stop)
+    return server
+
+
 def run_coffre(*arguments: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Finished:
-    """Run `coffre` to its end, without a terminal."""
-    done = subprocess.run(
-        [COFFRE, *arguments],
-        cwd=cwd,
-        env=_environment(env or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=_COMMAND_TIMEOUT_S,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout, done.stderr)
+    """Run `coffre` to its end, without a terminal (tests/cli/command_server.py)."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        status = _server().run(
+            [str(COFFRE), *map(str, arguments)],
+            cwd=str(cwd or Path.cwd()),
+            env=_environment(env or {}),
+            stdout=stdout,
+            stderr=stderr,
+            timeout_s=_COMMAND_TIMEOUT_S,
+        )
+        said = []
+        for stream in (stdout, stderr):
+            stream.seek(0)
+            said.append(stream.read().decode("utf-8"))
+    return Finished(status, *said)
 
 
 def one_line(finished: Finished, status: int = 1) -> str:

@@ -6,12 +6,13 @@ import json
 import re
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from protocol.invite import decode_invite
-from tests.cli.coffre_cli import Node, Secrets, one_line, run_coffre
+from tests.cli.coffre_cli import COFFRE, Finished, Node, Secrets, one_line, run_coffre
 
 FINGERPRINT = re.compile(r"(\d{5} ){5}\d{5}")
 
@@ -29,9 +30,14 @@ def test_help_names_every_command() -> None:
     assert {"backup", "restore"} < commands
 
 
-def test_version_is_told() -> None:
-    done = run_coffre("--version")
+def test_installed_command_tells_its_version() -> None:
+    done = subprocess.run([COFFRE, "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"coffre \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_installed_command_refuses_in_one_line_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run([COFFRE, "-C", tmp_path, "doctor"], capture_output=True, text=True, check=False)
+    assert "coffre init" in one_line(Finished(done.returncode, done.stdout, done.stderr))
 
 
 def test_without_a_command_the_help_is_shown() -> None:
