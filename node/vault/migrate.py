@@ -1,4 +1,8 @@
-"""Bringing a database to this program's schema with Alembic, and refusing one of a newer program."""
+"""Bringing a database to this program's schema, and refusing one of a newer program.
+
+A new database gets the tables as they are now; an older one is led there by Alembic, step by step. A test holds the two
+against each other, to the last default and index.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from node.errors import StoreError
+from node.vault import schema
 from node.vault.engine import Engines
 from node.vault.search.index import ensure_index, is_current
 
@@ -44,7 +49,10 @@ def migrate(engines: Engines) -> None:
             hint="install a newer coffre",
         )
     with engines.writer.begin() as connection:
-        _upgrade(connection, "head")
+        if stored is None and not sa.inspect(connection).get_table_names():
+            _create(connection)
+        else:
+            _upgrade(connection, "head")
     _index(engines)
 
 
@@ -66,6 +74,19 @@ def create_schema(connection: sa.Connection, revision: str) -> None:
             hint="install a newer coffre",
         )
     _upgrade(connection, revision)
+
+
+_VERSION: Final = sa.Table(
+    "alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True, nullable=False)
+)
+"""Alembic's own table, as it makes it (its constraint is named below)."""
+_VERSION.primary_key.name = "alembic_version_pkc"
+
+
+def _create(connection: sa.Connection) -> None:
+    schema.metadata.create_all(connection)
+    _VERSION.create(connection)
+    connection.execute(_VERSION.insert().values(version_num=HEAD_REVISION))
 
 
 def _upgrade(connection: sa.Connection, revision: str) -> None:

@@ -12,15 +12,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import trio
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 
 from node.errors import LockedError, StoreError, WrongSecretError
 from node.setup import read_recovery_file
-from node.vault import migrations, schema
+from node.vault import schema
 from node.vault.database import Transaction
-from node.vault.engine import open_engines
-from node.vault.migrate import HEAD_REVISION, migrate
 from node.vault.states import DeliveryState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.crypto import Secret
@@ -36,21 +32,6 @@ async def lone(federation: Federation, database_url: str) -> Institution:
     await institution.add("anna")
     await institution.add("alma")
     return institution
-
-
-def test_migrations_lead_to_the_schema(database_url: str) -> None:
-    engines = open_engines(database_url)
-    migrate(engines)
-    with engines.writer.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
-    migrate(engines)
-    versions = sorted(path.name[:4] for path in (Path(migrations.__file__).parent / "versions").glob("0*.py"))
-    assert versions[-1] == HEAD_REVISION
-    with engines.writer.begin() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreError, match="newer version"):
-        migrate(engines)
-    engines.close()
 
 
 async def test_letter_between_own_mailboxes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Integer, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, Table, false
 
 from node.vault.schema.base import id_column, metadata, sealed_column, time_column
 
@@ -32,7 +32,7 @@ web_sessions = Table(
     time_column("ends_at_ms", index=True),
     sealed_column(),
     # TRUE while only the password was right, or something else is still to be done before the mailbox is open.
-    Column("half_open", Boolean, nullable=False),
+    Column("half_open", Boolean, nullable=False, server_default=false()),
 )
 
 # What a mailbox or a staff account has beside its password: authenticators, passkeys, recovery codes (spec/web.md, 9).

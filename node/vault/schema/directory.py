@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, event
 
 from node.vault.schema.base import metadata
 
@@ -100,6 +100,14 @@ search_postings = Table(
     Column("chunk", Integer, primary_key=True, autoincrement=False),
     Column("bits", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+# Roaring bitmaps are compressed as they are: trying it again costs time at each write and each read.
+event.listen(
+    search_postings,
+    "after_create",
+    DDL(  # type: ignore[no-untyped-call]
+        "ALTER TABLE search_postings ALTER COLUMN bits SET STORAGE EXTERNAL"
+    ).execute_if(dialect="postgresql"),
 )
 
 # Words that some document has, numbered, for near spellings.
