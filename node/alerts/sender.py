@@ -55,14 +55,14 @@ class AlertSender:
         database = self._database
         while True:
             ticket = database.signals.ticket(ALERTS)
-            due = await database.read(self._queue.due, database.world.now_ms(), _BATCH)
-            async with trio.open_nursery() as nursery:
-                for alert in due:
-                    nursery.start_soon(self._send, alert)
-            if due:
-                continue
             next_ms = await database.read(self._queue.next_due_ms)
-            wait_s = _IDLE_S if next_ms is None else max(0.0, (next_ms - database.world.now_ms()) / 1000)
+            now_ms = database.world.now_ms()
+            if next_ms is not None and next_ms <= now_ms:
+                async with trio.open_nursery() as nursery:
+                    for alert in await database.read(self._queue.due, now_ms, _BATCH):
+                        nursery.start_soon(self._send, alert)
+                continue
+            wait_s = _IDLE_S if next_ms is None else (next_ms - now_ms) / 1000
             with trio.move_on_after(min(wait_s, _IDLE_S)):
                 await ticket.wait()
 

@@ -34,6 +34,8 @@ __all__ = ["KeyKeeper"]
 
 # A command beside the node publishes what it changed, which wakes this node; the file is looked at all the same.
 _LOOK_EVERY_S: Final = 60
+# What could not be published at once, after a restore, is tried again.
+_SETTLE_EVERY_S: Final = 600
 # Ends and renewals are days away.
 _DUE_EVERY_S: Final = 600
 
@@ -181,16 +183,20 @@ class KeyKeeper:
         time of a link certificate ends.
         """
         shown = self._own.links()
+        settle_at_s = trio.current_time()
         while True:
             ticket = self._database.signals.ticket(PEERS)
             await self.take_up()
-            await self.settle()
+            if trio.current_time() >= settle_at_s:
+                await self.settle()
+                settle_at_s = trio.current_time() + _SETTLE_EVERY_S
             links = self._own.links()
             if links != shown:
                 shown = links
                 await present()
             with trio.move_on_after(_LOOK_EVERY_S):
                 await ticket.wait()
+                settle_at_s = trio.current_time()
 
     async def run(self) -> None:
         """One process of a node, until cancelled: renew when it is time, destroy what has ended."""

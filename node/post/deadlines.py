@@ -14,6 +14,7 @@ import trio
 
 from node.alerts.ladder import Ladder
 from node.outside.offering import Outside
+from node.post.due import EXPIRY_GRACE_MS, anything_due
 from node.relay.custody import Custody
 from node.vault import schema
 from node.vault.absences import Absences
@@ -41,8 +42,6 @@ __all__ = ["Deadlines"]
 
 _TICK_S: Final = 30
 _PRUNE_EVERY_S: Final = 3600
-# The destination refuses after the deadline by its own clock; this hour is for clocks that differ and a last answer.
-_EXPIRY_GRACE_MS: Final = 3_600_000
 _SECOND_WARNING_MS: Final = 24 * 3_600_000
 _NEVER_MS: Final = 2**62
 _ORPHAN_PAYLOAD_MS: Final = 24 * 3_600_000
@@ -121,6 +120,8 @@ class Deadlines:
 
     async def look(self, now_ms: int) -> None:
         """Warn, expire, end delegations and absences, climb the unread ladder: what is due now."""
+        if not await self._database.read(anything_due, now_ms, self._session_idle_ms):
+            return
         while due := await self._database.read(self._due_warnings, now_ms):
             await self._database.write_many(self._warn, due)
         while due := await self._database.read(self._due_expiries, now_ms):
@@ -169,7 +170,7 @@ class Deadlines:
     def _due_expiries(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox
         query = sa.select(table).where(
-            table.c.state != OutboxState.ENDED, table.c.expires_at_ms <= now_ms - _EXPIRY_GRACE_MS
+            table.c.state != OutboxState.ENDED, table.c.expires_at_ms <= now_ms - EXPIRY_GRACE_MS
         )
         return [self._outbox.open(row) for row in connection.execute(query.limit(_BATCH))]
 
