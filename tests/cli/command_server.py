@@ -1,7 +1,7 @@
 """Runs `coffre` commands in processes forked off one that has imported the program already.
 
-Half a second of each command is Python importing the program, and the tests run a thousand commands. A forked command is a
-process of its own all the same: its arguments, environment, folder, streams, exit status and death are its own.
+Half a second of each command is Python importing the program, and the tests run a thousand commands. A forked command
+is a process of its own all the same: its arguments, environment, folder, streams, exit status and death are its own.
 tests/cli/test_cli_start.py starts the installed executable; so does everything that is kept running or killed.
 
 One socket carries requests: a file descriptor to answer on and two for the output. On the first, the request comes as
@@ -145,5 +145,8 @@ def _become(request: dict[str, Any], stdout: int, stderr: int) -> NoReturn:
 if __name__ == "__main__":
     # The folder with this module's package, as for `python -m`, not the one that a command runs in.
     sys.path[0] = str(Path(__file__).parents[2])
+    from tests.passwords import make_passwords_cheap
+
+    make_passwords_cheap()
     with socket.socket(fileno=int(sys.argv[1])) as inherited:
         _serve(inherited)
