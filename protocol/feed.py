@@ -56,17 +56,19 @@ _MAX_VERSION: Final = 2**32 - 1
 
 
 class OperationKind(IntEnum):
-    """What an operation does. Numbers are never used again for something else; 5 to 15 are kept for later ones."""
+    """What an operation does. Numbers are never used again for something else; 6 to 15 are kept for later ones."""
 
     SNAPSHOT = 0
     INSTITUTION = 1
     MAILBOX = 2
     STANDING = 3
     MAINTAINER = 4
+    TOTALS = 5
     ERASE = 16
 
 
-_KNOWN_KINDS: Final = frozenset(OperationKind)
+# What makes the live set. Totals came later and stay outside of it: readers from before compute the same snapshots.
+_LIVE_KINDS: Final = frozenset(OperationKind) - {OperationKind.TOTALS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +284,7 @@ class FeedState:
                 self.last_snapshot = self.size
             elif self.needs_snapshot:
                 raise RemoteProtocolError(Reason.MISMATCH, f"a snapshot is due at {self.size}")
-            elif leaf.kind in _KNOWN_KINDS:
+            elif leaf.kind in _LIVE_KINDS:
                 self._apply_one(operation, hashed)
             self.tree.append(hashed)
         if len(self.live) > max_entries:

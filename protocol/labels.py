@@ -48,6 +48,7 @@ class Label(Enum):
     SETTINGS = b"coffre/v1/settings\0"
     STANDING = b"coffre/v1/standing\0"
     MAINTAINER = b"coffre/v1/maintainer\0"
+    TOTALS = b"coffre/v1/totals\0"
     DIRECTORY = b"coffre/v1/directory\0"
     WEB_SESSION = b"coffre/v1/web-session\0"
     STAFF_SESSION = b"coffre/v1/staff-session\0"

@@ -26,6 +26,7 @@ from protocol.entry.standing import (
     sign_standing,
     standing_subject,
 )
+from protocol.entry.totals import Seconds, Totals, totals_subject
 
 __all__ = [
     "LETTER_CLASSES",
@@ -44,9 +45,12 @@ __all__ = [
     "MailboxKind",
     "MaintainerEntry",
     "RevocationReason",
+    "Seconds",
     "SignedStanding",
     "Standing",
+    "Totals",
     "sign_standing",
     "standing_subject",
     "succession_message",
+    "totals_subject",
 ]

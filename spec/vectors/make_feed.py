@@ -7,10 +7,11 @@ from typing import Any
 
 from protocol.codec import encode
 from protocol.crypto import SealSecret, SigningSecret
-from protocol.entry import MAX_ABSENCE_MS, Absence, Accepts, InstitutionEntry, MailboxEntry, MailboxKind
-from protocol.feed import FeedState, OperationKind, make_operation, snapshot_operation
+from protocol.entry import MAX_ABSENCE_MS, Absence, Accepts, InstitutionEntry, MailboxEntry, MailboxKind, totals_subject
+from protocol.feed import FeedState, LiveEntry, OperationKind, decode_operation, make_operation, snapshot_operation
 from protocol.ids import MailboxId
 from spec.vectors.common import case, write
+from spec.vectors.make_totals import TOTALS
 
 __all__ = ["entry_cases", "feed_cases"]
 
@@ -128,6 +129,12 @@ def entry_cases() -> list[dict[str, Any]]:
     ]
 
 
+def _live(operations: list[bytes]) -> dict[bytes, LiveEntry]:
+    state = FeedState()
+    state.apply([decode_operation(raw) for raw in operations], max_entries=10, max_bytes=10**6)
+    return state.live
+
+
 def feed_cases() -> list[dict[str, Any]]:
     """Sequences of operations applied to an empty feed."""
     spec = "directory.md, 2"
@@ -143,8 +150,6 @@ def feed_cases() -> list[dict[str, Any]]:
     base = [institution.encode(), publish(SUBJECTS[0]), publish(SUBJECTS[1])]
     many = [institution.encode()] + [publish(SUBJECTS[0], version) for version in range(1, 17)]
     state = FeedState()
-    from protocol.feed import decode_operation
-
     state.apply([decode_operation(raw) for raw in many], max_entries=10, max_bytes=10**6)
     snapshot = snapshot_operation(state.live).encode()
     altered = base[1][:-1] + bytes([base[1][-1] ^ 1])
@@ -160,6 +165,13 @@ def feed_cases() -> list[dict[str, Any]]:
         made.apply([decode_operation(raw) for raw in operations], max_entries=10, max_bytes=10**6)
         return made.tree.root()
 
+    def totals(month: str, version: int, entry: bytes) -> bytes:
+        return make_operation(OperationKind.TOTALS, totals_subject(month), version, entry, OPENING).encode()
+
+    published = [totals("2026-08", 1, encode(TOTALS)), totals("2026-08", 2, encode({**TOTALS, "letters": 4711}))]
+    # The snapshot after them is that of the same feed without them.
+    with_totals = [*many[:-2], *published, snapshot_operation(_live(many[:-2])).encode()]
+    odd = [*base, totals("2026-08", 7, b"\xff"), totals("2026-09", 1, encode(TOTALS)), totals("2026-08", 7, b"\xff")]
     erased = [*base, erase(SUBJECTS[0], 2)]
     return [
         run("three_entries", "an institution and two mailboxes", base, root=root(base)),
@@ -170,6 +182,14 @@ def feed_cases() -> list[dict[str, Any]]:
             "an operation of a later version is passed over",
             [*base, bytes(later)],
             root=root([*base, bytes(later)]),
+        ),
+        run("totals", "two of one month, and a snapshot, which knows nothing of them", with_totals, root=root(with_totals)),
+        run("odd_totals", "whatever totals hold, the feed is taken", odd, root=root(odd)),
+        run(
+            "totals_erased",
+            "nothing to erase for readers who do not know them",
+            [*base, published[0], erase(MailboxId(totals_subject("2026-08")), 2)],
+            "mismatch",
         ),
         run("version_skipped", "version 3 after 1", [*base, publish(SUBJECTS[0], 3)], "mismatch"),
         run("version_repeated", "version 1 twice", [*base, publish(SUBJECTS[0], 1)], "mismatch"),
