@@ -19,10 +19,11 @@ from node.vault.database import Transaction
 from node.vault.feed_store import EPOCH, load_feed, mailbox_of_operation, store_feed
 from node.vault.search.directory_search import DirectorySearch
 from node.vault.signals import FEED, TRUST
+from node.vault.totals_rows import totals_made
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.crypto import SigningSecret
-from protocol.entry import InstitutionEntry, MailboxEntry
+from protocol.entry import InstitutionEntry, MailboxEntry, Totals, totals_subject
 from protocol.feed import (
     Operation,
     OperationKind,
@@ -96,6 +97,10 @@ class Directory:
         """Publish entries of several mailboxes, each once, under one head: the feed is read and signed once."""
         self._publish(tx, [(OperationKind.MAILBOX, entry.mailbox, entry.encode()) for entry in entries])
 
+    def publish_totals(self, tx: Transaction, months: Sequence[Totals]) -> None:
+        """Publish the numbers of ended months, once more where they were (spec/statistics.md, 4)."""
+        self._publish(tx, [(OperationKind.TOTALS, totals_subject(item.month), item.encode()) for item in months])
+
     def _publish(self, tx: Transaction, published: Sequence[tuple[OperationKind, bytes, bytes]]) -> None:
         if not self.may_publish(tx.connection):
             raise StateError(
@@ -105,11 +110,12 @@ class Directory:
         if not published:
             return
         state, _ = load_feed(tx.connection, self.node_id, EPOCH, lock=True)
+        times = {totals_subject(month): made for month, made in totals_made(tx.connection, self.node_id).items()}
         operations: list[Operation] = []
         for kind, subject, entry in published:
             added = [snapshot_operation(state.live)] if state.needs_snapshot else []
             known = state.live.get(subject)
-            version = 1 if known is None else known.operation.leaf.version + 1
+            version = times.get(subject, 0) + 1 if known is None else known.operation.leaf.version + 1
             opening = self._world.random_bytes(OPENING_BYTES)
             added.append(make_operation(kind, subject, version, entry, opening))
             # The own feed has no quota here: the node's own limits are elsewhere.

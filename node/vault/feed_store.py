@@ -15,6 +15,7 @@ from node.vault import schema
 from node.vault.bulk import insert_rows
 from node.vault.key_marks import key_mark, note_shared
 from node.vault.search.index import IndexBatch
+from node.vault.totals_rows import drop_totals, keep_totals
 from protocol.entry import MailboxEntry
 from protocol.feed import FeedState, Operation, OperationKind, decode_operation, stored_operation
 from protocol.ids import MailboxId, NodeId
@@ -104,6 +105,7 @@ def store_feed(
     if first:
         _delete_entries(connection, node, list(newest))
     mailboxes = _insert_entries(connection, node, newest, state)
+    keep_totals(connection, node, operations, first)
     _set_head(connection, node, epoch, state, head)
     arrive(connection, node, epoch)
     gathered = index or IndexBatch(connection)
@@ -196,6 +198,7 @@ def drop_feed(connection: sa.Connection, node: NodeId, epoch: int) -> None:
     for table in (schema.feed_operations, schema.feeds):
         connection.execute(table.delete().where(table.c.node_id == node, table.c.epoch == epoch))
     connection.execute(entries.delete().where(entries.c.node_id == node))
+    drop_totals(connection, node)
     index = IndexBatch(connection)
     index.update(node, {MailboxId(subject): None for subject in subjects}, institution_changed=True)
     index.write()

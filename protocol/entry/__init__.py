@@ -26,13 +26,15 @@ from protocol.entry.standing import (
     sign_standing,
     standing_subject,
 )
-from protocol.entry.totals import Seconds, Totals, totals_subject
+from protocol.entry.totals import COUNTS, MIN_THRESHOLD, Seconds, Totals, ended_ms, totals_subject
 
 __all__ = [
+    "COUNTS",
     "LETTER_CLASSES",
     "MAINTAINER_SUBJECT",
     "MAX_ABSENCE_MS",
     "MAX_ENTRY_BYTES",
+    "MIN_THRESHOLD",
     "Absence",
     "Accepts",
     "Act",
@@ -49,6 +51,7 @@ __all__ = [
     "SignedStanding",
     "Standing",
     "Totals",
+    "ended_ms",
     "sign_standing",
     "standing_subject",
     "succession_message",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, Self
 
 from protocol.codec import FieldReader, Value, decode_map
@@ -11,7 +12,7 @@ from protocol.crypto import hash_labelled
 from protocol.entry.fields import MAX_ENTRY_BYTES, check_pattern, encode_entry, malformed, optional_items, required
 from protocol.labels import Label
 
-__all__ = ["COUNTS", "MIN_THRESHOLD", "Seconds", "Totals", "totals_subject"]
+__all__ = ["COUNTS", "MIN_THRESHOLD", "Seconds", "Totals", "ended_ms", "totals_subject"]
 
 COUNTS: Final = ("letters", "sent", "received", "opened", "refused", "expired", "people", "institutions")
 """What is counted, in the order in which `few` names them."""
@@ -21,11 +22,18 @@ _MAX_COUNT: Final = 10**9
 _MONTH: Final = re.compile(r"2(?:0[2-9]|1[0-9])[0-9]-(?:0[1-9]|1[0-2])")
 _MONTH_BYTES: Final = 7
 _MAX_TIME_MS: Final = 2**62
+_AHEAD_OF_UTC_MS: Final = 14 * 3_600_000
 
 
 def totals_subject(month: str) -> bytes:
     """The subject of a month's totals, 16 bytes. month: `YYYY-MM`."""
     return hash_labelled(Label.TOTALS, month.encode())[:16]
+
+
+def ended_ms(month: str) -> int:
+    """When a month has ended where clocks are furthest ahead of UTC, milliseconds UTC. month: `YYYY-MM`."""
+    year, number = divmod(int(month[:4]) * 12 + int(month[5:]), 12)
+    return int(datetime(year, number + 1, 1, tzinfo=UTC).timestamp() * 1000) - _AHEAD_OF_UTC_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,8 @@ def _seconds(fields: FieldReader, name: str) -> Seconds | None:
     for value in (median, p90):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_COUNT:
             raise malformed(f"{name} is no pair of seconds")
-    assert isinstance(median, int) and isinstance(p90, int)
+    assert isinstance(median, int)
+    assert isinstance(p90, int)
     if median > p90:
         raise malformed(f"the median of {name} is above its 90th percentile")
     return Seconds(median, p90)

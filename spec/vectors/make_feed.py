@@ -183,7 +183,12 @@ def feed_cases() -> list[dict[str, Any]]:
             [*base, bytes(later)],
             root=root([*base, bytes(later)]),
         ),
-        run("totals", "two of one month, and a snapshot, which knows nothing of them", with_totals, root=root(with_totals)),
+        run(
+            "totals",
+            "two of one month, and a snapshot, which knows nothing of them",
+            with_totals,
+            root=root(with_totals),
+        ),
         run("odd_totals", "whatever totals hold, the feed is taken", odd, root=root(odd)),
         run(
             "totals_erased",
