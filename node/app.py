@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -30,6 +31,7 @@ from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
 from node.relay.clients import RelayClients
 from node.relay.custody import Custody
+from node.statistics.desk import Statistics
 from node.trust.alarm_rows import AlarmRows
 from node.trust.keeper import TrustKeeper
 from node.trust.maintainer_rows import MaintainerRows
@@ -69,6 +71,15 @@ class Node(VaultParts):
             maintainers=MaintainerRows(self.node_id),
             alarms=self.alarm_rows,
             threshold=settings.trust.threshold,
+        )
+        self.statistics = Statistics(
+            database=self.database,
+            keys=self.keys,
+            state=self.state,
+            directory=self.directory,
+            zone=ZoneInfo(settings.web.timezone),
+            threshold=settings.statistics.hide_below,
+            publishes=settings.statistics.publish,
         )
         self.relay_clients = RelayClients(self.keys, self.directory, self.payloads)
         self.custody = Custody(

@@ -128,6 +128,13 @@ class TrustSettings(_Section):
     threshold: Annotated[int, Field(ge=1, le=100)] = 1
 
 
+class StatisticsSettings(_Section):
+    """[statistics]: counts below `hide_below` are not shown; publish: whether ended months go into the own feed."""
+
+    hide_below: Annotated[int, Field(ge=1, le=1000)] = 5
+    publish: bool = False
+
+
 class KeySettings(_Section):
     """[keys]: whether the running node renews its own keys 60 days before their end."""
 
@@ -330,6 +337,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     ladder: LadderSettings = LadderSettings()
+    statistics: StatisticsSettings = StatisticsSettings()
 
     @classmethod
     def settings_customise_sources(

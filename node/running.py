@@ -95,6 +95,7 @@ async def run_node(
                 (node.trust.run, "trust"),
                 (node.key_keeper.run, "keys"),
                 (node.retention.run, "retention"),
+                (node.statistics.run, "statistics"),
                 (_cosign_duty(node).run, "cosigning"),
             )
             for work, duty in duties:

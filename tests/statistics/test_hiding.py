@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 from node.statistics.hiding import Cell, Line, hide_line, hide_nested
 
 
-def assignments(
-    line: Line[str], cells: Mapping[str, Cell], threshold: int, most: int = 40
-) -> Sequence[dict[str, int]]:
+def assignments(line: Line[str], cells: Mapping[str, Cell], threshold: int, most: int = 40) -> Sequence[dict[str, int]]:
     """What the hidden cells could be for a reader who knows all rules, which cells are small, and the sum."""
     hidden = [key for key, value in line.cells.items() if value is None]
     shown = [value for value in line.cells.values() if value]

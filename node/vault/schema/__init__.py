@@ -44,6 +44,7 @@ from node.vault.schema.outside import pickup_sessions, pickups
 from node.vault.schema.relay import relay_clients, relay_envelopes, relay_messages
 from node.vault.schema.retention import erased_files, erased_letters, erasures, holds
 from node.vault.schema.state import node_state
+from node.vault.schema.statistics import feed_totals, statistics_months
 from node.vault.schema.trust import alarms, maintainers, node_keys, peers, rival_statements, shared_keys
 from node.vault.schema.writing import correspondents, draft_files, drafts, mailbox_texts
 
@@ -70,6 +71,7 @@ __all__ = [
     "erasures",
     "feed_entries",
     "feed_operations",
+    "feed_totals",
     "feeds",
     "holds",
     "letter_postings",
@@ -113,6 +115,7 @@ __all__ = [
     "seen_envelopes",
     "shared_keys",
     "staff",
+    "statistics_months",
     "web_sessions",
     "witnessed",
 ]
