@@ -33,6 +33,7 @@ from node.cli import (
     retention,
     searching,
     staff,
+    statistics,
     timestamps,
     trust,
 )
@@ -96,6 +97,7 @@ retention.add_to(app)
 holds.add_to(app)
 export_data.add_to(app)
 outbox.add_to(app)
+statistics.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 timestamps.add_to(audit.log_app)

@@ -31,10 +31,10 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One colour of a chart: its name in the legend, and a value for each label."""
+    """One colour of a chart: its name in the legend, and a value for each label; None for one that is hidden."""
 
     name: str
-    values: Sequence[int]
+    values: Sequence[int | None]
 
 
 def _top(largest: int) -> tuple[int, int]:
@@ -54,8 +54,12 @@ def _begin(title: str, description: str, height: float) -> list[str]:
     ]
 
 
-def _pairs(labels: Sequence[str], values: Sequence[int], language: Language) -> str:
-    return ", ".join(f"{label} {language.number(value)}" for label, value in zip(labels, values, strict=True))
+def _pairs(labels: Sequence[str], values: Sequence[int | None], language: Language) -> str:
+    return ", ".join(f"{label} {_number(value, language)}" for label, value in zip(labels, values, strict=True))
+
+
+def _number(value: int | None, language: Language) -> str:
+    return "–" if value is None else language.number(value)
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle", soft: bool = False) -> str:
@@ -77,7 +81,8 @@ def columns(
 
     all_labels: show each, for few that do not follow from their neighbours.
     """
-    totals = [sum(item.values[at] for item in series) for at in range(len(labels))]
+    totals = [sum(item.values[at] or 0 for item in series) for at in range(len(labels))]
+    hidden = [any(item.values[at] is None for item in series) for at in range(len(labels))]
     top, step = _top(max(totals, default=0))
     plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     base = _TOP + plot_height
@@ -95,16 +100,19 @@ def columns(
     for at, label in enumerate(labels):
         middle, y = _LEFT + pitch * (at + 0.5), float(base)
         for number, item in enumerate(series):
-            height = plot_height * item.values[at] / top
+            value = item.values[at] or 0
+            height = plot_height * value / top
             y -= height
-            if item.values[at]:
-                hint = f"{label}, {item.name}: {language.number(item.values[at])}"
+            if value:
+                hint = f"{label}, {item.name}: {language.number(value)}"
                 out.append(
                     f'<rect class="s{number % 6 + 1}" x="{middle - bar / 2:.1f}" y="{y:.1f}" width="{bar:.1f}" '
                     f'height="{height:.1f}"><title>{escape(hint)}</title></rect>'
                 )
-        if totals[at] and len(labels) <= _MOST_NUMBERS:
-            out.append(_text(middle, y - 4, language.number(totals[at])))
+        if (totals[at] or hidden[at]) and len(labels) <= _MOST_NUMBERS:
+            # With something hidden in it a column is "at least" so high.
+            least = "≥ " if hidden[at] and totals[at] else ""
+            out.append(_text(middle, y - 4, f"{least}{language.number(totals[at])}" if totals[at] else "–"))
         if at % every == 0:
             out.append(_text(middle, base + 15, label, soft=True))
     out.append(_text(_LEFT + plot_width / 2, base + 32, axis, soft=True))
@@ -123,16 +131,25 @@ def _legend(series: Sequence[Series], y: float) -> list[str]:
     return out
 
 
-def rows(title: str, labels: Sequence[str], values: Sequence[int], *, language: Language) -> Markup:
-    """Horizontal bars with their numbers, one for each label, in the order given."""
+def rows(
+    title: str, labels: Sequence[str], values: Sequence[int], *, language: Language, partial: Sequence[bool] = ()
+) -> Markup:
+    """Horizontal bars with their numbers, one for each label, in the order given. partial: which are "at least"."""
     out = _begin(title, _pairs(labels, values, language), _ROW * len(labels) + 8)
     largest = max(values, default=0) or 1
     room = _WIDTH - _NAME_WIDTH - 70
     for at, (label, value) in enumerate(zip(labels, values, strict=True)):
         y = _ROW * at + 4
         width = max(room * value / largest, 1.5 if value else 0)
-        out.append(_text(_NAME_WIDTH - 8, y + 13, label, "end"))
+        least = "≥ " if partial and partial[at] else ""
+        out.append(_text(_NAME_WIDTH - 8, y + 13, _cut(label), "end"))
         out.append(f'<rect class="s1" x="{_NAME_WIDTH}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 7}"/>')
-        out.append(_text(_NAME_WIDTH + width + 6, y + 13, language.number(value), "start"))
+        out.append(_text(_NAME_WIDTH + width + 6, y + 13, least + language.number(value), "start"))
     out.append("</svg>")
     return Markup("\n".join(out))
+
+
+def _cut(label: str) -> str:
+    """A name as far as its room goes: whole in the table beside the chart."""
+    most = int((_NAME_WIDTH - 8) / _CHARACTER)
+    return label if len(label) <= most else f"{label[: most - 1].rstrip()}…"

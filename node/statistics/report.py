@@ -13,7 +13,7 @@ from node.statistics.durations import Quantiles, quantiles
 from node.statistics.hiding import Cell, Line, hide_line, hide_nested
 from node.statistics.months import MonthRange
 
-__all__ = ["SHOWN", "Report", "Row", "Times", "make_report"]
+__all__ = ["SHOWN", "UNKNOWN", "Report", "Row", "Times", "make_report"]
 
 SHOWN: Final = tuple(measure for measure in Measure if measure is not Measure.ENVELOPES)
 """The measures that people are shown."""
