@@ -27,7 +27,7 @@ def test_statistics_of_a_first_letter(neighbours: Neighbours, tmp_path: Path) ->
     folder = tmp_path / "figures"
     written = hospital.json("statistics", "export", str(folder), "--as", "csv,svg,png", "--language", "fr")
     assert {path.name for path in folder.iterdir()} == set(written["files"])
-    assert (folder / "own-received.png").read_bytes().startswith(b"\x89PNG")
-    assert "Courriers reçus" in (folder / "own-received.svg").read_text("utf-8")
+    assert (folder / "own-written.png").read_bytes().startswith(b"\x89PNG")
+    assert "Courriers écrits ici" in (folder / "own-written.svg").read_text("utf-8")
     assert "not empty" in hospital.refused("statistics", "export", str(folder))
     assert "no files of the kind" in hospital.refused("statistics", "export", str(tmp_path / "x"), "--as", "gif")
