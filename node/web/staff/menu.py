@@ -36,4 +36,15 @@ _ACCOUNT: Final = MenuGroup(
     (MenuItem("/staff/account", N_("Password and second factors"), N_("Change the password; add or remove factors.")),),
 )
 
-MENU: Final[tuple[MenuGroup, ...]] = (_ACCOUNT,)
+_STATISTICS: Final = MenuGroup(
+    frozenset({StaffRole.ADMINISTRATOR, StaffRole.AUDITOR}),
+    N_("Statistics"),
+    (
+        MenuItem(
+            "/staff/statistics/own", N_("The institution"), N_("Letters by month, institution, specialty; times.")
+        ),
+        MenuItem("/staff/statistics/region", N_("The region"), N_("Growth by territory, from published totals.")),
+    ),
+)
+
+MENU: Final[tuple[MenuGroup, ...]] = (_STATISTICS, _ACCOUNT)

@@ -13,6 +13,7 @@ from node.web.staff.account_pages import AccountPages
 from node.web.staff.desk import StaffDesk
 from node.web.staff.door import STAFF_COOKIES, STAFF_PATH, StaffDoor
 from node.web.staff.home import StaffHome, to_home
+from node.web.staff.statistics_pages import StatisticsPages
 from node.web.templating import Templates
 
 if TYPE_CHECKING:
@@ -46,4 +47,5 @@ def staff_routes(desk: StaffDesk) -> list[Route]:
         *StepPages(desk).routes(),
         *StaffHome(desk).routes(),
         *AccountPages(desk).routes(),
+        *StatisticsPages(desk).routes(),
     ]
