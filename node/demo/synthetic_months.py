@@ -38,7 +38,7 @@ class Growth:
 
     def letters(self, at: int, months: int) -> float:
         """In month `at` of so many."""
-        return self.first * (self.last / self.first) ** (at / max(months - 1, 1))
+        return self.first * math.pow(self.last / self.first, at / max(months - 1, 1))
 
 
 def _shared(total: int, shares: Iterable[tuple[str, float]]) -> dict[str, int]:

@@ -15,10 +15,12 @@ from node.errors import CoffreError
 from node.statistics.leaves import LeafCounter
 from node.statistics.rows import MonthRows
 from node.vault.database import Database
+from node.vault.signals import LOG
 
 __all__ = ["Counting"]
 
 _EVERY_S: Final = 60
+_AT_LEAST_EVERY_S: Final = 6 * 3600
 LEAVES_AT_ONCE: Final = 2000
 
 _logger = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ class Counting:
     async def run(self, afterwards: Callable[[], object]) -> None:
         """Until cancelled. afterwards: an async function, called after each round."""
         while True:
+            ticket = self._database.signals.ticket(LOG)
             try:
                 await self.catch_up()
                 waiting = afterwards()
@@ -43,6 +46,9 @@ class Counting:
             except CoffreError as error:
                 _logger.warning("statistics not counted", error=str(error))
             await trio.sleep(_EVERY_S)
+            # A node at rest is left alone; but a month ends there, too.
+            with trio.move_on_after(_AT_LEAST_EVERY_S):
+                await ticket.wait()
 
     async def catch_up(self, progress: Callable[[int], None] = lambda _leaves: None) -> int:
         """Count all that the log has and the months have not; returns how many leaves. progress: how many so far."""

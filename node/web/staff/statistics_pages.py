@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -106,7 +106,7 @@ class StatisticsPages:
         chosen: MonthRange,
         wrong: str,
         figures: Sequence[Figure],
-        **values: object,
+        **values: Any,
     ) -> Response:
         language = self._language(request)
         first, last = chosen.texts[0], chosen.texts[-1]
