@@ -12,9 +12,9 @@ import pytest
 
 from node.vault.access import OpenMailbox
 from tests.web.authenticator import PRESENT, SoftPasskey
+from tests.web.logging_in import STEP, codes_of, opened, post
 from tests.web.people import PASSWORD, form_token, log_in
 from tests.web.published import client_of
-from tests.web.test_access import STEP, codes_of, opened, post
 
 HERE = 'url = "https://node.example"\n'
 ORIGIN, HOST = "https://node.example", "node.example"
