@@ -1,10 +1,18 @@
-"""A real browser without a window: Debian's chromium, driven by Playwright in a thread of its own."""
+"""A real browser without a window: Debian's chromium, driven by Playwright in a thread of its own.
+
+One chromium serves all tests of a test process (starting one takes longer than most journeys), and Playwright may be
+used from the thread that started it alone: whatever drives the browser goes through `in_browser`. Each page has a
+context of its own, so a test finds no cookie of another one.
+"""
 
 from __future__ import annotations
 
 import os
+import queue
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,45 +20,97 @@ from typing import Any, Final, TypeVar
 
 import pytest
 import trio
-from playwright.sync_api import Browser, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.web.people import PASSWORD
 
-__all__ = ["browser_page", "enter", "in_browser", "screenshot"]
+__all__ = ["SHOTS", "browser_page", "enter", "fits", "grave_issues", "in_browser", "in_node", "screenshot"]
 
 T = TypeVar("T")
 _CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-_SHOTS: Final = os.environ.get("COFFRE_SCREENSHOTS", "")
-"""A folder in which screenshots are kept."""
+SHOTS: Final = Path(os.environ.get("COFFRE_SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
+"""The folder in which screenshots are kept."""
+_ARGUMENTS: Final = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 _PATIENCE_MS: Final = 60_000
 
 
-@contextmanager
-def _browser() -> Iterator[Browser]:
-    if not _CHROMIUM:
-        pytest.fail("chromium is not installed: apt-get install chromium (make test does it as root)", pytrace=False)
-    with sync_playwright() as playwright:
-        # No sandbox: root has none, and nothing but our own pages is opened.
-        browser = playwright.chromium.launch(
-            executable_path=_CHROMIUM, args=["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
-        )
-        yield browser
-        browser.close()
+class _Chromium:
+    """The browser of this process, and the one thread that may touch it."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.browser: Browser | None = None
+        self.token: trio.lowlevel.TrioToken | None = None
+
+    def run(self, work: Callable[[], T], token: trio.lowlevel.TrioToken) -> T:
+        """Run this on the browser's thread, and wait for it."""
+        if not _CHROMIUM:
+            pytest.fail(
+                "chromium is not installed: apt-get install chromium (make test does it as root)", pytrace=False
+            )
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="chromium", daemon=True)
+            self._thread.start()
+        answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def task() -> None:
+            self.token = token
+            try:
+                answers.put((work(), None))
+            except BaseException as error:
+                answers.put((None, error))
+
+        self._work.put(task)
+        result, error = answers.get()
+        if error is not None:
+            raise error
+        return result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """End the browser with the test run."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join(30)
+            self._thread = None
+
+    def _serve(self) -> None:
+        # Patient: what a busy machine does late is not wrong.
+        expect.set_options(timeout=_PATIENCE_MS)
+        with sync_playwright() as playwright:
+            while (task := self._work.get()) is not None:
+                # Anew, should a test have killed it. No sandbox: root has none, and only our own pages are opened.
+                if self.browser is None or not self.browser.is_connected():
+                    self.browser = playwright.chromium.launch(
+                        executable_path=_CHROMIUM,
+                        args=["--no-sandbox", "--disable-background-networking", "--disable-gpu"],
+                    )
+                task()
+            if self.browser is not None:
+                self.browser.close()
+
+
+chromium = _Chromium()
 
 
 @contextmanager
-def browser_page(url: str, *, locale: str = "fr-FR", width: int = 1100, dark: bool = False) -> Iterator[Page]:
-    """A page of a fresh browser at this address. What goes wrong in it (a script, a file that is refused) fails the
-    test at the end.
+def browser_page(
+    url: str, *, locale: str = "fr-FR", width: int = 1100, dark: bool = False, javascript: bool = True
+) -> Iterator[Page]:
+    """A page with no cookies yet at this address; only inside of `in_browser`. What goes wrong in it (a script, a
+    file that is refused) fails the test at the end.
     """
-    with _browser() as browser:
-        context = browser.new_context(
-            base_url=url,
-            ignore_https_errors=True,
-            locale=locale,
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if dark else "light",
-        )
+    assert chromium.browser is not None, "pages are opened inside of in_browser()"
+    context = chromium.browser.new_context(
+        base_url=url,
+        ignore_https_errors=True,
+        locale=locale,
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=javascript,
+    )
+    try:
         page = context.new_page()
         page.set_default_timeout(_PATIENCE_MS)
         wrong: list[str] = []
@@ -59,11 +119,19 @@ def browser_page(url: str, *, locale: str = "fr-FR", width: int = 1100, dark: bo
         page.goto(url)
         yield page
         assert wrong == []
+    finally:
+        context.close()
 
 
 async def in_browser(work: Callable[..., T], *args: Any, **options: Any) -> T:
-    """Run a function that drives a browser, while the node goes on."""
-    return await trio.to_thread.run_sync(partial(work, *args, **options))
+    """Run a function that drives the browser, while the node goes on."""
+    token = trio.lowlevel.current_trio_token()
+    return await trio.to_thread.run_sync(chromium.run, partial(work, *args, **options), token)
+
+
+def in_node(work: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
+    """From a function that drives the browser: run this beside the node, and wait for it."""
+    return trio.from_thread.run(partial(work, *args, **options), trio_token=chromium.token)
 
 
 def enter(page: Page, name: str, password: str = PASSWORD) -> None:
@@ -74,9 +142,22 @@ def enter(page: Page, name: str, password: str = PASSWORD) -> None:
     page.wait_for_url("**/inbox")
 
 
-def screenshot(page: Page, name: str) -> None:
-    """Keep a picture, if COFFRE_SCREENSHOTS names a folder."""
-    if _SHOTS:
-        folder = Path(_SHOTS)
-        folder.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=folder / f"{name}.png", full_page=True)
+def fits(page: Page) -> bool:
+    """Whether nothing is wider than the window."""
+    fit: bool = page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    return fit
+
+
+def grave_issues(page: Page) -> list[str]:
+    """What axe-core calls serious or critical on this page, each with the places."""
+    return [
+        f"{item['id']}: {[node['target'] for node in item['nodes']]}"
+        for item in Axe().run(page).response["violations"]
+        if item["impact"] in ("serious", "critical")
+    ]
+
+
+def screenshot(page: Page, name: str, *, full: bool = True) -> None:
+    """Keep a picture among the test output: in build/screenshots, or where COFFRE_SCREENSHOTS says."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{re.sub('[^a-z0-9-]+', '-', name)}.png", full_page=full)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from functools import partial
 from pathlib import Path
 
 import pyotp
-import trio
 from playwright.sync_api import Page, expect
 
-from tests.web.browser import browser_page
+from tests.web.browser import browser_page, in_browser, screenshot
 from tests.web.people import PASSWORD, people
 from tests.web.published import made_node, running_node
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def log_in(page: Page) -> None:
@@ -47,7 +37,7 @@ def authenticator(page: Page) -> None:
     )
 
 
-def journey(url: str, pictures: Path) -> None:
+def journey(url: str) -> None:
     faults: list[str] = []
     with browser_page(url) as page:
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -55,32 +45,32 @@ def journey(url: str, pictures: Path) -> None:
         authenticator(page)
         log_in(page)
         expect(page.get_by_role("heading", name="Charte d'utilisation")).to_be_visible()
-        page.screenshot(path=pictures / "charter.png", full_page=True)
+        screenshot(page, "access-charter")
         page.check("#accept")
         page.get_by_role("button", name="Accepter").click()
         expect(page.get_by_role("heading", name="Configurer un second facteur")).to_be_visible()
-        page.screenshot(path=pictures / "enrol.png", full_page=True)
+        screenshot(page, "access-enrol")
         page.fill("#passkey_label", "Clé <i>bleue</i>")
         page.get_by_role("button", name="Créer une clé d'accès").click()
         expect(page.get_by_role("heading", name="Codes de secours")).to_be_visible()
         codes = page.locator(".codes code").all_inner_texts()
         assert len(set(codes)) == 10
-        page.screenshot(path=pictures / "codes.png", full_page=True)
+        screenshot(page, "access-codes")
         page.get_by_role("button", name="Continuer").click()
         expect(page.get_by_role("heading", name="Boîte de réception")).to_be_visible()
 
         # Out, and in again by the passkey.
         page.get_by_role("button", name="Se déconnecter").click()
         log_in(page)
-        page.screenshot(path=pictures / "factor.png", full_page=True)
+        screenshot(page, "access-factor")
         page.get_by_role("button", name="Utiliser une clé d'accès").click()
         expect(page.get_by_role("heading", name="Boîte de réception")).to_be_visible()
 
         # An authenticator beside it, and its code.
-        page.get_by_role("link", name="Réglages").click()
-        page.screenshot(path=pictures / "settings.png", full_page=True)
+        page.get_by_role("link", name="Mot de passe et appareils").click()
+        screenshot(page, "access-settings")
         page.get_by_role("link", name="Ajouter un second facteur").click()
-        page.screenshot(path=pictures / "second_factor.png", full_page=True)
+        screenshot(page, "access-second-factor")
         totp = pyotp.TOTP(page.locator(".secret").inner_text().replace(" ", ""))
         page.fill("#code", totp.now())
         page.fill("#totp_password", PASSWORD)
@@ -88,7 +78,7 @@ def journey(url: str, pictures: Path) -> None:
         expect(page.locator("[role=status]:not(#live)")).to_contain_text("ajouté")
         expect(page.get_by_text("Clé <i>bleue</i>", exact=True).first).to_be_visible()
         page.set_viewport_size({"width": 380, "height": 800})
-        page.screenshot(path=pictures / "settings-telephone.png", full_page=True)
+        screenshot(page, "access-settings-telephone")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
         # A recovery code, then a wrong one.
@@ -106,10 +96,9 @@ def journey(url: str, pictures: Path) -> None:
         expect(page.get_by_role("alert").first).to_contain_text("code")
 
 
-async def test_from_the_charter_to_a_passkey_and_back_in(tmp_path: Path) -> None:
-    port = free_port()
+async def test_from_the_charter_to_a_passkey_and_back_in(tmp_path: Path, free_port: int) -> None:
     settings = (
-        f'listen = "127.0.0.1:{port}"\nurl = "https://localhost:{port}"\n'
+        f'listen = "127.0.0.1:{free_port}"\nurl = "https://localhost:{free_port}"\n'
         'second_factor = "required"\ncharter_file = "charter.md"\n'
     )
     folder = await made_node(tmp_path / "node", settings=settings)
@@ -118,7 +107,7 @@ async def test_from_the_charter_to_a_passkey_and_back_in(tmp_path: Path) -> None
     )
     async with running_node(folder) as (node, _):
         await people(node, "fictive")
-        await trio.to_thread.run_sync(partial(journey, f"https://localhost:{port}", tmp_path))
+        await in_browser(journey, f"https://localhost:{free_port}")
 
 
 def another_user(url: str) -> None:
@@ -140,11 +129,10 @@ def another_user(url: str) -> None:
         expect(page.locator("[data-problem]")).to_be_visible(timeout=90_000)
 
 
-async def test_a_passkey_without_verification_of_its_user_is_refused(tmp_path: Path) -> None:
-    port = free_port()
-    settings = f'listen = "127.0.0.1:{port}"\nurl = "https://localhost:{port}"\nsecond_factor = "required"\n'
+async def test_a_passkey_without_verification_of_its_user_is_refused(tmp_path: Path, free_port: int) -> None:
+    settings = f'listen = "127.0.0.1:{free_port}"\nurl = "https://localhost:{free_port}"\nsecond_factor = "required"\n'
     folder = await made_node(tmp_path / "node", settings=settings)
     async with running_node(folder) as (node, _):
         (box,) = await people(node, "fictive")
-        await trio.to_thread.run_sync(another_user, f"https://localhost:{port}")
+        await in_browser(another_user, f"https://localhost:{free_port}")
         assert await node.second_factors.of_account(box.id) == []

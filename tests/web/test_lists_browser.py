@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-import trio
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from node.post.compose import Draft
 from node.vault.states import LetterFolder
-from tests.web.browser import browser_page
+from tests.web.browser import browser_page, in_browser, screenshot
 from tests.web.people import PASSWORD, arrived, people, send
 from tests.web.published import made_node, running_node
 
@@ -23,7 +21,7 @@ def log_in(page: Page) -> None:
     page.get_by_role("button", name="Se connecter").or_(page.get_by_role("button", name="Log in")).click()
 
 
-def journey(url: str, pictures: Path) -> None:
+def journey(url: str) -> None:
     faults: list[str] = []
     with browser_page(url) as page:
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -32,7 +30,7 @@ def journey(url: str, pictures: Path) -> None:
         # Seventy letters: forty are indexed before the list is shown, the others while it is.
         expect(page.get_by_text("Tous les courriers sont prêts pour la recherche.")).to_be_visible()
         expect(page.locator(".letters li")).to_have_count(50)
-        page.screenshot(path=pictures / "inbox.png", full_page=True)
+        screenshot(page, "lists-inbox")
         # All, by the box that the script adds; then two of them.
         page.get_by_label("Tout choisir").check()
         expect(page.locator('input[name="row"]:checked')).to_have_count(50)
@@ -41,7 +39,7 @@ def journey(url: str, pictures: Path) -> None:
             box.check()
         page.get_by_role("button", name="Archiver", exact=True).click()
         expect(page.get_by_text("2 courriers archivés.")).to_be_visible()
-        page.screenshot(path=pictures / "archived.png")
+        screenshot(page, "lists-archived")
         page.get_by_role("button", name="Annuler").click()
         expect(page.locator("[role=status]:not(#live)")).to_contain_text("Annulé.")
         # An own folder, by keyboard.
@@ -49,7 +47,7 @@ def journey(url: str, pictures: Path) -> None:
         page.get_by_label("Nouveau dossier").fill("Néphrologie")
         page.keyboard.press("Enter")
         expect(page.get_by_label("Nom de Néphrologie")).to_have_value("Néphrologie")
-        page.screenshot(path=pictures / "folders.png", full_page=True)
+        screenshot(page, "lists-folders")
         page.goto("/")
         page.locator('input[name="row"]').first.check()
         page.get_by_label("Déplacer vers").select_option(label="Néphrologie")
@@ -61,11 +59,11 @@ def journey(url: str, pictures: Path) -> None:
         page.get_by_label("Rechercher dans vos courriers").fill("echogr")
         page.keyboard.press("Enter")
         expect(page.locator("mark").first).to_have_text("Échographie")
-        page.screenshot(path=pictures / "search.png", full_page=True)
+        screenshot(page, "lists-search")
         # A letter with its conversation, then back to unread.
         page.get_by_role("link", name="Échographie rénale").first.click()
         expect(page.get_by_role("heading", name="Autres courriers de cet échange")).to_be_visible()
-        page.screenshot(path=pictures / "letter.png", full_page=True)
+        screenshot(page, "lists-letter")
         page.get_by_role("button", name="Marquer comme non lu").click()
         expect(page.locator("[role=status]:not(#live)").first).to_contain_text("son ouverture reste consignée")
         page.locator(".star").first.click()
@@ -73,22 +71,17 @@ def journey(url: str, pictures: Path) -> None:
         expect(page.locator(".letters li")).to_have_count(1)
         page.set_viewport_size({"width": 390, "height": 800})
         page.goto("/")
-        page.screenshot(path=pictures / "telephone.png")
+        screenshot(page, "lists-telephone")
         wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
         assert not wide, "the page is wider than the telephone"
         page.emulate_media(color_scheme="dark", reduced_motion="reduce")
         page.reload()
-        page.screenshot(path=pictures / "dark.png")
+        screenshot(page, "lists-dark")
     assert faults == []
 
 
-def without_scripts(url: str, pictures: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_context(
-            base_url=url, locale="en-GB", ignore_https_errors=True, java_script_enabled=False
-        ).new_page()
-        page.goto(url)
+def without_scripts(url: str) -> None:
+    with browser_page(url, locale="en-GB", javascript=False) as page:
         log_in(page)
         page.locator('input[name="row"]').nth(1).check()
         page.get_by_role("button", name="Delete", exact=True).click()
@@ -100,7 +93,6 @@ def without_scripts(url: str, pictures: Path) -> None:
         page.goto("/")
         page.get_by_role("link", name="Older letters").click()
         expect(page.locator(".letters li").first).to_be_visible()
-        browser.close()
 
 
 async def test_a_mailbox_in_the_browser(tmp_path: Path) -> None:
@@ -123,5 +115,5 @@ async def test_a_mailbox_in_the_browser(tmp_path: Path) -> None:
         await node.submitter.submit(answer)
         await arrived(node, fictive, 70)
         url = str(client.base_url)
-        await trio.to_thread.run_sync(partial(journey, url, tmp_path))
-        await trio.to_thread.run_sync(partial(without_scripts, url, tmp_path))
+        await in_browser(journey, url)
+        await in_browser(without_scripts, url)

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import trio
-from playwright.sync_api import Page, sync_playwright
 
 from node.vault.states import LetterFolder
 from tests.outside.writing import PERSON, SUBJECT, TEXT, link_of, smtp_server, writing_node
+from tests.web.browser import browser_page, in_browser, screenshot
 from tests.web.people import PASSWORD, people
 from tests.web.published import running_node
 
 
-@contextmanager
-def browser_page(url: str, *, locale: str = "fr-FR", width: int = 1100, javascript: bool = True) -> Iterator[Page]:
-    """A page of a browser of its own, at this address."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        context = browser.new_context(
-            ignore_https_errors=True,
-            locale=locale,
-            viewport={"width": width, "height": 900},
-            java_script_enabled=javascript,
-        )
-        page = context.new_page()
-        page.goto(url)
-        yield page
-        browser.close()
-
-
 async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
     (tmp_path / "note.txt").write_text("une note fictive")
     (tmp_path / "photo.txt").write_text("ma photo fictive")
     with smtp_server() as (bag, port):
@@ -54,13 +33,13 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     page.locator("#subject").fill(SUBJECT)
                     page.get_by_label("Texte").fill(TEXT)
                     page.locator("#documents").set_input_files(tmp_path / "note.txt")
-                    page.screenshot(path=pictures / "write.png", full_page=True)
+                    screenshot(page, "outside-write")
                     page.get_by_role("button", name="Envoyer").click()
                     code = page.locator(".big-code span").inner_text()
-                    page.screenshot(path=pictures / "code.png", full_page=True)
+                    screenshot(page, "outside-code")
                     return code
 
-            code = await trio.to_thread.run_sync(write)
+            code = await in_browser(write)
             link = await link_of(bag)
             assert code not in bag.raw[0].decode()
 
@@ -68,17 +47,17 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                 with browser_page(link, width=400) as page:
                     assert "#" not in page.url
                     assert not page.get_by_label("Lien reçu par e-mail").is_visible()
-                    page.screenshot(path=pictures / "pickup.png", full_page=True)
+                    screenshot(page, "outside-pickup")
                     # Another language loads the page again: the link is not lost.
                     page.get_by_role("link", name="English").click()
                     page.get_by_label("Code").fill("22222222")
                     page.get_by_role("button", name="Open the letter").click()
                     assert "open nothing" in page.get_by_role("alert").inner_text()
-                    page.screenshot(path=pictures / "wrong.png", full_page=True)
+                    screenshot(page, "outside-wrong")
                     page.get_by_label("Code").fill(code.lower())
                     page.get_by_role("button", name="Open the letter").click()
                     page.get_by_role("heading", name=SUBJECT).wait_for()
-                    page.screenshot(path=pictures / "letter.png", full_page=True)
+                    screenshot(page, "outside-letter")
                     with page.expect_download() as download:
                         page.get_by_role("link", name="note.txt").click()
                     assert Path(download.value.path()).read_text() == "une note fictive"
@@ -86,13 +65,13 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     page.locator("#documents").set_input_files(tmp_path / "photo.txt")
                     page.get_by_role("button", name="Send the answer").click()
                     page.locator("[role=status]:not(#live)").wait_for()
-                    page.screenshot(path=pictures / "answered.png", full_page=True)
+                    screenshot(page, "outside-answered")
                     assert page.evaluate("sessionStorage.length") == 0
                     page.get_by_role("button", name="Close the letter").click()
                     page.goto(f"{base}/pickup/letter")
                     assert page.get_by_role("heading", name=SUBJECT).count() == 0
 
-            await trio.to_thread.run_sync(read)
+            await in_browser(read)
             with trio.fail_after(60):
                 while not await node.reading.page(sender, LetterFolder.INBOX):
                     await trio.sleep(0.05)
@@ -105,9 +84,9 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     page.get_by_role("link", name=f"Re: {SUBJECT}").click()
                     assert "De l'extérieur, non vérifié" in page.locator(".outside-band").inner_text()
                     assert "Merci, docteur." in page.locator(".text").inner_text()
-                    page.screenshot(path=pictures / "answer.png", full_page=True)
+                    screenshot(page, "outside-answer")
                     page.get_by_role("link", name="Extérieur", exact=True).click()
-                    page.screenshot(path=pictures / "list.png", full_page=True)
+                    screenshot(page, "outside-list")
                     page.get_by_role("link", name=PERSON).click()
                     events = page.locator(".outside-events").inner_text()
                     for words in (
@@ -116,11 +95,11 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                         "Le document 1 a été téléchargé",
                     ):
                         assert words in events
-                    page.screenshot(path=pictures / "timeline.png", full_page=True)
+                    screenshot(page, "outside-timeline")
                     page.get_by_role("button", name="Révoquer").click()
                     assert "révoqué" in page.locator("main").inner_text()
 
-            await trio.to_thread.run_sync(follow)
+            await in_browser(follow)
 
             def without_scripts() -> None:
                 with browser_page(f"{base}/pickup", javascript=False) as page:
@@ -129,4 +108,4 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     page.get_by_role("button", name="Ouvrir le courrier").click()
                     assert "n'ouvrent rien" in page.get_by_role("alert").inner_text()  # it was revoked
 
-            await trio.to_thread.run_sync(without_scripts)
+            await in_browser(without_scripts)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from node.opening import open_node
 from protocol.letter import LetterClass
 from tests.documents.test_cda import document
-from tests.web.browser import browser_page, enter, in_browser, screenshot
+from tests.web.browser import browser_page, enter, grave_issues, in_browser, screenshot
 from tests.web.people import arrived, log_in, people, send
 from tests.web.published import client_of, made_node, running_node
 
@@ -42,9 +41,7 @@ def files(folder: Path) -> list[tuple[Path, str]]:
 def look(page: Page, what: str) -> None:
     """Keep a picture; nothing that axe-core calls serious or critical."""
     screenshot(page, what)
-    found = Axe().run(page).response["violations"]
-    grave = [(item["id"], [node["target"] for node in item["nodes"]]) for item in found]
-    assert [item for item, full in zip(grave, found, strict=True) if full["impact"] in ("serious", "critical")] == []
+    assert grave_issues(page) == []
 
 
 def read_all(url: str, width: int, dark: bool) -> None:

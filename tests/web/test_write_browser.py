@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 from playwright.sync_api import Page, expect
 
-from tests.web.browser import browser_page
+from tests.web.browser import browser_page, in_browser, screenshot
 from tests.web.people import PASSWORD, people
 from tests.web.published import made_node, running_node
 
@@ -25,7 +25,7 @@ def _log_in(page: Page, name: str) -> None:
     page.wait_for_url("**/inbox")
 
 
-def _write(url: str, shots: Path, large: Path) -> None:
+def _write(url: str, large: Path) -> None:
     with browser_page(url) as page:
         _log_in(page, "fictive")
         page.get_by_role("link", name="Écrire").click()
@@ -33,7 +33,7 @@ def _write(url: str, shots: Path, large: Path) -> None:
         to = page.get_by_role("combobox", name="À")
         to.press_sequentially("exem")
         expect(page.get_by_role("option", name="Dr Exemple")).to_be_visible()
-        page.screenshot(path=shots / "write-recipients.png")
+        screenshot(page, "write-write-recipients")
         to.press("ArrowDown")
         expect(to).to_have_attribute("aria-activedescendant", "to-choice-0")
         to.press("Enter")
@@ -51,12 +51,12 @@ def _write(url: str, shots: Path, large: Path) -> None:
         expect(page.locator("#attached")).not_to_contain_text("lettre déposée.txt")
         # The page was loaded anew: all that was typed is there.
         expect(page.get_by_label("Texte")).to_have_value("Chère consœur,\n\nvoici le compte rendu.\n\nBien à vous")
-        page.screenshot(path=shots / "write.png", full_page=True)
+        screenshot(page, "write-write")
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        page.screenshot(path=shots / "write-phone.png", full_page=True)
+        screenshot(page, "write-write-phone")
         page.emulate_media(color_scheme="dark")
-        page.screenshot(path=shots / "write-dark.png", full_page=True)
+        screenshot(page, "write-write-dark")
         page.get_by_role("button", name="Envoyer", exact=True).click()
         page.wait_for_url("**/sent/**")
         sent = page.url
@@ -86,10 +86,10 @@ def _write(url: str, shots: Path, large: Path) -> None:
                 break
         expect(state).to_have_text("ouvert")
         expect(page.locator(".timeline")).to_contain_text("a ouvert le courrier")
-        page.screenshot(path=shots / "sent.png", full_page=True)
+        screenshot(page, "write-sent")
         page.get_by_role("link", name="Rapport de preuve").click()
         expect(page.locator("h1")).to_be_visible()
-        page.screenshot(path=shots / "report.png", full_page=True)
+        screenshot(page, "write-report")
 
 
 async def test_a_letter_from_the_first_letter_typed_to_its_opening(tmp_path: Path) -> None:
@@ -99,4 +99,4 @@ async def test_a_letter_from_the_first_letter_typed_to_its_opening(tmp_path: Pat
     async with running_node(folder) as (node, client):
         await people(node, "fictive", "exemple")
         with trio.fail_after(240):
-            await trio.to_thread.run_sync(_write, str(client.base_url), tmp_path, large)
+            await in_browser(_write, str(client.base_url), large)
