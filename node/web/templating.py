@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from node.reports.rendering import LANGUAGES, N_, language_of
+from node.web.error_words import error_words
 from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
 
@@ -118,6 +119,7 @@ class Templates:
             return language.plural("{count} byte", "{count} bytes", count)
 
         made.filters.update(moment=moment, short_moment=short_moment, size=size, number=language.number)
+        made.filters["told"] = lambda error: error_words(error, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")
         made.globals.update(static=static.url, institution=institution, language=code, languages=LANGUAGES)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.errors import ConfigError
+from node.errors import CoffreError, ConfigError
 from node.web.pages.days import day_begins_ms, day_ends_ms, day_text
 from node.web.pages.desk import Box, Desk, refuse_deputies, see_other
 from protocol.entry import Absence
@@ -65,7 +65,7 @@ class AbsencePages:
             await self.desk.node.absences.set(box.opened.id, absence)
         except ConfigError as error:
             shown = {**form, "first": form["from"], "last": form["until"]}
-            return self._page(request, box, shown, is_set=False, error=error.message, status=422)
+            return self._page(request, box, shown, is_set=False, error=error, status=422)
         return see_other(f"{box.path}/absence?saved=1")
 
     async def end(self, request: Request, box: Box) -> Response:
@@ -82,7 +82,7 @@ class AbsencePages:
         *,
         is_set: bool,
         saved: bool = False,
-        error: str = "",
+        error: CoffreError | None = None,
         status: int = 200,
     ) -> Response:
         return self.desk.page(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.alerts.hours import clock_text, parse_clock
-from node.errors import ConfigError
+from node.errors import CoffreError, ConfigError
 from node.reports.rendering import N_
 from node.vault.alert_preferences import AlertPreferences, check_preferences
 from node.web.pages.desk import Box, Desk, refuse_deputies, see_other
@@ -53,8 +53,8 @@ class AlertPages:
         try:
             wanted = check_preferences(_from_form(form, before))
         except (ConfigError, ValueError) as error:
-            text = error.message if isinstance(error, ConfigError) else str(error)
-            return self._page(request, box, before, _as_typed(form), error=text, status=422)
+            refusal = error if isinstance(error, ConfigError) else ConfigError(str(error))
+            return self._page(request, box, before, _as_typed(form), error=refusal, status=422)
         await self.desk.node.database.write(self.desk.node.alerts.set_preferences, (box.opened.id, wanted))
         return see_other(f"{box.path}/alerts?saved=1")
 
@@ -70,7 +70,7 @@ class AlertPages:
         form: dict[str, Any],
         *,
         saved: bool = False,
-        error: str = "",
+        error: CoffreError | None = None,
         status: int = 200,
     ) -> Response:
         general, own = self.desk.node.settings.ladder, preferences.ladder.steps

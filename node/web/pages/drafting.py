@@ -25,10 +25,11 @@ from node.errors import (
 )
 from node.post.drafting import OpenDraft
 from node.post.outlook import Outlook, look_ahead
-from node.reports.rendering import N_
+from node.reports.rendering import N_, language_of
 from node.vault.draft_rows import DRAFT_NAME_BYTES, MAX_DRAFT_TEXT_BYTES, DraftSentError, DraftText
 from node.vault.mailbox_texts import WritingTexts
 from node.vault.search.directory_search import SearchPage, SearchQuery
+from node.web.error_words import error_words
 from node.web.guard import BodyRule
 from node.web.pages.desk import Box, Desk, see_other
 from node.web.pages.draft_names import draft_name
@@ -319,7 +320,7 @@ class DraftPages:
             return str(self._say(request)(_NO_ROOM))
         if isinstance(error, DraftFileGoneError):
             return str(self._say(request)(_GONE_FILE))
-        return error.message
+        return error_words(error, language_of(self.desk.templates.language(request)))
 
     async def _again(
         self,

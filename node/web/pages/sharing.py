@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.errors import ConfigError, NotFoundError, StateError
+from node.errors import CoffreError, ConfigError, NotFoundError, StateError
 from node.web.pages.days import day_begins_ms, day_ends_ms, day_text
 from node.web.pages.desk import Box, Desk, refuse_deputies, see_other
 from protocol.delegation import Right
@@ -72,7 +72,7 @@ class SharingPages:
             else:
                 await node.sharing.add_member(box.opened, person)
         except (ConfigError, NotFoundError, StateError) as error:
-            return await self._page(request, box, form, error=error.message, status=422)
+            return await self._page(request, box, form, error=error, status=422)
         return see_other(f"{box.path}/sharing?saved=1")
 
     async def end(self, request: Request, box: Box) -> Response:
@@ -110,7 +110,7 @@ class SharingPages:
         form: dict[str, Any],
         *,
         saved: bool = False,
-        error: str = "",
+        error: CoffreError | None = None,
         status: int = 200,
     ) -> Response:
         node, is_person = self.desk.node, await self._is_person(box)

@@ -1,0 +1,106 @@
+"""What the node refuses, in the language of a page.
+
+Errors carry one English line, which the command line prints as it is. Pages look for its pattern here; an error that no
+pattern knows is shown in English, marked as such, rather than hidden.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from node.errors import CoffreError
+from node.reports.rendering import N_, Language
+
+__all__ = ["error_words"]
+
+_KNOWN: Final = (
+    N_("{typed} is not an e-mail address"),
+    N_("{typed} is not a webhook's address"),
+    N_("a digest goes at most {count} times a day"),
+    N_("a time of the day is from 00:00 to 23:59"),
+    N_("{typed} is no time of the day, as 08:00 is one"),
+    N_("quiet hours have a beginning and an end"),
+    N_("quiet hours end at another time than they begin"),
+    N_("choose the class `urgent` alone instead"),
+    N_("{typed} is no date, as 2027-08-01 is one"),
+    N_("{typed} is too far away"),
+    N_("this absence is over already"),
+    N_("choose a later end"),
+    N_("an absence ends after it begins, and lasts up to 400 days"),
+    N_("{typed} is no address, as name@hospital.example is one"),
+    N_("one cannot stand in for oneself"),
+    N_("a text is one line of at most 200 bytes"),
+    N_("{typed} is no mailbox of this institution"),
+    N_("{address} is closed"),
+    N_("choose another recipient"),
+    N_("{person} is neither a member nor the deputy of {address}"),
+    N_("{person} got new keys after this log-in"),
+    N_("log in again"),
+    N_("add it again"),
+    N_("a deputy adds no members"),
+    N_("its owner can"),
+    N_("only {address} itself names a deputy"),
+    N_("a deputy's mandate is not passed on"),
+    N_("only {address} itself decides that"),
+    N_("a deputy reads and writes letters"),
+    N_("a delegation ends after it begins, and not in the past"),
+    N_("a delegation lasts up to 400 days"),
+    N_("give it anew then"),
+    N_("{address} cannot be its own deputy"),
+    N_("{person} is of another institution: its opening could neither be ended nor put on record here"),
+    N_("make a mailbox for the person on this node, or write to them"),
+    N_("the mandate of {address} is over"),
+    N_("this letter was offered already: its form was sent twice"),
+    N_("this node sends no e-mail, so nobody outside gets a link"),
+    N_("see [alerts.smtp] in coffre.toml"),
+    N_("a letter to outside goes to one person"),
+    N_("write one for each"),
+    N_("a letter to outside is offered for 1 to {count} days"),
+    N_("a letter to outside can be opened 1 to {count} times"),
+    N_("that is no telephone number"),
+    N_("with its country: +33 6 00 00 00 00"),
+    N_("{address} is a mailbox"),
+    N_("write to it as to any colleague: it is safer, and signed"),
+    N_("link and code open nothing any more ({state})"),
+    N_("nothing to withdraw: every recipient opened, refused or lost it already"),
+    N_("nobody whom this letter was refused for moved"),
+    N_("{name} is too large to be shown"),
+    N_("{name} cannot be shown: {why}"),
+    N_("download it"),
+    N_("a letter has at most {count} recipients"),
+    N_("this node's keys have ended: nobody would take the letter"),
+    N_("{address}: its institution is no longer accepted"),
+    N_("{address} is not an open mailbox of this node"),
+    N_("{address} is full"),
+    N_("delete letters, or ask for a larger quota"),
+    N_("the form was empty"),
+    N_("nothing was asked of a passkey"),
+    N_("try again"),
+)
+_PLACE: Final = re.compile(r"\\{(\w+)\\}")
+
+
+def _pattern(message: str) -> re.Pattern[str]:
+    return re.compile(_PLACE.sub(r"(?P<\1>.+)", re.escape(message)), re.DOTALL)
+
+
+# Those that begin with a name match almost anything: they are tried last.
+_PATTERNS: Final = sorted(
+    ((message, _pattern(message)) for message in _KNOWN), key=lambda item: item[0].startswith("{")
+)
+
+
+def error_words(error: CoffreError, language: Language) -> Markup:
+    """The error's sentence and, in brackets, its hint, as a page of this language shows them."""
+    said = _line(error.message, language)
+    return Markup("{} ({})").format(said, _line(error.hint, language)) if error.hint else said
+
+
+def _line(text: str, language: Language) -> Markup:
+    for message, pattern in _PATTERNS:
+        if found := pattern.fullmatch(text):
+            return escape(language.text(message, **found.groupdict()))
+    return Markup('<span lang="en">{}</span>').format(text)
