@@ -44,21 +44,34 @@ function nameOf(element) {
   return ["href", "name", "value", "aria-label"].map((name) => element.getAttribute(name) ?? "").join(" ");
 }
 
+function replacePart(part, other) {
+  if (!other || other.innerHTML === part.innerHTML) return;
+  const held = part.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+  const chosen = new Set([...part.querySelectorAll('input[name="row"]:checked')].map((box) => box.value));
+  const picked = [...part.querySelectorAll("select[id]")].map((select) => [select.id, select.value]);
+  const unfolded = [...part.querySelectorAll("details")].map((details) => details.open);
+  part.replaceChildren(...other.childNodes);
+  for (const box of part.querySelectorAll('input[name="row"]')) box.checked = chosen.has(box.value);
+  for (const [id, value] of picked) {
+    const select = part.querySelector(`#${id}`);
+    if (select && [...select.options].some((option) => option.value === value)) select.value = value;
+  }
+  part.querySelectorAll("details").forEach((details, index) => {
+    details.open = unfolded[index] ?? false;
+  });
+  part.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
+  if (held) [...part.querySelectorAll("a, button, input, select, summary")].find((one) => nameOf(one) === held)?.focus();
+}
+
+// A part names where it comes from; without a name it is fetched with its whole page.
 async function refreshParts() {
-  const parts = document.querySelectorAll("[data-live][id]");
-  if (!parts.length) return;
-  const answer = await fetch(location.href, own);
-  if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const part of parts) {
-    const other = fresh.getElementById(part.id);
-    if (!other || other.innerHTML === part.innerHTML) continue;
-    const held = part.contains(document.activeElement) ? nameOf(document.activeElement) : null;
-    const chosen = new Set([...part.querySelectorAll('input[name="row"]:checked')].map((box) => box.value));
-    part.replaceChildren(...other.childNodes);
-    for (const box of part.querySelectorAll('input[name="row"]')) box.checked = chosen.has(box.value);
-    part.dispatchEvent(new CustomEvent("fresh", { bubbles: true }));
-    if (held) [...part.querySelectorAll("a, button, input, select")].find((one) => nameOf(one) === held)?.focus();
+  const parts = [...document.querySelectorAll("[data-live][id]")];
+  const from = (part) => part.dataset.live || location.href;
+  for (const url of new Set(parts.map(from))) {
+    const answer = await fetch(url, own);
+    if (!answer.ok) continue;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of parts) if (from(part) === url) replacePart(part, fresh.getElementById(part.id));
   }
 }
 

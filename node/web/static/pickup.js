@@ -3,9 +3,7 @@
 const KEPT = "coffre-pickup-link";
 const field = document.getElementById("link");
 
-if (document.querySelector("[data-opened]")) {
-  sessionStorage.removeItem(KEPT);
-} else if (field) {
+function take() {
   if (location.hash.length > 1) {
     sessionStorage.setItem(KEPT, location.href);
     history.replaceState(null, "", location.pathname);
@@ -17,4 +15,12 @@ if (document.querySelector("[data-opened]")) {
     document.getElementById("link-row").hidden = true;
     document.getElementById("code").focus();
   }
+}
+
+if (document.querySelector("[data-opened]")) {
+  sessionStorage.removeItem(KEPT);
+} else if (field) {
+  take();
+  // A link that is opened where this page is open already loads nothing anew.
+  addEventListener("hashchange", take);
 }
