@@ -65,10 +65,16 @@ def smtp_server() -> Iterator[tuple[Mailbag, int]]:
 
 
 async def writing_node(
-    folder: Path, *, smtp_port: int = 25, database: str = "", web: str = 'listen = "127.0.0.1:0"\n', alerts: str = ""
+    folder: Path,
+    *,
+    smtp_port: int = 25,
+    database: str = "",
+    web: str = 'listen = "127.0.0.1:0"\n',
+    alerts: str = "",
+    **institution: str,
 ) -> Path:
     """A new node's folder whose settings allow letters to outside."""
-    await made_node(folder, database=database, settings=web)
+    await made_node(folder, database=database, settings=web, **institution)
     file = folder / "coffre.toml"
     text = file.read_text().partition("[alerts]\n")[0]
     file.write_text(

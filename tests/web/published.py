@@ -23,13 +23,21 @@ from protocol.logleaf import EventKind
 __all__ = ["client_of", "grow", "made_node", "running_node"]
 
 
-async def made_node(folder: Path, *, database: str = "", settings: str = "") -> Path:
-    """A new node's folder, with these lines in its section [web]."""
+async def made_node(
+    folder: Path,
+    *,
+    database: str = "",
+    settings: str = "",
+    institution: str = "Hôpital fictif",
+    domain: str = "hopital.example",
+    listen: str = "",
+) -> Path:
+    """A new node's folder, with these lines in its section [web]. listen: for other nodes; empty = it only dials."""
     new = prepare(
         path=folder,
-        institution="Hôpital fictif",
-        domain="hopital.example",
-        listen="",
+        institution=institution,
+        domain=domain,
+        listen=listen,
         database="" if database.startswith("sqlite") else database,
         world=World(),
     )
@@ -60,13 +68,13 @@ def client_of(node: Node) -> httpx2.AsyncClient:
 
 
 @asynccontextmanager
-async def running_node(folder: Path) -> AsyncIterator[tuple[Node, httpx2.AsyncClient]]:
-    """The node, running, and a client over real TLS that trusts its certificate alone."""
+async def running_node(folder: Path, *, listen: str | None = "") -> AsyncIterator[tuple[Node, httpx2.AsyncClient]]:
+    """The node, running, and a client over real TLS that trusts its certificate alone. listen: None = as it is set."""
     async with open_node(folder) as node, trio.open_nursery() as nursery:
         stop = trio.Event()
 
         async def run(*, task_status: trio.TaskStatus[object]) -> None:
-            await run_node(node, stop=stop, listen="", task_status=task_status)
+            await run_node(node, stop=stop, listen=listen, task_status=task_status)
 
         await nursery.start(run)
         context = ssl.create_default_context(cafile=folder / "web" / "certificate.pem")
