@@ -34,6 +34,8 @@ _KNOWN: Final = (
     N_("one cannot stand in for oneself"),
     N_("a text is one line of at most 200 bytes"),
     N_("{typed} is no mailbox of this institution"),
+    N_("no mailbox {address} on this node"),
+    N_("see: coffre mailbox list"),
     N_("{address} is closed"),
     N_("choose another recipient"),
     N_("{person} is neither a member nor the deputy of {address}"),
@@ -80,6 +82,7 @@ _KNOWN: Final = (
     N_("nothing was asked of a passkey"),
     N_("try again"),
 )
+_ADDRESS: Final = re.compile(r"https?://\S+$")
 _PLACE: Final = re.compile(r"\\{(\w+)\\}")
 
 
@@ -103,4 +106,4 @@ def _line(text: str, language: Language) -> Markup:
     for message, pattern in _PATTERNS:
         if found := pattern.fullmatch(text):
             return escape(language.text(message, **found.groupdict()))
-    return Markup('<span lang="en">{}</span>').format(text)
+    return escape(text) if _ADDRESS.match(text) else Markup('<span lang="en">{}</span>').format(text)

@@ -32,7 +32,7 @@ _GRAVE: Final = ("serious", "critical")
 _NO_PAGES: Final = {
     "/": "leads to the inbox or the log-in",
     "/language/{code}": "leads back",
-    "/static/{name:path}": "files of the program",
+    "/static/{name:str}": "files of the program",
     "/box/{box}/write": "leads to a new letter's page",
     "/box/{box}/events": "a stream",
     "/box/{box}/news": "parts of a page for its script",

@@ -26,7 +26,7 @@ DAYS = {"from": "2027-08-01", "until": "2027-08-09"}
         ("alerts", {"quiet_from": "20:00", "quiet_until": "20:00"}, "(choisissez plutôt la seule catégorie"),
         ("absence", {"from": "demain", "until": "2027-08-09"}, "n'est pas une date"),
         ("absence", {**DAYS, "instead": "fictive@hopital.example"}, "se suppléer soi-même"),
-        ("sharing", {**DAYS, "person": "personne"}, "n'est pas une boîte de cet établissement"),
+        ("sharing", {**DAYS, "person": "personne"}, "aucune boîte personne@hopital.example"),
         ("sharing", {**DAYS, "person": "fictive"}, "son propre suppléant"),
         ("sharing", {"person": "exemple", "from": "2027-08-09", "until": "2027-08-01"}, "finit après avoir commencé"),
     ],

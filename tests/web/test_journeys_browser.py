@@ -161,6 +161,7 @@ def two_tabs_and_an_ended_session(here: Region) -> None:
     with browser_page(here.hospital_url) as first:
         enter(first, "fictive")
         first.get_by_role("link", name="Écrire").click()
+        first.wait_for_url("**/write/*")
         first.fill("#subject", "Depuis le premier onglet")
         expect(first.locator("#saved")).to_contain_text("Enregistré")
         second = first.context.new_page()
