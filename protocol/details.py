@@ -161,6 +161,9 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.STAFF_LOGIN_FAILED: frozenset({"staff"}),
     EventKind.STAFF_LOCKED: frozenset({"staff"}),
     EventKind.STAFF_ACTED: frozenset({"staff", "code"}),
+    EventKind.ALARM_RAISED: frozenset({"code"}),
+    EventKind.ALARM_CLEARED: frozenset({"code"}),
+    EventKind.ALARM_ACKNOWLEDGED: frozenset({"code"}),
 }
 """The fields that each kind must have beside `node`; others may be there."""
 

@@ -20,7 +20,7 @@ from protocol.details import (
     encode_details,
 )
 from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
-from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
+from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId, StaffId
 from protocol.logleaf import LEAF_BYTES, EventKind, LogLeaf, make_leaf, verify_opening
 
 # Numbers stand in logs that are kept for decades: this table changes by additions only.
@@ -111,6 +111,16 @@ NUMBERS = {
     "backup_restored": 507,
     "erasures_replayed": 508,
     "outbox_retried": 509,
+    "staff_added": 520,
+    "staff_removed": 521,
+    "staff_changed": 522,
+    "staff_logged_in": 523,
+    "staff_login_failed": 524,
+    "staff_locked": 525,
+    "staff_acted": 526,
+    "alarm_raised": 540,
+    "alarm_cleared": 541,
+    "alarm_acknowledged": 542,
 }
 KINDS = st.sampled_from(list(EventKind))
 TIMES = st.integers(0, 2**64 - 1)
@@ -130,6 +140,7 @@ DETAILS = st.builds(
     code=st.none() | CODES,
     role=st.none() | CODES,
     actor=st.none() | IDS16.map(MailboxId),
+    staff=st.none() | IDS16.map(StaffId),
     digest=st.none() | IDS32,
     signature=st.none() | st.binary(min_size=64, max_size=64),
 )
@@ -144,6 +155,7 @@ FULL = Details(
     code="c" * 64,
     role="r" * 32,
     actor=MailboxId(bytes(16)),
+    staff=StaffId(bytes(16)),
     digest=bytes(32),
     signature=bytes(64),
 )
