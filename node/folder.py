@@ -62,6 +62,11 @@ class Folder:
         return self.path / "vault.db"
 
     @property
+    def upgrade_folder(self) -> Path:
+        """Copies of the database from before it was brought to another program's schema (node/operation/upgrading)."""
+        return self.path / "upgrade"
+
+    @property
     def payloads_folder(self) -> Path:
         """Payload files of more than one chunk, under blinded names."""
         return self.path / "payloads"
@@ -185,15 +190,21 @@ class Folder:
 
     def is_running(self) -> bool:
         """Whether a running node holds the lock now."""
-        for path in self.path.glob(f"{self.lock_file.name}*"):
+        return bool(self.running_processes())
+
+    def running_processes(self) -> list[int]:
+        """The ids of the processes that hold the lock now; 0 for one that has not written its own yet."""
+        found = []
+        for path in sorted(self.path.glob(f"{self.lock_file.name}*")):
             descriptor = os.open(path, os.O_RDWR)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return True
+                text = path.read_text("ascii", "replace").strip()
+                found.append(int(text) if text.isdigit() else 0)
             finally:
                 os.close(descriptor)
-        return False
+        return found
 
     @contextmanager
     def head_file_alone(self) -> Iterator[None]:

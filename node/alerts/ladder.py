@@ -71,6 +71,10 @@ class Ladder:
         self._directory = directory
         self._settings = settings
 
+    def use(self, settings: LadderSettings) -> None:
+        """From the next look on."""
+        self._settings = settings
+
     async def look(self, now_ms: int) -> None:
         """Make every step that is due now."""
         while due := await self._database.read(self._due, now_ms):

@@ -24,7 +24,7 @@ from protocol.evidence import decode_evidence
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind, LogLeaf
 
-__all__ = ["OVERDUE_MS", "Completion", "overdue_counts"]
+__all__ = ["OVERDUE_MS", "Completion", "end_before", "overdue_counts"]
 
 OVERDUE_MS: Final = 7 * 86_400_000
 _LEAVES_AT_ONCE: Final = 500
@@ -142,14 +142,14 @@ class Completion:
         epochs, count = schema.log_epochs, 0
         for row in tx.connection.execute(sa.select(epochs.c.epoch, epochs.c.size, epochs.c.overdue_told)).all():
             low = max(self._heads.witnessed_size(tx.connection, row.epoch, wanted), row.overdue_told)
-            end = _end_before(tx.connection, row.epoch, low, row.size, tx.now_ms - OVERDUE_MS)
+            end = end_before(tx.connection, row.epoch, low, row.size, tx.now_ms - OVERDUE_MS)
             if end > low:
                 count += end - low
                 tx.connection.execute(epochs.update().where(epochs.c.epoch == row.epoch).values(overdue_told=end))
         return count
 
 
-def _end_before(connection: sa.Connection, epoch: int, low: int, high: int, time_ms: int) -> int:
+def end_before(connection: sa.Connection, epoch: int, low: int, high: int, time_ms: int) -> int:
     """The position of the first leaf from `low` on that is not older than this; times rise with positions, nearly."""
     leaves = schema.log_leaves
     while low < high:
@@ -172,5 +172,5 @@ def overdue_counts(connection: sa.Connection, heads: CosignedHeads, now_ms: int)
     own = 0
     for row in connection.execute(sa.select(epochs.c.epoch, epochs.c.size)).all():
         low = heads.witnessed_size(connection, row.epoch, wanted)
-        own += max(_end_before(connection, row.epoch, low, row.size, now_ms - OVERDUE_MS) - low, 0)
+        own += max(end_before(connection, row.epoch, low, row.size, now_ms - OVERDUE_MS) - low, 0)
     return int(connection.execute(query).scalar_one()), own

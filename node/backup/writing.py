@@ -76,11 +76,7 @@ class BackupWriter:
         """About how many bytes the backup will have, for a progress bar."""
         engines = self._source.engines
         with engines.reader.connect() as connection:
-            if engines.is_sqlite:
-                pages, size = (connection.exec_driver_sql(f"PRAGMA {name}") for name in ("page_count", "page_size"))
-                total = int(pages.scalar_one()) * int(size.scalar_one())
-            else:
-                total = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+            total = engines.size_bytes(connection)
             return total + sum(descriptor.ciphertext_length for _, descriptor in _payload_files(connection))
 
     def write(

@@ -63,7 +63,7 @@ class SenderSide:
         self.database = database
         self._directory = directory
         self._outbox = outbox
-        self._writer = writer
+        self.writer = writer
         self._verifiers = verifiers
         self._waiting: list[tuple[OutboxItem, bytes, trio.Event, list[Exception]]] = []
         self._arrived = trio.Event()
@@ -80,7 +80,7 @@ class SenderSide:
             failed: Exception | None = None
             try:
                 findings = await self.database.read_batch(self._verify_batch, batch)
-                results = await self.database.write_many(self._writer.write, findings)
+                results = await self.database.write_many(self.writer.write, findings)
                 failed = next((item for item in results if isinstance(item, Exception)), None)
             except StoreError as error:
                 failed = error
@@ -158,7 +158,7 @@ class SenderSide:
         verified = verify_evidence(evidence, self._verifiers.of(chain), expected=expected)
         if verified.kind is not EventKind.RELAYED:
             raise RemoteProtocolError(Reason.MISMATCH, "custody shown by evidence of another kind")
-        await self.database.write(self._writer.write, Finding(item, item.mailboxes[0], evidence, verified))
+        await self.database.write(self.writer.write, Finding(item, item.mailboxes[0], evidence, verified))
 
     async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
         """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""
@@ -176,7 +176,7 @@ class SenderSide:
 
     async def take_refusal(self, item: OutboxItem, code: str) -> None:
         """The envelope was refused as a whole, without evidence: our own log records what we were told."""
-        await self.database.write(self._writer.end_refused, EndRefused(item, code))
+        await self.database.write(self.writer.end_refused, EndRefused(item, code))
 
     async def take_event(self, peer: NodeId, event: Event) -> None:
         """Later evidence from a destination. Unknown envelopes are passed over: our rows may be gone by right."""

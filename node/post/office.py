@@ -5,6 +5,7 @@ Spec: spec/delivery.md, 3 and 7.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -82,6 +83,9 @@ _MAX_LINKS_OF_ONE: Final = 8
 # Enough to fill a batch while the one before it is on its way; at 64 KiB each, 8 MiB for a peer that sends no faster.
 _MAX_OFFERS: Final = 128
 
+# One clock may be wrong, and of two nobody knows which.
+_CLOCKS_THAT_TELL: Final = 3
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -130,6 +134,12 @@ class PostOffice:
         self._stopping = False
         parts.book.linked = self.linked
         self.listening_on = ""
+        self._clock_offsets_ms: dict[NodeId, int] = {}
+
+    def clock_offset_ms(self) -> int | None:
+        """Median over linked peers of what their clocks showed less the own, at hello; None below three of them."""
+        known = [self._clock_offsets_ms[node] for node in self.linked() if node in self._clock_offsets_ms]
+        return round(statistics.median(known)) if len(known) >= _CLOCKS_THAT_TELL else None
 
     def linked(self) -> dict[NodeId, int]:
         """Number of open links for each peer."""
@@ -343,6 +353,9 @@ class PostOffice:
         self._links.setdefault(peer.node_id, set()).add(link)
 
         async def on_open(_link: PeerLink) -> None:
+            if link.peer_hello is not None:
+                offset_ms = link.peer_hello.now_ms - parts.database.world.now_ms()
+                self._clock_offsets_ms[peer.node_id] = offset_ms
             if not await sessions[0].met():
                 return
             health = PeerHealth(peer.node_id, 0, 0, "")

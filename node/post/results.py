@@ -7,7 +7,7 @@ Nothing is believed before its evidence verifies and names our envelope, slip, l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,7 @@ from protocol.evidence import (
     verify_evidence,
 )
 from protocol.ids import MailboxId, NodeId
+from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain
 
@@ -174,6 +175,8 @@ class ResultWriter:
     """Writes findings, in batches inside the group commit."""
 
     def __init__(self, *, keys: RowKeys, outbox: OutboxRows, alerts: AlertQueue, witnesses: WitnessKeys) -> None:
+        self.on_deposited: Callable[[LetterClass, float], None] | None = None
+        """Told of each deposit, from the writing thread: its class, and the seconds from acceptance to its leaf."""
         self._keys = keys
         self._witnesses = witnesses
         self._outbox = outbox
@@ -187,6 +190,8 @@ class ResultWriter:
             item, kind = finding.item, finding.verified.kind
             delivery = self._delivery(item, finding.mailbox)
             moved = moves.move(delivery, kind, finding.verified.time_ms)
+            if moved and kind is EventKind.DEPOSITED and self.on_deposited is not None:
+                self.on_deposited(item.letter_class, (finding.verified.time_ms - item.sent_at_ms) / 1000)
             count = len(self._witnesses.cosignatures(tx.connection, finding.evidence.proof.checkpoint))
             if not moved and self._is_known(tx, delivery, finding):
                 if count:

@@ -20,17 +20,29 @@ from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
 from node.vault.states import AlertState
-from protocol.codec import Value
+from protocol.codec import FieldReader, Value
 from protocol.crypto import Secret
 from protocol.details import Details
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 
-__all__ = ["Alert", "AlertPreferences", "AlertQueue", "Occasion", "PickupMail", "letter_path"]
+__all__ = [
+    "ALERT_LIFETIME_MS",
+    "AlarmLine",
+    "AlarmNotice",
+    "Alert",
+    "AlertPreferences",
+    "AlertQueue",
+    "Occasion",
+    "PickupMail",
+    "letter_path",
+]
 
-_LIFETIME_MS: Final = 3 * 86_400_000
+ALERT_LIFETIME_MS: Final = 3 * 86_400_000
 _NOT_MAILED: Final = -1
+_OPERATORS: Final = "operator_alarms"
+_MAX_NOTICE_LINES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +55,32 @@ class PickupMail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmLine:
+    """One operator's alarm in a notice. what: raised, reminder, cleared or test. texts: by language."""
+
+    what: str
+    code: str
+    level: int
+    about: str
+    since_ms: int
+    texts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmNotice:
+    """What operators are told at once (spec/operation.md, 4). reference: 16 bytes, the same on all ways."""
+
+    reference: bytes
+    lines: tuple[AlarmLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """An alert to send, or some that go as one. occasion: deposited, delayed, expired, refused, erasure_due,
     unread_reminder (a letter here, unread), unread_of_other (the same, told to a deputy or on call), and of a letter
     sent: unread_there, erased_unread, not_opened, pickup_locked, pickup_expired, pickup_unsent. Holds nothing of the
-    letter. pickup: where it is no alert but the e-mail to somebody outside, what that says.
+    letter. pickup: where it is no alert but the e-mail to somebody outside, what that says; notice: where it is for
+    operators.
 
     reference: 16 blinded bytes, the same on all channels, so that receivers can tell doubles. path: the page it leads
     to. target: empty if it was taken away meanwhile. box: id of the mailbox that is alerted. more: the others that go
@@ -64,9 +97,15 @@ class Alert:
     attempts: int
     expires_at_ms: int
     pickup: PickupMail | None = None
+    notice: AlarmNotice | None = None
     path: str = ""
     box: bytes = b""
     more: tuple[tuple[bytes, str], ...] = ()
+
+    @property
+    def is_for_a_mailbox(self) -> bool:
+        """Whether an own mailbox's preferences say where it goes, and when."""
+        return self.occasion not in ("pickup", _OPERATORS)
 
     @property
     def ids(self) -> tuple[bytes, ...]:
@@ -152,7 +191,7 @@ class AlertQueue:
             tx.connection.execute(
                 table.update()
                 .where(table.c.id == row.id)
-                .values(next_attempt_at_ms=at_ms, expires_at_ms=at_ms + _LIFETIME_MS)
+                .values(next_attempt_at_ms=at_ms, expires_at_ms=at_ms + ALERT_LIFETIME_MS)
             )
         tx.wake(ALERTS)
 
@@ -200,7 +239,7 @@ class AlertQueue:
                 state=int(AlertState.WAITING),
                 attempts=0,
                 next_attempt_at_ms=at_ms,
-                expires_at_ms=at_ms + _LIFETIME_MS,
+                expires_at_ms=at_ms + ALERT_LIFETIME_MS,
                 sealed=self._keys.seal_map("alerts", row, "sealed", fields),
                 tag=occasion.tag,
                 digest=None if at_ms <= tx.now_ms else self._digest(occasion.mailbox, channel),
@@ -233,9 +272,44 @@ class AlertQueue:
                 state=int(AlertState.WAITING),
                 attempts=0,
                 next_attempt_at_ms=tx.now_ms,
-                expires_at_ms=min(tx.now_ms + _LIFETIME_MS, mail.until_ms),
+                expires_at_ms=min(tx.now_ms + ALERT_LIFETIME_MS, mail.until_ms),
                 sealed=self._keys.seal_map("alerts", row, "sealed", fields),
                 tag=occasion.tag,
+            )
+        )
+        tx.wake(ALERTS)
+
+    def queue_notice(self, tx: Transaction, channel: str, target: str, notice: AlarmNotice) -> None:
+        """Queue what operators are told; at most a thousand lines of it."""
+        row = self._keys.blind("alarm-notice", notice.reference, channel.encode(), b"\0", target.encode())
+        fields: dict[str, Value] = {
+            "to": target,
+            "mb": "",
+            "occasion": _OPERATORS,
+            "class": LetterClass.NORMAL.value,
+            "ref": notice.reference,
+            "box": bytes(16),
+            "lines": [
+                {
+                    "what": line.what,
+                    "code": line.code,
+                    "level": line.level,
+                    "about": line.about,
+                    "since": line.since_ms,
+                    "texts": line.texts,
+                }
+                for line in notice.lines[:_MAX_NOTICE_LINES]
+            ],
+        }
+        tx.connection.execute(
+            schema.alerts.insert().values(
+                id=row,
+                channel=channel,
+                state=int(AlertState.WAITING),
+                attempts=0,
+                next_attempt_at_ms=tx.now_ms,
+                expires_at_ms=tx.now_ms + ALERT_LIFETIME_MS,
+                sealed=self._keys.seal_map("alerts", row, "sealed", fields),
             )
         )
         tx.wake(ALERTS)
@@ -302,14 +376,17 @@ class AlertQueue:
         )
 
     def _at_present(self, connection: sa.Connection, alert: Alert) -> Alert:
-        """With the address that its person has now; someone outside has the one that the sender wrote."""
-        if alert.occasion == "pickup":
+        """With the address that its person has now; someone outside has the one that the sender wrote, operators have
+        that of the settings.
+        """
+        if not alert.is_for_a_mailbox:
             return alert
         _, preferences = self.preferences(connection, MailboxId(alert.box))
         return replace(alert, target=preferences.target(alert.channel))
 
     def _alert(self, row: sa.Row[Any]) -> Alert:
         fields = self._keys.open_map("alerts", row.id, "sealed", row.sealed)
+        reference = fields.fixed("ref", 16)
         return Alert(
             id=row.id,
             channel=row.channel,
@@ -317,7 +394,7 @@ class AlertQueue:
             mailbox_address=fields.text("mb", high=254),
             occasion=fields.text("occasion", high=40),
             letter_class=LetterClass(fields.text("class", high=10)),
-            reference=fields.fixed("ref", 16),
+            reference=reference,
             attempts=row.attempts,
             expires_at_ms=row.expires_at_ms,
             pickup=None
@@ -327,6 +404,7 @@ class AlertQueue:
                 language=fields.text("lang", high=8),
                 until_ms=fields.integer("until"),
             ),
+            notice=_read_notice(reference, fields) if "lines" in fields else None,
             path=fields.text("path", high=200) if "path" in fields else "",
             box=fields.fixed("box", 16),
         )
@@ -407,8 +485,8 @@ class AlertQueue:
         self.queue(tx, [occasion])
 
     def _after_quiet_ms(self, connection: sa.Connection, alert: Alert, at_ms: int) -> int:
-        if alert.occasion == "pickup":
-            return at_ms  # nobody outside has quiet hours here
+        if not alert.is_for_a_mailbox:
+            return at_ms  # nobody outside has quiet hours here, and operators want none
         _, preferences = self.preferences(connection, MailboxId(alert.box))
         return preferences.after_quiet_ms(at_ms, alert.letter_class, self.zone)
 
@@ -420,3 +498,21 @@ class AlertQueue:
                 table.delete().where(table.c.expires_at_ms < before_ms, table.c.state != AlertState.WAITING)
             )
         return [None] * len(items)
+
+
+def _read_notice(reference: bytes, fields: FieldReader) -> AlarmNotice:
+    lines = []
+    for item in fields.items("lines", high=_MAX_NOTICE_LINES):
+        line = FieldReader(item)
+        texts = line.map("texts").rest()
+        lines.append(
+            AlarmLine(
+                what=line.text("what", high=20),
+                code=line.text("code", high=40),
+                level=line.integer("level", high=10),
+                about=line.text("about", high=64),
+                since_ms=line.integer("since"),
+                texts={name: str(text) for name, text in texts.items()},
+            )
+        )
+    return AlarmNotice(reference, tuple(lines))

@@ -7,6 +7,7 @@ log leaves, signs one head, commits, and only then lets any of them return. Noth
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,6 +121,8 @@ class Database:
         self._queue: list[_Pending] = []
         self._arrival = trio.Event()
         self._lane = trio.Semaphore(1)
+        self.on_commit: Callable[[int, float], None] | None = None
+        """Told of each transaction, from its thread: how many items it wrote, and the seconds that it took."""
 
     # -- reading
 
@@ -232,6 +235,7 @@ class Database:
         for pending in batch:
             by_handler.setdefault((pending.handler, pending.staff), []).append(pending)
         released: Callable[[], None] | None = None
+        begun_s = time.perf_counter()
         with self._writing() as connection:
             elsewhere = self.signals.see_others(connection)
             # One reading of the clock: what is signed in a transaction names the time of its leaf.
@@ -249,6 +253,8 @@ class Database:
                     del results[: len(pending.items)]
             released = log.flush()
             self.signals.tell_other_processes(connection, tx.topics)
+        if self.on_commit is not None:
+            self.on_commit(sum(len(pending.items) for pending in batch), time.perf_counter() - begun_s)
         if released is not None:
             released()
         for pending in batch:

@@ -22,6 +22,14 @@ class DiskWatch:
         self._limits = limits
         self._usage = usage or _usage
 
+    def use(self, limits: LimitSettings) -> None:
+        """From now on these watermarks."""
+        self._limits = limits
+
+    def usage(self) -> tuple[int, int]:
+        """Used and total bytes."""
+        return self._usage(self._folder)
+
     def refuses(self, letter_class: LetterClass, size: int) -> bool:
         """Whether `size` more bytes of this class would pass the class's watermark."""
         used, total = self._usage(self._folder)

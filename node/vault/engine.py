@@ -108,6 +108,13 @@ class Engines:
         ):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def size_bytes(self, connection: sa.Connection) -> int:
+        """How many bytes the database takes on its disk, without SQLite's journal."""
+        if not self.is_sqlite:
+            return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        pages, size = (connection.exec_driver_sql(f"PRAGMA {name}") for name in ("page_count", "page_size"))
+        return int(pages.scalar_one()) * int(size.scalar_one())
+
     def close(self) -> None:
         """Close all connections."""
         self.writer.dispose()

@@ -17,9 +17,9 @@ from node.vault import schema
 from node.vault.engine import Engines
 from node.vault.search.index import ensure_index, is_current
 
-__all__ = ["HEAD_REVISION", "create_schema", "migrate"]
+__all__ = ["HEAD_REVISION", "create_schema", "migrate", "stored_revision"]
 
-HEAD_REVISION: Final = "0027"
+HEAD_REVISION: Final = "0028"
 """The newest migration in node/vault/migrations; a test compares it with the folder."""
 
 
@@ -29,17 +29,22 @@ def _stored_revision(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
+def stored_revision(engines: Engines) -> str | None:
+    """The schema's version; None for an empty database. StoreError if it cannot be read."""
+    try:
+        with engines.reader.connect() as connection:
+            return _stored_revision(connection)
+    except (OperationalError, ProgrammingError) as error:
+        raise StoreError("the database cannot be read", hint="run: coffre doctor") from error
+
+
 def migrate(engines: Engines) -> None:
     """Upgrade the schema and the search index if needed.
 
     StoreError for a schema that this program does not know (a newer one). Alembic is loaded only where there is
     something to do: a command should not wait for it.
     """
-    try:
-        with engines.reader.connect() as connection:
-            stored = _stored_revision(connection)
-    except (OperationalError, ProgrammingError) as error:
-        raise StoreError("the database cannot be read", hint="run: coffre doctor") from error
+    stored = stored_revision(engines)
     if stored == HEAD_REVISION:
         _index(engines)
         return

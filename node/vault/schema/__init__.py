@@ -40,6 +40,7 @@ from node.vault.schema.log import (
     witnessed,
 )
 from node.vault.schema.mail import UNREAD, letters, payloads
+from node.vault.schema.operation import operator_alarms
 from node.vault.schema.outside import pickup_sessions, pickups
 from node.vault.schema.relay import relay_clients, relay_envelopes, relay_messages
 from node.vault.schema.retention import erased_files, erased_letters, erasures, holds
@@ -94,6 +95,7 @@ __all__ = [
     "metadata",
     "node_keys",
     "node_state",
+    "operator_alarms",
     "outbox",
     "payloads",
     "peer_evidence",
