@@ -25,6 +25,8 @@ __all__ = [
     "LadderSettings",
     "LimitSettings",
     "LinkSettings",
+    "OperationSettings",
+    "OperatorAlarmSettings",
     "RetentionSettings",
     "Settings",
     "StorageSettings",
@@ -310,6 +312,62 @@ class LadderSettings(_Section):
         return {"urgent": self.urgent_minutes, "normal": self.normal_minutes, "bulk": self.bulk_minutes}[letter_class]
 
 
+class OperatorAlarmSettings(_Section):
+    """[operation.alarms]: whom operators' alarms go to, and from when. webhook needs [alerts] webhook_secret_file.
+
+    stuck_minutes: how long an urgent, a normal and a bulk letter may wait. failed_log_ins: within an hour; backup_days,
+    peer_hours: how old, how long unreachable; each 0 for never. repeat_hours: between reminders, 0 for none.
+    """
+
+    email: tuple[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)], ...] = ()
+    webhook: str = ""
+    repeat_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 24
+    stuck_minutes: tuple[_Step, _Step, _Step] = (30, 12 * 60, 48 * 60)
+    failed_log_ins: Annotated[int, Field(ge=0, le=100_000)] = 20
+    backup_days: Annotated[int, Field(ge=0, le=366)] = 7
+    peer_hours: Annotated[int, Field(ge=0, le=24 * 31)] = 24
+
+    @field_validator("webhook")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+            raise ValueError(f"{value!r} is no http:// or https:// address")
+        return value
+
+    def stuck_minutes_of(self, letter_class: str) -> int:
+        """For a class (urgent, normal, bulk)."""
+        return dict(zip(("urgent", "normal", "bulk"), self.stuck_minutes, strict=True))[letter_class]
+
+
+class OperationSettings(_Section):
+    """[operation]: `listen` HOST:PORT for figures and health, empty = not at all; not on loopback it is HTTPS, and
+    `token_file` (relative to the folder) says what must be shown to read figures.
+    """
+
+    listen: str = ""
+    token_file: str = ""
+    alarms: OperatorAlarmSettings = OperatorAlarmSettings()
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if value:
+            split_endpoint(value)
+        return value
+
+    @model_validator(mode="after")
+    def _open_on_loopback_alone(self) -> Self:
+        if self.listen and not self.token_file and not self.is_on_loopback:
+            raise ValueError(f"listening on {self.listen}, not on loopback, needs token_file")
+        return self
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can ask."""
+        return not self.listen or _is_loopback(split_endpoint(self.listen)[0])
+
+
 class Settings(BaseSettings):
     """All settings of a node. Unknown keys are refused."""
 
@@ -338,6 +396,7 @@ class Settings(BaseSettings):
     evidence: EvidenceSettings = EvidenceSettings()
     ladder: LadderSettings = LadderSettings()
     statistics: StatisticsSettings = StatisticsSettings()
+    operation: OperationSettings = OperationSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -53,13 +53,25 @@ class SettingsRecord:
         self._keys = keys
         self._state = state
 
+    async def differing(self, settings: Settings) -> list[str]:
+        """Which keys are others than those on record: of the last start, or of what was taken up since."""
+        return await self._database.read(self._differing, flat_settings(settings))
+
+    def _differing(self, connection: sa.Connection, flat: Mapping[str, str]) -> list[str]:
+        known = self._state.find(connection, _NAME)
+        before = {} if known is None else known.rest()
+        return sorted(name for name, blinded in self._blinded(flat).items() if before.get(name) != blinded)
+
+    def _blinded(self, flat: Mapping[str, str]) -> dict[str, bytes]:
+        return {name: self._keys.blind("setting", name.encode(), b"\0", flat[name].encode()) for name in flat}
+
     async def note(self, settings: Settings) -> None:
-        """At a start: on record if they are others than at the last one, or if it is the first."""
+        """At a start, or when they are taken up: on record if they are others than before, or if it is the first."""
         await self._database.write(self._note, flat_settings(settings))
 
     def _note(self, tx: Transaction, items: Sequence[Mapping[str, str]]) -> Sequence[None]:
         for flat in items:
-            blinded = {name: self._keys.blind("setting", name.encode(), b"\0", flat[name].encode()) for name in flat}
+            blinded = self._blinded(flat)
             known = self._state.find(tx.connection, _NAME)
             before = {} if known is None else known.rest()
             changed = sorted(name for name in before.keys() | blinded.keys() if before.get(name) != blinded.get(name))

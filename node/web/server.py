@@ -48,6 +48,17 @@ def web_files(folder: Folder, settings: WebSettings) -> WebFiles:
     return WebFiles(folder.web_certificate_file, folder.web_key_file, own=True)
 
 
+class _Config(Config):
+    """Hypercorn's, with one TLS context for all of its life: certificates are changed in it."""
+
+    context: ssl.SSLContext | None = None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        if self.context is None:
+            self.context = super().create_ssl_context()
+        return self.context
+
+
 class WebServer:
     """Serves an application over HTTPS until it is told to stop."""
 
@@ -56,6 +67,25 @@ class WebServer:
         self._settings = settings
         self._files = web_files(folder, settings)
         self._now_ms = now_ms
+        self._context: ssl.SSLContext | None = None
+
+    def check_certificate(self) -> None:
+        """Read certificate and key as they are on the disk now. ConfigError if they do not load."""
+        if self._context is not None:
+            self._load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+
+    def use_certificate(self) -> None:
+        """New connections get the certificate that is on the disk now; open ones go on. ConfigError."""
+        if self._context is not None:
+            self._load(self._context)
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        try:
+            context.load_cert_chain(self._files.certificate, self._files.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"the certificate or key of the pages does not load: {error}", hint="see [web] in coffre.toml"
+            ) from error
 
     async def run(
         self, listen: str, stop: trio.Event, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -70,7 +100,7 @@ class WebServer:
             make_web_certificate(self._files.certificate, self._files.key, names, now_ms=self._now_ms)
         listening = _open_socket(listen)
         host, port = listening.getsockname()[:2]
-        config = Config()
+        config = _Config()
         config.bind = [f"fd://{listening.detach()}"]
         if not plain:
             config.certfile, config.keyfile = str(self._files.certificate), str(self._files.key)
@@ -81,7 +111,7 @@ class WebServer:
         config.h11_max_incomplete_size = _MAX_HEADER_BYTES
         config.h2_max_header_list_size = _MAX_HEADER_BYTES
         try:
-            config.create_ssl_context()
+            self._context = config.create_ssl_context()
         except (OSError, ssl.SSLError) as error:
             os.close(int(config.bind[0].removeprefix("fd://")))
             raise ConfigError(
