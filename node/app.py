@@ -21,6 +21,7 @@ from node.errors import ConfigError
 from node.folder import Folder
 from node.identity.keeper import KeyKeeper
 from node.identity.own_keys import OwnKeys
+from node.operation.last_backup import note_backup
 from node.outside.answers import AnswerBox
 from node.outside.offering import Outside
 from node.outside.opening import Pickups
@@ -52,6 +53,7 @@ from protocol.logleaf import EventKind
 
 if TYPE_CHECKING:
     from node.audit.timestamping import Timestamper
+    from node.operation.running import Operation
 
 __all__ = ["Node"]
 
@@ -63,6 +65,8 @@ class Node(VaultParts):
         super().__init__(folder, settings, own_keys, world)
         access, limits = self.access, settings.limits
         self.web_listening_on = ""
+        self.operation: Operation | None = None
+        """While the node runs (node/running.py)."""
         self.alarm_rows = AlarmRows(own_keys.chain)
         self.trust = TrustKeeper(
             database=self.database,
@@ -253,6 +257,7 @@ class Node(VaultParts):
             for item in items:
                 code = f"{item.epoch}/{item.log_size}"
                 tx.log.append(EventKind.BACKUP_MADE, Details(node=self.node_id, code=code))
+                note_backup(tx, self.state)
             return [None] * len(items)
 
         await self.database.write(write, summary)

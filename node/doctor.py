@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from directory_sync.spellings import alike_domains
-from node.audit.completion import overdue_counts
-from node.audit.cosigned_heads import best_head
 from node.config import split_endpoint
 from node.errors import CoffreError
+from node.operation.facts import read_cosignatures, read_log, read_outbox
+from node.operation.findings import CLOCK_BEHIND_MS, EXPIRY_DAYS
+from node.operation.last_backup import last_backup_ms
+from node.operation.readiness import clock_behind_ms
+from node.operation.watch import look_at
 from node.vault import schema
 from node.vault.lookalike_book import shared_keys
 from node.vault.rival_rows import are_keys_forked
@@ -29,7 +32,6 @@ __all__ = ["Check", "examine"]
 
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
-_KEY_WARNING_DAYS: Final = (7, 30, 60)
 _NAMED: Final = 5
 
 
@@ -57,6 +59,8 @@ async def examine(node: Node) -> list[Check]:
         ("peers", _peers),
         ("look-alikes", _lookalikes),
         ("outbox", _outbox),
+        ("backup", _backup),
+        ("alarms", _alarms),
     ]
     if node.settings.evidence.timestamp_url:
         checks.append(("timestamps", _timestamps))
@@ -70,12 +74,8 @@ async def examine(node: Node) -> list[Check]:
 
 
 async def _clock(node: Node) -> Check:
-    def last(connection: sa.Connection) -> int:
-        table = schema.log_epochs
-        return int(connection.execute(sa.select(sa.func.max(table.c.signed_at_ms))).scalar_one())
-
-    behind_ms = await node.database.read(last) - node.world.now_ms()
-    ok = behind_ms < 60_000
+    behind_ms = await node.database.read(clock_behind_ms, node.world.now_ms())
+    ok = behind_ms < CLOCK_BEHIND_MS
     message = "in step with the log" if ok else f"{behind_ms // 1000} s behind the last log entry: set the clock"
     return Check(name="clock", ok=ok, message=message)
 
@@ -113,7 +113,7 @@ async def _port(node: Node) -> Check:
 
 async def _keys(node: Node) -> Check:
     days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
-    within = next((warned for warned in _KEY_WARNING_DAYS if days < warned), None)
+    within = next((warned for warned in reversed(EXPIRY_DAYS) if days < warned), None)
     if node.key_keeper.are_lost():
         message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
         return Check(name="keys", ok=False, message=message)
@@ -174,18 +174,14 @@ async def _timestamps(node: Node) -> Check:
 
 
 async def _witnesses(node: Node) -> Check:
-    def look(connection: sa.Connection) -> tuple[int, int, int, int]:
-        best = best_head(connection, connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one())
-        others, own = overdue_counts(connection, node.cosigned, node.world.now_ms())
-        return node.cosigned.wanted(connection), 0 if best is None else best.cosigners, others, own
-
-    wanted, got, others, own = await node.database.read(look)
-    if others or own:
-        lacking = f"{own} events of the own log and {others} pieces of others' evidence"
+    found = await node.database.read(read_cosignatures, node)
+    if found.overdue_peers or found.overdue_own:
+        lacking = f"{found.overdue_own} events of the own log and {found.overdue_peers} pieces of others' evidence"
         return Check(name="witnesses", ok=False, message=f"{lacking} lack cosignatures for 7 days (coffre log head)")
-    if not wanted:
+    if not found.wanted:
         return Check(name="witnesses", ok=True, message="no cosignatures wanted, or no peer to give one")
-    return Check(name="witnesses", ok=True, warning=got < wanted, message=f"{got} of {wanted} cosignatures wanted")
+    message = f"{found.held} of {found.wanted} cosignatures wanted"
+    return Check(name="witnesses", ok=True, warning=found.held < found.wanted, message=message)
 
 
 async def _payloads(node: Node) -> Check:
@@ -237,15 +233,28 @@ async def _lookalikes(node: Node) -> Check:
 
 
 async def _outbox(node: Node) -> Check:
-    def count(connection: sa.Connection) -> tuple[int, int]:
-        table = schema.outbox
-
-        def of(state: OutboxState) -> int:
-            query = sa.select(sa.func.count()).select_from(table).where(table.c.state == state)
-            return int(connection.execute(query).scalar_one())
-
-        return of(OutboxState.WAITING), of(OutboxState.SET_ASIDE)
-
-    waiting, aside = await node.database.read(count)
+    found = await node.database.read(read_outbox)
+    waiting, aside = found.of_state(OutboxState.WAITING), found.of_state(OutboxState.SET_ASIDE)
     message = f"{waiting} wait" + (f", {aside} set aside (coffre outbox)" if aside else "")
     return Check(name="outbox", ok=True, warning=bool(aside), message=message)
+
+
+async def _backup(node: Node) -> Check:
+    def look(connection: sa.Connection) -> tuple[int | None, int]:
+        return last_backup_ms(connection, node.state), read_log(connection).begun_at_ms
+
+    made_ms, begun_ms = await node.database.read(look)
+    limit = node.settings.operation.alarms.backup_days
+    days = (node.world.now_ms() - (begun_ms if made_ms is None else made_ms)) // _DAY_MS
+    message = "none was made yet (coffre backup)" if made_ms is None else f"the last one is {days} days old"
+    return Check(name="backup", ok=True, warning=bool(limit) and days >= limit, message=message)
+
+
+async def _alarms(node: Node) -> Check:
+    """What a look finds now, whether or not a running node has told of it; and whether anybody is told."""
+    found = (await node.database.read(look_at, node)).findings
+    settings = node.settings.operation.alarms
+    told = bool(settings.email or settings.webhook)
+    who = "" if told else "; nobody is told: [operation.alarms] email or webhook"
+    codes = ", ".join(dict.fromkeys(finding.code.value for finding in found if not finding.patience_ms))
+    return Check(name="alarms", ok=True, warning=bool(codes), message=f"{codes or 'none'}{who}")

@@ -17,6 +17,7 @@ from node.audit.daily_heads import DailyHeads
 from node.discovery.lan import LanAnnouncer
 from node.errors import ConfigError
 from node.exchange import post_parts
+from node.operation.running import Operation
 from node.post.deadlines import Deadlines
 from node.post.inflight import InFlight
 from node.post.network import Network, TlsNetwork
@@ -60,7 +61,8 @@ async def run_node(
     """
     with node.folder.running(places=1 if node.database.engines.is_sqlite else MAX_PROCESSES) as place:
         in_flight = InFlight(node.folder.path / (f"inflight.{place}" if place else "inflight"))
-        office = PostOffice(post_parts(node, network or TlsNetwork(node.keyring.link), in_flight))
+        parts = post_parts(node, network or TlsNetwork(node.keyring.link), in_flight)
+        office = PostOffice(parts)
         deadlines = Deadlines(
             database=node.database,
             keys=node.keys,
@@ -84,6 +86,8 @@ async def run_node(
         sender = AlertSender(
             node.database, node.alerts, node.settings.alerts, node.settings.institution, node.settings.web.url
         )
+        operation = node.operation = Operation(node, office, parts.sender, sender)
+        await operation.remove_old_copies()
         await office.ask_peers()
         await node.database.write(partial(_log_event, node), EventKind.STARTED)
         await SettingsRecord(node.database, node.keys, node.state).note(node.settings)
@@ -97,6 +101,7 @@ async def run_node(
                 (node.retention.run, "retention"),
                 (node.statistics.run, "statistics"),
                 (_cosign_duty(node).run, "cosigning"),
+                (operation.watch.run, "alarms"),
             )
             for work, duty in duties:
                 nursery.start_soon(node.claims.hold, partial(keep_running, work), duty)
@@ -108,6 +113,8 @@ async def run_node(
                 nursery.start_soon(_announce, node, office.listening_on)
             if node.world.shares_database:
                 nursery.start_soon(node.database.signals.watch_other_processes)
+            if node.settings.operation.listen:
+                await nursery.start(operation.serve, stop)
             if web_listen or (web_listen is None and node.settings.web.listen):
                 node.web_listening_on = await nursery.start(_serve_web, node, web_listen, stop)
             task_status.started(office)
@@ -119,6 +126,7 @@ async def run_node(
         await node.database.drain()
         await node.history.write_head_file()
         in_flight.close()
+        node.operation = None
 
 
 def _cosign_duty(node: Node) -> CosignDuty:
@@ -134,6 +142,8 @@ async def _serve_web(node: Node, listen: str | None, stop: trio.Event, *, task_s
 
     settings = node.settings.web
     server = WebServer(build_site(node, stop), node.folder, settings, now_ms=node.world.now_ms())
+    if node.operation is not None:
+        node.operation.add_server(server)
     await server.run(listen or settings.listen, stop, task_status=task_status)
 
 

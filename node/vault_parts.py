@@ -15,6 +15,8 @@ from node.audit.witness import WitnessRows
 from node.config import Settings
 from node.folder import Folder
 from node.identity.own_keys import OwnKeys
+from node.operation.alarm_rows import OperatorAlarms
+from node.operation.upgrading import open_schema
 from node.reports.rendering import LANGUAGES
 from node.retention.erasing import Eraser
 from node.retention.holds import HoldRows
@@ -43,7 +45,6 @@ from node.vault.mailbox_index.index import MailboxIndex
 from node.vault.mailbox_index.keys import IndexKeyRows
 from node.vault.mailbox_index.lists import Lists
 from node.vault.mailboxes import Mailboxes
-from node.vault.migrate import migrate
 from node.vault.node_state import NodeState
 from node.vault.outbox_rows import OutboxRows
 from node.vault.payload_rows import PayloadRows
@@ -76,7 +77,7 @@ class VaultParts:
         self.node_id = keyring.chain.node_id
         self.keys = RowKeys(self.node_id, keyring.data_key, keyring.index_key, world.random_bytes)
         engines = open_engines(database_url(folder, settings))
-        migrate(engines)
+        open_schema(folder, engines)
         self.log = Log(node_id=self.node_id, log_secret=own_keys.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)
         self.claims = Claims(engines, world)
@@ -99,6 +100,7 @@ class VaultParts:
         self.returns = ReturnRows(self.keys)
         self.peers = PeerRows(self.keys)
         self.alerts = AlertQueue(self.keys, ZoneInfo(settings.web.timezone))
+        self.operator_alarms = OperatorAlarms(self.keys, self.alerts)
         self.browser_alerts = BrowserAlerts(self.keys, self.alerts, world)
         self.disk = DiskWatch(folder.path, settings.limits)
         access = self.access = Access(self.directory)

@@ -129,8 +129,16 @@ def _expect(reply: tuple[int, bytes], *wanted: int) -> None:
 class WebhookChannel:
     """A POST of HMAC-signed JSON. Redirects are not followed: the address was chosen, not its deputy's."""
 
-    def __init__(self, settings: AlertSettings, *, client: httpx2.Client | None = None, link_base: str = "") -> None:
+    def __init__(
+        self,
+        settings: AlertSettings,
+        *,
+        client: httpx2.Client | None = None,
+        link_base: str = "",
+        institution: str = "",
+    ) -> None:
         self._link_base = link_base
+        self._institution = institution
         self._secret_file = settings.webhook_secret_file
         self._client = client or httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=False)
         self._request: httpx2.Request | None = None
@@ -139,7 +147,9 @@ class WebhookChannel:
         """See Channel: everything is made ready; the call itself is the last step."""
         try:
             secret = Path(self._secret_file).read_bytes().strip()
-            call = compose_webhook(alert, secret=secret, now_ms=now_ms, link_base=self._link_base)
+            call = compose_webhook(
+                alert, secret=secret, now_ms=now_ms, link_base=self._link_base, institution=self._institution
+            )
             self._request = self._client.build_request("POST", alert.target, content=call.body, headers=call.headers)
         except (OSError, httpx2.InvalidURL, ValueError) as error:
             raise ChannelError(f"webhook: {type(error).__name__}", permanent=not isinstance(error, OSError)) from error

@@ -17,6 +17,7 @@ from typing import Final
 
 from babel.dates import format_datetime
 
+from node.operation.notices import compose_notice, notice_fields
 from node.vault.alert_queue import Alert, PickupMail
 
 __all__ = ["WebhookCall", "alert_url", "compose_email", "compose_pickup", "compose_webhook", "sign_webhook"]
@@ -74,6 +75,8 @@ def compose_email(
     """The e-mail. Its Message-ID is made of the alert's reference, so a mail system can tell doubles."""
     if alert.pickup is not None:
         return compose_pickup(alert, alert.pickup, sender=sender, institution=institution, now_ms=now_ms)
+    if alert.notice is not None:
+        return compose_notice(alert, alert.notice, sender=sender, institution=institution, now_ms=now_ms)
     french, english = _lines(alert)
     count = len(alert.ids)
     urgent = alert.letter_class.value == "urgent"
@@ -162,8 +165,13 @@ class WebhookCall:
     headers: dict[str, str]
 
 
-def compose_webhook(alert: Alert, *, secret: bytes, now_ms: int, link_base: str = "") -> WebhookCall:
+def compose_webhook(
+    alert: Alert, *, secret: bytes, now_ms: int, link_base: str = "", institution: str = ""
+) -> WebhookCall:
     """The call. X-Coffre-Signature is HMAC-SHA256 over `timestamp.body`; X-Coffre-Alert is the same in every retry."""
+    if alert.notice is not None:
+        told = notice_fields(alert.notice, institution=institution)
+        return sign_webhook(told, reference=alert.reference, secret=secret, now_ms=now_ms)
     fields: dict[str, object] = {
         "event": "digest" if alert.more else alert.occasion,
         "mailbox": alert.mailbox_address,

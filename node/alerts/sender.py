@@ -34,7 +34,16 @@ class AlertSender:
         """link_base: where the pages are, https://host; empty if nobody said."""
         self._database = database
         self._queue = queue
-        self._channels: dict[str, Callable[[], Channel] | None] = {
+        self._institution = institution
+        self._link_base = link_base
+        self._channels: dict[str, Callable[[], Channel] | None] = {}
+        self.use(settings)
+        self._limit = trio.CapacityLimiter(_AT_ONCE)
+
+    def use(self, settings: AlertSettings) -> None:
+        """From now on these ways out; what is being sent goes its way."""
+        institution, link_base = self._institution, self._link_base
+        self._channels = {
             "email": (
                 (
                     lambda: EmailChannel(
@@ -44,11 +53,10 @@ class AlertSender:
                 if settings.smtp.host
                 else None
             ),
-            "webhook": (lambda: WebhookChannel(settings, link_base=link_base))
+            "webhook": (lambda: WebhookChannel(settings, link_base=link_base, institution=institution))
             if settings.webhook_secret_file
             else None,
         }
-        self._limit = trio.CapacityLimiter(_AT_ONCE)
 
     async def run(self) -> None:
         """Send alerts as they become due."""
