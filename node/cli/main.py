@@ -27,6 +27,7 @@ from node.cli import (
     mailboxes,
     maintainer,
     operation,
+    operator_alarms,
     outbox,
     outside,
     relay,
@@ -36,6 +37,7 @@ from node.cli import (
     statistics,
     timestamps,
     trust,
+    upkeep,
 )
 from node.cli.common import State
 
@@ -79,6 +81,8 @@ def _options(
 
 
 operation.add_to(app)
+operator_alarms.add_to(app)
+upkeep.add_to(app)
 mailboxes.add_to(app)
 federation.add_to(app)
 institution.add_to(app)

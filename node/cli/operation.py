@@ -95,7 +95,7 @@ def run(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop.
+    """Run the node until SIGTERM or Ctrl-C; then finish what is under way and stop. SIGHUP: see `coffre reload`.
 
     On PostgreSQL several processes may run one node, each with an address of its own to listen on.
     """
@@ -107,35 +107,47 @@ def run(
 
         with quick_imports():
             from node.logging import configure_logging
+            from node.operation.systemd import Notifier
             from node.running import run_node
 
         _prepare_interpreter()
+        notifier = Notifier()
         async with opened_node(context) as node, trio.open_nursery() as nursery:
             configure_logging(node.settings.log_format)
             stop = trio.Event()
 
             async def watch(*, task_status: trio.TaskStatus[None]) -> None:
-                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                     task_status.started()
-                    async for _ in signals:
-                        stop.set()
-                        return
+                    async for number in signals:
+                        if number != signal.SIGHUP:
+                            notifier.stopping()
+                            stop.set()
+                            return
+                        if node.operation is not None:
+                            notifier.reloading()
+                            await node.operation.reloader.try_reload()
+                            notifier.ready()
 
             await nursery.start(watch)
 
             async def ready(*, task_status: trio.TaskStatus[object]) -> None:
                 await run_node(node, stop=stop, listen=listen, web_listen=web, task_status=task_status)
+                nursery.cancel_scope.cancel()
 
             office = await nursery.start(ready)
+            nursery.start_soon(notifier.watchdog)
             address = office.listening_on
-            pages = node.web_listening_on
+            pages, figures = node.web_listening_on, node.operation.listening_on if node.operation else ""
             if as_json:
-                emit({"id": node.node_id.text, "listening": address, "web": pages}, one_line=True)
+                fields = {"id": node.node_id.text, "listening": address, "web": pages, "operation": figures}
+                emit(fields, one_line=True)
             else:
                 where = f"listening on {address}" if address else "dialling out only"
                 over = f", https://{pages}" if pages else ""
                 say(f"{node.settings.institution}: running, {where}{over}. Stop with Ctrl-C.")
             sys.stdout.flush()
+            notifier.ready()
 
     run_command(body, as_json=as_json)
 
