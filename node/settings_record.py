@@ -53,15 +53,6 @@ class SettingsRecord:
         self._keys = keys
         self._state = state
 
-    async def differing(self, settings: Settings) -> list[str]:
-        """Which keys are others than those on record: of the last start, or of what was taken up since."""
-        return await self._database.read(self._differing, flat_settings(settings))
-
-    def _differing(self, connection: sa.Connection, flat: Mapping[str, str]) -> list[str]:
-        known = self._state.find(connection, _NAME)
-        before = {} if known is None else known.rest()
-        return sorted(name for name, blinded in self._blinded(flat).items() if before.get(name) != blinded)
-
     def _blinded(self, flat: Mapping[str, str]) -> dict[str, bytes]:
         return {name: self._keys.blind("setting", name.encode(), b"\0", flat[name].encode()) for name in flat}
 

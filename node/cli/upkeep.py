@@ -90,24 +90,22 @@ def reload(context: typer.Context, as_json: JsonOption = False) -> None:
         import trio
 
         async with opened_node(context) as node:
-            from node.operation.reloading import is_reloadable
-            from node.settings_record import SettingsRecord
+            from node.operation.reloading import last_outcome
 
-            record = SettingsRecord(node.database, node.keys, node.state)
-            changed = await record.differing(node.settings)
-            wanted = [key for key in changed if is_reloadable(key)]
-            waiting = [key for key in changed if not is_reloadable(key)]
+            before = (await node.database.read(last_outcome, node.state)).count
             processes = _signal_all(node.folder)
             with trio.move_on_after(_TAKEN_WITHIN_S) as scope:
-                while any(is_reloadable(key) for key in await record.differing(node.settings)):
+                while (done := await node.database.read(last_outcome, node.state)).count < before + processes:
                     await trio.sleep(_LOOK_EVERY_S)
             if scope.cancelled_caught:
-                raise StateError("the node did not take the settings up", hint="its log says why")
+                raise StateError("the node gave no answer", hint="its log says why")
+            if done.refused:
+                raise ConfigError(f"refused, nothing was taken up: {done.refused}")
+        taken, waiting = ([key for key in text.split(",") if key] for text in (done.taken, done.waiting))
         if as_json:
-            emit({"taken": wanted, "waiting": waiting, "processes": processes})
+            emit({"taken": taken, "waiting": waiting, "processes": processes})
             return
-        say(f"taken up: {', '.join(wanted)}" if wanted else "no setting changed that can be taken up")
-        say("certificates were read anew")
+        say(f"taken up: {', '.join(taken) or 'no setting is another'}; certificates as they are now")
         if waiting:
             say(f"after a restart: {', '.join(waiting)}")
 

@@ -48,6 +48,7 @@ class Figures:
         self._node = node
         self._office = office
         self._events = EventCounter()
+        self._version = version("coffre")
         # When a histogram was made is told by process_start_time_seconds already.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
@@ -116,7 +117,7 @@ class Figures:
         ]
         families.append(_gauge("coffre_alarms", "Open operator's alarms.", "code", alarms))
         build = GaugeMetricFamily("coffre_build_info", "The program.", labels=("version", "schema"))
-        build.add_metric((version("coffre"), HEAD_REVISION), 1)
+        build.add_metric((self._version, HEAD_REVISION), 1)
         look = _Look([*families, build])
         self._registry.register(look)
         try:

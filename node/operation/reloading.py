@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import sqlalchemy as sa
 import structlog
 
 from node.config import Settings, load_settings
 from node.errors import CoffreError
 from node.logging import use_format
 from node.settings_record import SettingsRecord, flat_settings
+from node.vault.database import Transaction
+from node.vault.node_state import NodeState
 from node.vault.signals import ALERTS, TRUST
+from protocol.codec import Value
 
 if TYPE_CHECKING:
     from node.alerts.sender import AlertSender
     from node.app import Node
 
-__all__ = ["Reloaded", "Reloader", "in_force", "is_reloadable"]
+__all__ = ["Outcome", "Reloaded", "Reloader", "in_force", "is_reloadable", "last_outcome"]
 
 _RELOADABLE: Final = (
     "log_format",
@@ -34,6 +38,9 @@ _RELOADABLE: Final = (
 )
 _NOT_RELOADABLE: Final = ("alerts.sms_webhook",)
 
+_NAME: Final = "reload"
+_MAX_TEXT: Final = 10_000
+
 _logger = structlog.get_logger(__name__)
 
 
@@ -43,6 +50,18 @@ class Reloaded:
 
     taken: tuple[str, ...]
     waiting: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one reading. count: how many there were so far; refused: why, empty if it was not; taken, waiting:
+    keys with commas between them.
+    """
+
+    count: int
+    refused: str
+    taken: str
+    waiting: str
 
 
 def is_reloadable(key: str) -> bool:
@@ -117,16 +136,36 @@ class Reloader:
         return Reloaded(taken=_differing(old, settings), waiting=_differing(settings, new))
 
     async def try_reload(self) -> None:
-        """The same for a signal, which nobody waits for: what came of it is in the program's log."""
+        """The same for a signal: what came of it is in the program's log, and in the database for `coffre reload`."""
         try:
             done = await self.reload()
         except CoffreError as error:
             _logger.error("settings refused: those in force stay", reason=error.message)
+            await self._node.database.write(self._keep, Outcome(0, error.message, "", ""))
             return
-        _logger.info("settings taken up", settings=_names(done.taken))
-        if done.waiting:
-            _logger.warning("settings wait for a restart", settings=_names(done.waiting))
+        taken, waiting = ",".join(done.taken), ",".join(done.waiting)
+        _logger.info("settings taken up", settings=taken or "none")
+        if waiting:
+            _logger.warning("settings wait for a restart", settings=waiting)
+        await self._node.database.write(self._keep, Outcome(0, "", taken, waiting))
+
+    def _keep(self, tx: Transaction, items: Sequence[Outcome]) -> Sequence[None]:
+        for item in items:
+            count = last_outcome(tx.connection, self._node.state).count + 1
+            fields: dict[str, Value] = {
+                "count": count,
+                "refused": item.refused,
+                "taken": item.taken,
+                "waiting": item.waiting,
+            }
+            self._node.state.set(tx, _NAME, fields)
+        return [None] * len(items)
 
 
-def _names(keys: Iterable[str]) -> str:
-    return ",".join(keys) or "none"
+def last_outcome(connection: sa.Connection, state: NodeState) -> Outcome:
+    """What came of the last time that a process of this node read its settings anew."""
+    found = state.find(connection, _NAME)
+    if found is None:
+        return Outcome(0, "", "", "")
+    texts = [found.text(name, high=_MAX_TEXT) for name in ("refused", "taken", "waiting")]
+    return Outcome(found.integer("count"), *texts)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio.testing
 
-from node.config import Settings, load_settings
+from node.config import Settings
 from node.errors import ConfigError
-from node.operation.reloading import in_force, is_reloadable
-from node.settings_record import SettingsRecord, flat_settings
+from node.operation.reloading import Outcome, in_force, is_reloadable, last_outcome
+from node.settings_record import flat_settings
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from tests.post.harness import Federation, Institution
@@ -74,8 +74,6 @@ async def test_what_is_safe_is_taken_up_at_once_and_the_rest_waits(
         before = len(recorded(a))
         assert (await reload(a)).taken == ()
         assert len(recorded(a)) == before, "nothing changed, nothing to record"
-        record = SettingsRecord(a.node.database, a.node.keys, a.node.state)
-        assert tuple(await record.differing(load_settings(a.node.folder.settings_file))) == done.waiting
 
 
 async def test_bad_settings_are_refused_whole(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
@@ -96,7 +94,14 @@ async def test_bad_settings_are_refused_whole(autojump_clock: trio.testing.MockC
         operation = a.node.operation
         assert operation is not None
         await operation.reloader.try_reload()
+        told = await a.node.database.read(last_outcome, a.node.state)
+        assert (told.count, told.taken) == (1, "")
+        assert "not valid TOML" in told.refused
         assert (a.node.settings, recorded(a)) == before
+        write(a, '[ladder]\non_call = "anna@a.example"\n[keys]\nrenew = false\n')
+        await operation.reloader.try_reload()
+        told = await a.node.database.read(last_outcome, a.node.state)
+        assert told == Outcome(2, "", "ladder.on_call", "keys.renew")
 
 
 def settings(**changed: Any) -> Settings:
