@@ -12,12 +12,13 @@ from node.errors import ConfigError, NotFoundError, StateError
 from node.operation.alarm_texts import alarm_text
 from node.operation.findings import AlarmCode, Finding, calm_ms
 from node.vault import schema
-from node.vault.alert_queue import AlarmLine, AlarmNotice, AlertQueue
+from node.vault.alarm_notices import AlarmLine, AlarmNotice
+from node.vault.alert_queue import AlertQueue
 from node.vault.database import Transaction
 from node.vault.log_codes import MAX_CODE_BYTES
 from node.vault.sealing import RowKeys
 from protocol.details import Details
-from protocol.ids import NodeId
+from protocol.ids import NodeId, StaffId
 from protocol.logleaf import EventKind
 
 __all__ = ["MAX_REASON_BYTES", "Acknowledgement", "Look", "OperatorAlarm", "OperatorAlarms"]
@@ -77,10 +78,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody knows of an alarm, and why it need not be told again."""
+    """Somebody knows of an alarm, and why it need not be told again. staff: whose account; None at the terminal."""
 
     alarm: bytes
     reason: str
+    staff: StaffId | None = None
 
 
 @dataclass(slots=True)
@@ -279,7 +281,8 @@ class OperatorAlarms:
             tx,
             replace(alarm, acknowledged_level=alarm.level, acknowledged_at_ms=max(tx.now_ms, 1), reason=reason),
         )
-        details = Details(node=self._keys.node_id, peer=alarm.node_id, code=f"{alarm.code.value}: {reason}")
+        code = f"{alarm.code.value}: {reason}"
+        details = Details(node=self._keys.node_id, peer=alarm.node_id, staff=item.staff, code=code)
         tx.log.append(EventKind.ALARM_ACKNOWLEDGED, details)
         return None
 

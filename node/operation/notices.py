@@ -11,7 +11,8 @@ from email.utils import formatdate
 from typing import Final
 
 from node.operation.alarm_texts import WHAT_WORDS
-from node.vault.alert_queue import AlarmLine, AlarmNotice, Alert
+from node.vault.alarm_notices import AlarmLine, AlarmNotice
+from node.vault.alert_queue import Alert
 
 __all__ = ["compose_notice", "notice_fields"]
 

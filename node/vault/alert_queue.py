@@ -15,12 +15,13 @@ import sqlalchemy as sa
 
 from node.errors import NotFoundError
 from node.vault import schema
+from node.vault.alarm_notices import AlarmNotice, line_fields, read_notice
 from node.vault.alert_preferences import CHANNELS, AlertPreferences
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.signals import ALERTS
 from node.vault.states import AlertState
-from protocol.codec import FieldReader, Value
+from protocol.codec import Value
 from protocol.crypto import Secret
 from protocol.details import Details
 from protocol.ids import LeafTag, LetterId, MailboxId, NodeId
@@ -29,8 +30,6 @@ from protocol.logleaf import EventKind
 
 __all__ = [
     "ALERT_LIFETIME_MS",
-    "AlarmLine",
-    "AlarmNotice",
     "Alert",
     "AlertPreferences",
     "AlertQueue",
@@ -42,7 +41,6 @@ __all__ = [
 ALERT_LIFETIME_MS: Final = 3 * 86_400_000
 _NOT_MAILED: Final = -1
 _OPERATORS: Final = "operator_alarms"
-_MAX_NOTICE_LINES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,26 +50,6 @@ class PickupMail:
     link: Secret
     language: str
     until_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmLine:
-    """One operator's alarm in a notice. what: raised, reminder, cleared or test. texts: by language."""
-
-    what: str
-    code: str
-    level: int
-    about: str
-    since_ms: int
-    texts: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmNotice:
-    """What operators are told at once (spec/operation.md, 4). reference: 16 bytes, the same on all ways."""
-
-    reference: bytes
-    lines: tuple[AlarmLine, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,17 +267,7 @@ class AlertQueue:
             "class": LetterClass.NORMAL.value,
             "ref": notice.reference,
             "box": bytes(16),
-            "lines": [
-                {
-                    "what": line.what,
-                    "code": line.code,
-                    "level": line.level,
-                    "about": line.about,
-                    "since": line.since_ms,
-                    "texts": line.texts,
-                }
-                for line in notice.lines[:_MAX_NOTICE_LINES]
-            ],
+            "lines": line_fields(notice),
         }
         tx.connection.execute(
             schema.alerts.insert().values(
@@ -404,7 +372,7 @@ class AlertQueue:
                 language=fields.text("lang", high=8),
                 until_ms=fields.integer("until"),
             ),
-            notice=_read_notice(reference, fields) if "lines" in fields else None,
+            notice=read_notice(reference, fields) if "lines" in fields else None,
             path=fields.text("path", high=200) if "path" in fields else "",
             box=fields.fixed("box", 16),
         )
@@ -498,21 +466,3 @@ class AlertQueue:
                 table.delete().where(table.c.expires_at_ms < before_ms, table.c.state != AlertState.WAITING)
             )
         return [None] * len(items)
-
-
-def _read_notice(reference: bytes, fields: FieldReader) -> AlarmNotice:
-    lines = []
-    for item in fields.items("lines", high=_MAX_NOTICE_LINES):
-        line = FieldReader(item)
-        texts = line.map("texts").rest()
-        lines.append(
-            AlarmLine(
-                what=line.text("what", high=20),
-                code=line.text("code", high=40),
-                level=line.integer("level", high=10),
-                about=line.text("about", high=64),
-                since_ms=line.integer("since"),
-                texts={name: str(text) for name, text in texts.items()},
-            )
-        )
-    return AlarmNotice(reference, tuple(lines))
