@@ -81,8 +81,13 @@ def copies(folder: Folder) -> list[Path]:
 
 
 def remove_old_copies(folder: Folder, now_ms: int) -> int:
-    """Remove copies older than 30 days: what is erased should go from them, too. How many went."""
-    old = [path for path in copies(folder) if path.stat().st_mtime_ns // 1_000_000 < now_ms - _KEPT_MS]
+    """Remove copies, and databases that were put aside, after 30 days: what is erased should go from them, too.
+
+    How many went.
+    """
+    place = folder.upgrade_folder
+    found = list(place.glob("*.db")) if place.is_dir() else []
+    old = [path for path in found if path.stat().st_mtime_ns // 1_000_000 < now_ms - _KEPT_MS]
     for path in old:
         path.unlink()
     return len(old)
@@ -158,6 +163,7 @@ def undo_upgrade(folder: Folder, database: str) -> tuple[Path, Path]:
             os.fsync(stream.fileno())
         kept.unlink(missing_ok=True)
         os.link(current, kept)
+        kept.chmod(0o600)
         # At no moment is there no database: a node that was started then would make a new one.
         fresh.replace(current)
         sync_folder(folder.path)

@@ -93,7 +93,7 @@ def test_the_copy_is_put_back_and_what_it_replaced_is_kept(folder: Folder) -> No
     copy, kept = undo_upgrade(folder, "")
     assert names(folder.database_file) == [("x",)]
     assert sorted(names(kept)) == [("later",), ("x",)]
-    assert stat.S_IMODE(folder.database_file.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.database_file, kept)} == {0o600}
     # Forward again: the copy is made anew.
     engines = open_engines(f"sqlite:///{folder.database_file}")
     assert stored_revision(engines) == before
@@ -162,16 +162,16 @@ def test_an_older_program_refuses_a_newer_schema_and_names_the_copy(
     engines.close()
 
 
-def test_copies_go_after_thirty_days(folder: Folder) -> None:
+def test_copies_and_what_was_put_aside_go_after_thirty_days(folder: Folder) -> None:
     engines = filled(folder)
-    copy = open_schema(folder, engines).copy
+    open_schema(folder, engines)
     engines.close()
-    assert copy is not None
-    made_ms = copy.stat().st_mtime_ns // 1_000_000
+    for path in undo_upgrade(folder, ""):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    made_ms = 1_700_000_000_000
     assert remove_old_copies(folder, made_ms + 29 * 86_400_000) == 0
-    os.utime(copy)
-    assert remove_old_copies(folder, made_ms + 31 * 86_400_000) == 1
-    assert copies(folder) == []
+    assert remove_old_copies(folder, made_ms + 31 * 86_400_000) == 2
+    assert list(folder.upgrade_folder.iterdir()) == []
 
 
 def test_postgresql_asks_for_a_copy_first(folder: Folder, postgres_url: str) -> None:
