@@ -187,7 +187,9 @@ def _region_fields(report: RegionReport) -> dict[str, Any]:
             {
                 "region": territory.name,
                 "institutions": territory.institutions,
-                "months": {month: asdict(sums) for month, sums in territory.months.items()},
+                "months": {
+                    month: {**asdict(sums), "few": sorted(sums.few)} for month, sums in territory.months.items()
+                },
             }
             for territory in report.territories
         ],

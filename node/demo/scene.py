@@ -21,6 +21,7 @@ from node.demo.documents import write_cda, write_pdf
 from node.demo.mail_sink import MailSink
 from node.demo.region import NAME as REGION
 from node.demo.region import vouch_for_all
+from node.demo.statistics_scene import statistics_scene
 from node.errors import CoffreError, StateError
 from node.opening import open_node
 from node.post.compose import AttachmentSource, Draft
@@ -213,6 +214,7 @@ class Scene:
         self._tell(f"{len(self.sink.mails)} alerts by e-mail, none with content: « {self.sink.mails[0][1]} »")
         nodes = [item.node for item in self.institutions.values()]
         await audit_all(self.folder, nodes, first.letter_id, proofs, self._tell)
+        self._tell(await statistics_scene(self.folder / "region-year", hospital))
 
     async def _by_relay(self, practice: Node, sender: OpenMailbox, pdf: Path) -> None:
         """Two practices behind their routers: neither can dial the other."""

@@ -141,10 +141,11 @@ def rows(
     for at, (label, value) in enumerate(zip(labels, values, strict=True)):
         y = _ROW * at + 4
         width = max(room * value / largest, 1.5 if value else 0)
-        least = "≥ " if partial and partial[at] else ""
+        is_least = bool(partial) and partial[at]
+        number = "–" if is_least and not value else f"{'≥ ' if is_least else ''}{language.number(value)}"
         out.append(_text(_NAME_WIDTH - 8, y + 13, _cut(label), "end"))
         out.append(f'<rect class="s1" x="{_NAME_WIDTH}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 7}"/>')
-        out.append(_text(_NAME_WIDTH + width + 6, y + 13, least + language.number(value), "start"))
+        out.append(_text(_NAME_WIDTH + width + 6, y + 13, number, "start"))
     out.append("</svg>")
     return Markup("\n".join(out))
 

@@ -85,6 +85,9 @@ _MAILBOXES: Final = {
 }
 
 
+_UNITS: Final = ((N_("hours"), 3600), (N_("minutes"), 60), (N_("seconds"), 1))
+
+
 class _Local:
     """Figures of the own institution, one language."""
 
@@ -136,14 +139,12 @@ class _Local:
         return row.name or row.key or self._text(nothing)
 
     def times(self, slug: str, title: str, name: str) -> Figure:
-        """Median and p90 of a time, in minutes, as a table has them; the chart shows the median."""
+        """The median of a time, in the unit in which its largest one is read at a glance."""
         found = self._report.times[name].months
-        return self.by_month(
-            slug,
-            title,
-            N_("minutes"),
-            (N_("median"), [None if item is None else -(-item.median_s // 60) for item in found]),
-        )
+        largest = max((item.median_s for item in found if item is not None), default=0)
+        unit, seconds = next(((word, size) for word, size in _UNITS if largest >= 10 * size), _UNITS[-1])
+        values = [None if item is None else round(item.median_s / seconds) for item in found]
+        return self.by_month(slug, title, unit, (N_("median"), values))
 
     def days(self) -> Figure | None:
         """Columns of the days, of a range of one month."""

@@ -25,13 +25,18 @@ __all__ = ["InstitutionMonths", "MonthSums", "Region", "RegionReport", "Territor
 
 @dataclass(slots=True)
 class MonthSums:
-    """Sums of a month. is_partial: some institution only named a count that was small, so the sum is "at least"."""
+    """Sums of a month. few: the counts that some institution only named as small, so that the sum is "at least"."""
 
     letters: int = 0
     received: int = 0
     people: int = 0
     institutions: int = 0
-    is_partial: bool = False
+    few: set[str] = field(default_factory=set)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether more letters were written than the sum says."""
+        return "letters" in self.few
 
     def add(self, item: PublishedMonth) -> None:
         """Add what an institution published."""
@@ -40,7 +45,7 @@ class MonthSums:
         self.received += totals.count("received") or 0
         self.people += totals.count("people") or 0
         self.institutions += 1
-        self.is_partial = self.is_partial or bool(totals.few)
+        self.few |= set(totals.few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class RegionReport:
             total.received += sums.received
             total.people += sums.people
             total.institutions += sums.institutions
-            total.is_partial = total.is_partial or sums.is_partial
+            total.few |= sums.few
         return total
 
 
