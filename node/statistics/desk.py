@@ -90,17 +90,15 @@ class Statistics:
             if dimension == "institution"
             for node in cells
         }
-        known = {text: NodeId.from_text(text) for text in nodes}
+        named = self.names.of(connection, map(NodeId.from_text, nodes))
         return make_report(
             chosen,
             months,
             threshold=self.threshold,
             own=self._directory.node_id.text,
-            institution_names={text: self.names.name(connection, node) for text, node in known.items()},
-            region_of={text: self.names.key(connection, node) for text, node in known.items()},
-            region_names={
-                self.names.key(connection, node): self.names.region_name(connection, node) for node in known.values()
-            },
+            institution_names={node.text: item.name for node, item in named.items()},
+            region_of={node.text: item.region for node, item in named.items()},
+            region_names={item.region: item.region_name for item in named.values()},
         )
 
     async def regional(self, chosen: MonthRange) -> RegionReport:

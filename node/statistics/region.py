@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from directory_sync.totals import Doubt, Fault, doubt_of, fault_of
 from node.statistics.counts import Dimension, Measure
 from node.statistics.months import MonthRange, month_number, month_text
-from node.statistics.regions import Regions
+from node.statistics.regions import Named, Regions
 from node.statistics.rows import MonthRows
 from node.vault import schema
 from node.vault.chains import unpack_chain
@@ -127,9 +127,9 @@ class Region:
         faults = {item.node: item for item in feed_faults(connection) if item.node in began}
         mailboxes, seen = self._mailboxes(connection), self._seen(connection, chosen)
         found = []
-        for node in sorted(by_node.keys() | faults.keys()):
-            name, key = self._regions.name(connection, node), self._regions.key(connection, node)
-            institution = InstitutionMonths(node, name, key, faults=faults.get(node))
+        names = self._regions.of(connection, by_node.keys() | faults.keys())
+        for node, named in names.items():
+            institution = InstitutionMonths(node, named.name, named.region, faults=faults.get(node))
             for month in chosen.texts:
                 item = by_node.get(node, {}).get(month)
                 if item is not None:
@@ -145,22 +145,7 @@ class Region:
                         ),
                     )
             found.append(institution)
-        return RegionReport(chosen.texts, self._territories(connection, found), tuple(found), len(began))
-
-    def _territories(self, connection: sa.Connection, institutions: list[InstitutionMonths]) -> tuple[Territory, ...]:
-        territories: dict[str, Territory] = {}
-        for institution in institutions:
-            months = {month: item for month, item in institution.months.items() if item.counts}
-            if not months:
-                continue
-            territory = territories.get(institution.region)
-            if territory is None:
-                name = self._regions.region_name(connection, institution.node)
-                territory = territories[institution.region] = Territory(institution.region, name)
-            territory.institutions += 1
-            for month, item in months.items():
-                territory.months.setdefault(month, MonthSums()).add(item.published)
-        return tuple(sorted(territories.values(), key=lambda one: -sum(sums.letters for sums in one.months.values())))
+        return RegionReport(chosen.texts, _territories(found, names), tuple(found), len(began))
 
     def _began(self, connection: sa.Connection) -> dict[NodeId, int]:
         """When the first statement of each accepted institution was made, and of the own one."""
@@ -192,3 +177,17 @@ class Region:
             for month, counts in counted.items()
             for node, count in counts.of(Measure.ENVELOPES, Dimension.INSTITUTION).items()
         }
+
+
+def _territories(institutions: list[InstitutionMonths], names: dict[NodeId, Named]) -> tuple[Territory, ...]:
+    territories: dict[str, Territory] = {}
+    for institution in institutions:
+        months = {month: item for month, item in institution.months.items() if item.counts}
+        if not months:
+            continue
+        key = institution.region
+        territory = territories.setdefault(key, Territory(key, names[institution.node].region_name))
+        territory.institutions += 1
+        for month, item in months.items():
+            territory.months.setdefault(month, MonthSums()).add(item.published)
+    return tuple(sorted(territories.values(), key=lambda one: -sum(sums.letters for sums in one.months.values())))

@@ -247,6 +247,16 @@ class Directory:
             raise StoreError(f"the feed of node {node.text[:12]}… has no institution", hint="run: coffre doctor")
         return entry
 
+    def institutions(self, connection: sa.Connection, nodes: Sequence[NodeId]) -> dict[NodeId, InstitutionEntry]:
+        """The entries of several, without those whose feed is not held."""
+        table, found = schema.feed_entries, dict[NodeId, InstitutionEntry]()
+        for start in range(0, len(nodes), _ENTRIES_AT_ONCE):
+            query = sa.select(table.c.node_id, table.c.operation).where(table.c.kind == OperationKind.INSTITUTION)
+            rows = connection.execute(query.where(table.c.node_id.in_(nodes[start : start + _ENTRIES_AT_ONCE])))
+            entries = ((NodeId(row.node_id), _institution_of(row.operation)) for row in rows)
+            found.update((node, entry) for node, entry in entries if entry is not None)
+        return found
+
     # -- whom we know
 
     def trusted_chain(self, connection: sa.Connection, node: NodeId) -> StatementChain | None:
