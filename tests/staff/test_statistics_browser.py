@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyotp
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from node.demo.statistics_scene import statistics_scene
 from node.staff.account import StaffRole
 from node.vault.second_factors import totp_secret
 from tests.staff.colleagues import PASSWORD, colleague
-from tests.web.browser import browser_page, in_browser, screenshot
+from tests.web.browser import browser_page, in_browser
+from tests.web.looking import Looker
 from tests.web.published import made_node, running_node
 
 _NAME = "auditrice"
@@ -32,26 +32,20 @@ def _log_in(page: Page) -> None:
 def _journey(url: str) -> None:
     with browser_page(url) as page:
         _log_in(page)
+        looker = Looker((), prefix="statistics")
         for name in ("region", "own"):
             page.goto(f"/staff/statistics/{name}")
             page.wait_for_selector("figure svg")
-            screenshot(page, f"statistics-{name}")
-            found = [item["id"] for item in Axe().run(page).response["violations"]]
-            assert found == []
+            looker.look(page, name)
+        assert looker.issues == [], looker.issues
         # By keyboard alone: the numbers behind the first chart.
         page.locator("figure summary").first.focus()
         page.keyboard.press("Enter")
         assert page.locator("figure details[open] tbody tr").count() == 12
         with page.expect_download() as waiting:
             page.locator("figure .files a", has_text="PNG").first.click()
-        assert waiting.value.suggested_filename == "coffre-written.png"
-        page.set_viewport_size({"width": 390, "height": 844})
-        page.emulate_media(color_scheme="dark")
-        for name in ("region", "own"):
-            page.goto(f"/staff/statistics/{name}")
-            page.wait_for_selector("figure svg")
-            screenshot(page, f"statistics-{name}-390-dark")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        name = waiting.value.suggested_filename
+        assert name == "own-written.png"
 
 
 async def test_a_year_of_the_region(tmp_path: Path) -> None:

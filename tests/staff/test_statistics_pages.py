@@ -47,7 +47,7 @@ async def test_a_year_is_shown_hidden_and_downloaded(tmp_path: Path) -> None:
 
         picture = await client.get(f"/staff/statistics/own/received.png?to={last}")
         assert picture.content.startswith(b"\x89PNG")
-        assert picture.headers["content-disposition"] == 'attachment; filename="coffre-received.png"'
+        assert picture.headers["content-disposition"] == 'attachment; filename="own-received.png"'
         drawn = await client.get(f"/staff/statistics/own/received.svg?to={last}")
         assert ElementTree.fromstring(drawn.content).tag.endswith("svg")
         table = (await client.get(f"/staff/statistics/own/received.csv?to={last}")).content.decode("utf-8-sig")

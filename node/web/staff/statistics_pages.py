@@ -133,7 +133,7 @@ class StatisticsPages:
         """One figure of the own institution as a file."""
         del visit
         report: Report = await self.desk.node.statistics.local(self._chosen(request)[0])
-        return self._file(request, "coffre", local_figures(report, self._language(request)))
+        return self._file(request, "own", local_figures(report, self._language(request)))
 
     async def region_file(self, request: Request, visit: StaffVisit) -> Response:
         """One figure of the region as a file."""
