@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from markupsafe import Markup
@@ -28,7 +28,8 @@ class Figure:
     """One figure. slug: its name in addresses and file names. head: over the labels, then over each series.
 
     labels, series: as a chart has them; None is hidden. partial: of bars, which are "at least". is_bars: horizontal
-    bars of the first series, else columns. unit: what is counted.
+    bars of the first series, else columns. unit: what is counted. is_whole: the last series has what is hidden in the
+    others.
     """
 
     slug: str
@@ -39,6 +40,7 @@ class Figure:
     series: tuple[Series, ...]
     partial: tuple[bool, ...] = ()
     is_bars: bool = False
+    is_whole: bool = False
 
     def chart(self, language: Language) -> Markup:
         """The chart, to stand in a page."""
@@ -46,7 +48,17 @@ class Figure:
             most = slice(0, _MOST_BARS)
             values = [value or 0 for value in self.series[0].values[most]]
             return rows(self.title, self.labels[most], values, language=language, partial=self.partial[most])
-        return columns(self.title, self.labels, self.series, language=language, unit=self.unit, axis=self.head)
+        series = self.series
+        if self.is_whole:
+            told = [
+                [
+                    value if rest is None else value or 0
+                    for value, rest in zip(item.values, series[-1].values, strict=True)
+                ]
+                for item in series
+            ]
+            series = tuple(Series(item.name, values) for item, values in zip(series, told, strict=True))
+        return columns(self.title, self.labels, series, language=language, unit=self.unit, axis=self.head)
 
     @property
     def table_head(self) -> tuple[str, ...]:
@@ -113,7 +125,16 @@ class _Local:
         found = {row.key: row for row in self._report.rows(measure, Dimension.CLASS)}
         order = [key for key in (*_CLASSES, UNKNOWN) if key in found]
         series = [(self._name(found[key], Dimension.CLASS), found[key].values) for key in order]
-        return self.by_month(slug, title, unit, *series)
+        made = self.by_month(slug, title, unit, *series)
+        totals = self._report.totals[measure].values
+        # What is hidden of the classes, all together: the month's sum is shown anyway, and so is the column's height.
+        rest = [
+            None if total is None else total - sum(item.values[at] or 0 for item in made.series)
+            for at, total in enumerate(totals)
+        ]
+        if not any(rest):
+            return made
+        return replace(made, series=(*made.series, Series(self._text(N_("not told apart")), rest)), is_whole=True)
 
     def bars(self, slug: str, title: str, head: str, unit: str, measure: Measure, dimension: Dimension) -> Figure:
         """Bars, the longest first."""

@@ -52,7 +52,8 @@ async def test_a_day_gives_charts_that_agree_with_the_log(tmp_path: Path, autoju
             total += report.totals[Measure.LETTERS].total
             received = report.totals[Measure.RECEIVED]
             figures = {figure.slug: figure for figure in local_figures(report, language_of("fr"))}
-            assert sum(figures["received"].series[at].values[0] or 0 for at in range(2)) <= received.total
+            # Few were urgent: they are hidden, and the column is as high as the month's sum all the same.
+            assert sum(item.values[0] or 0 for item in figures["received"].series) == received.total
             SHOTS.mkdir(parents=True, exist_ok=True)
             for slug in ("received", "from-institutions", "opening"):
                 drawn = figures[slug].file("svg", language_of("fr"))
