@@ -29,6 +29,7 @@ __all__ = [
     "Limits",
     "Link",
     "Newest",
+    "Place",
     "Say",
     "Store",
     "Ticket",
@@ -204,8 +205,20 @@ def say_nothing(_event: str, _node: NodeId, _detail: str) -> None:
     """A Say that keeps quiet."""
 
 
-# The largest feeds take some seconds over a slow line.
-_ROOM_WAIT_S: Final = 60
+# Longer than a slow line takes for one answer.
+_STANDS_STILL_S: Final = 60
+
+
+class Place:
+    """Room that one feed holds. moved(): to be called whenever something of it arrives."""
+
+    def __init__(self, operations: int) -> None:
+        self.operations = operations
+        self.moved()
+
+    def moved(self) -> None:
+        """Something of the feed arrived just now."""
+        self.moved_at = anyio.current_time()
 
 
 class FeedLocks:
@@ -219,26 +232,39 @@ class FeedLocks:
         self._size = self._free = operations
         self._turn = anyio.Lock()
         self._left = anyio.Event()
+        self._held: set[Place] = set()
 
     def of(self, node: NodeId) -> anyio.Lock:
         """The lock of this node's feed."""
         return self._locks.setdefault(node, anyio.Lock())
 
     @asynccontextmanager
-    async def room(self, operations: int) -> AsyncIterator[None]:
+    async def room(self, operations: int) -> AsyncIterator[Place]:
         """Waits, in turn, until there is room for so many operations, and holds it as long as the block lasts.
 
-        Nobody waits for more than a minute: a peer that shows a large feed and then sends nothing holds up no other.
+        A feed of which nothing arrives for a minute loses its room: a peer that shows a large one and then sends
+        nothing holds up no other. How long all of them take together does not matter: on a slow machine they wait.
         """
-        taken = min(operations, self._size)
-        with anyio.move_on_after(_ROOM_WAIT_S):
-            async with self._turn:
-                while taken > self._free:
+        place = Place(min(operations, self._size))
+        async with self._turn:
+            while place.operations > self._free:
+                with anyio.move_on_after(_STANDS_STILL_S):
                     await self._left.wait()
-        self._free -= taken
+                self._pass_over_idle()
+        self._free -= place.operations
+        self._held.add(place)
+        place.moved()
         try:
-            yield
+            yield place
         finally:
-            self._free += taken
+            self._held.discard(place)
+            self._free += place.operations
             self._left.set()
             self._left = anyio.Event()
+
+    def _pass_over_idle(self) -> None:
+        latest = anyio.current_time() - _STANDS_STILL_S
+        for place in self._held:
+            if place.moved_at <= latest:
+                self._free += place.operations
+                place.operations = 0

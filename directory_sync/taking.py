@@ -11,8 +11,8 @@ from typing import Final
 import anyio
 
 from directory_sync.compare import fetch_leaf_hashes
-from directory_sync.follow import FeedBatch, FollowResult, follow
-from directory_sync.replica import EPOCH, FeedLocks, Followed, Limits, Link, Say, Store, say_nothing
+from directory_sync.follow import FeedBatch, FeedSource, FollowResult, follow
+from directory_sync.replica import EPOCH, FeedLocks, Followed, Limits, Link, Place, Say, Store, say_nothing
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.fork_proof import ForkProof, prove_fork
@@ -31,6 +31,20 @@ _CONTRADICTIONS: Final = frozenset({Reason.BAD_PROOF, Reason.MISMATCH, Reason.FO
 def verifier_of(chain: StatementChain) -> CheckpointVerifier:
     """Verifies heads under every log key that these statements ever named."""
     return CheckpointVerifier(chain.node_id, chain.log_keys())
+
+
+class _Held:
+    """A source that tells the room it is held in that something arrived."""
+
+    def __init__(self, source: FeedSource, place: Place) -> None:
+        self._source = source
+        self._place = place
+
+    async def operations(self, node: NodeId, epoch: int, first: int) -> FeedBatch:
+        """See FeedSource."""
+        batch = await self._source.operations(node, epoch, first)
+        self._place.moved()
+        return batch
 
 
 class FeedTaker:
@@ -83,13 +97,13 @@ class FeedTaker:
         size = peek_checkpoint(note).size
         if note == await self._store.held_note(node):
             return FollowResult(0, size)
-        async with self._locks.room(size):
+        async with self._locks.room(size) as place:
             result = await follow(
                 node,
                 EPOCH,
                 note,
                 verifier=verifier,
-                source=self,
+                source=_Held(self, place),
                 store=self._store,
                 max_entries=quota.max_entries,
                 max_bytes=quota.max_bytes,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import trio
 
 __all__ = ["add_to"]
+
+# Of mallopt(3).
+_M_ARENA_MAX: Final = -8
 
 
 def init(
@@ -188,8 +192,12 @@ def _prepare_interpreter() -> None:
     A thread that comes back from the database waits for another one's turn to end, 5 ms unless told, at each row. Each
     700 new objects are searched for cycles unless told, a hundred feeds' entries among them.
     """
+    import ctypes
     import gc
     import sys
 
     sys.setswitchinterval(0.0005)
     gc.set_threshold(20_000, 20, 20)
+    # glibc gives each thread a heap of its own, and what one of them frees no other uses: a quarter of the memory here.
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -7,6 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 import structlog
+import trio
 
 from directory_sync.replica import Arrival, Followed, Limits, Newest, Ticket
 from node.trust.alarm_rows import NewAlarm
@@ -16,6 +17,7 @@ from node.vault.database import Database, Transaction
 from node.vault.feed_store import EPOCH, drop_feed, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
+from node.vault.search.listing import list_documents, unlisted
 from node.vault.signals import FEED, PEERS, TRUST
 from protocol.checkpoint import Checkpoint
 from protocol.crypto import sha256
@@ -29,6 +31,10 @@ __all__ = ["FEED_LIMITS", "FeedReplica", "log_feed_event"]
 
 FEED_LIMITS: Final = Limits()
 _JOURNAL_BYTES: Final = 16
+# Operations in one transaction from which on new mailboxes are left to `keep_lists`: a newcomer's, or a large feed.
+_MANY: Final = 500
+# How long they are not found, but by their address: the longer, the fewer lists are written again.
+_LIST_EVERY_S: Final = 5
 
 _logger = structlog.get_logger(__name__)
 
@@ -45,6 +51,11 @@ class _Commit:
         self.node, self.epoch, self.operations, self.state, self.head = node, epoch, operations, state, head
 
 
+def _list_some(tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+    list_documents(tx.connection)
+    return [None] * len(items)
+
+
 class FeedReplica:
     """One for a node; all its links share it."""
 
@@ -53,6 +64,22 @@ class FeedReplica:
         self._following = following
         self._peers = peers
         self._node = node
+        self._keeps_lists = False
+
+    async def keep_lists(self) -> None:
+        """Bring into the search index what large transactions left out of its lists, until cancelled. Without it they
+        leave nothing out.
+        """
+        self._keeps_lists = True
+        try:
+            while True:
+                ticket = self.changed()
+                while await self._database.read(unlisted):
+                    await self._database.write(_list_some, None)
+                await ticket.wait()
+                await trio.sleep(_LIST_EVERY_S)
+        finally:
+            self._keeps_lists = False
 
     async def load(self, node: NodeId, epoch: int) -> FeedState:
         """See FeedStore."""
@@ -67,7 +94,8 @@ class FeedReplica:
 
     def _store(self, tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
         results: list[Exception | None] = []
-        index = IndexBatch(tx.connection)
+        many = sum(len(item.operations) for item in items) > _MANY or unlisted(tx.connection) > 0
+        index = IndexBatch(tx.connection, defers=self._keeps_lists and many)
         trusted = self._following.trusted(tx.connection)
         for item in items:
             held = held_size(tx.connection, item.node, item.epoch, lock=True)

@@ -240,7 +240,7 @@ class Directory:
         """The entry of an institution whose feed is held; StoreError if it has none."""
         table = schema.feed_entries
         raw = connection.execute(
-            sa.select(table.c.operation).where(table.c.node_id == node, table.c.kind == OperationKind.INSTITUTION)
+            sa.select(table.c.operation).where(table.c.node_id == node, sa.text(schema.INSTITUTIONS))
         ).scalar_one_or_none()
         entry = None if raw is None else _institution_of(raw)
         if entry is None:
@@ -288,9 +288,7 @@ def _institution_of(operation: bytes) -> InstitutionEntry | None:
 def all_named_relays(connection: sa.Connection) -> dict[NodeId, tuple[NodeId, ...]]:
     """The relays that each institution names whose feed is held; those without any are left out."""
     table = schema.feed_entries
-    rows = connection.execute(
-        sa.select(table.c.node_id, table.c.operation).where(table.c.kind == OperationKind.INSTITUTION)
-    )
+    rows = connection.execute(sa.select(table.c.node_id, table.c.operation).where(sa.text(schema.INSTITUTIONS)))
     found = {NodeId(row.node_id): _institution_of(row.operation) for row in rows}
     return {node: entry.relays for node, entry in found.items() if entry is not None and entry.relays}
 

@@ -38,7 +38,8 @@ EPOCH: Final = 1
 _SUBJECTS_AT_ONCE: Final = 500
 
 
-@lru_cache(maxsize=16384)
+# 5 kB each.
+@lru_cache(maxsize=4096)
 def mailbox_of_operation(operation: bytes) -> MailboxEntry | None:
     """The entry that a stored operation publishes."""
     entry = decode_operation(operation).entry

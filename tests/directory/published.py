@@ -14,6 +14,8 @@ from node.vault.engine import Engines, open_engines
 from node.vault.feed_store import EPOCH, load_feed, store_feed
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchPage, SearchQuery
+from node.vault.search.index import IndexBatch
+from node.vault.search.listing import list_documents
 from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import Operation, OperationKind, make_operation
@@ -39,6 +41,8 @@ class Published:
         self.engines = engines
         self.search = DirectorySearch(OWN)
         self._version: dict[tuple[NodeId, bytes], int] = {}
+        self.defers = False
+        """Whether new mailboxes are left out of the lists, as those of large feeds that are new here."""
 
     @classmethod
     @contextmanager
@@ -96,7 +100,16 @@ class Published:
             # Snapshots are another matter; without one, 256 operations are all that a feed can have.
             state.last_snapshot = state.size
             state.apply(operations, max_entries=10**6, max_bytes=10**9)
-            store_feed(connection, node, EPOCH, operations, state, b"")
+            index = IndexBatch(connection, defers=self.defers)
+            store_feed(connection, node, EPOCH, operations, state, b"", index)
+            index.write()
+
+    def list_all(self, limit: int) -> None:
+        """Bring what was left out into the lists, so many at once."""
+        more = True
+        while more:
+            with self.engines.writer.begin() as connection:
+                more = list_documents(connection, limit)
 
     def accept(self, node: NodeId, domain: str, status: str = "accepted") -> None:
         table = schema.peers

@@ -68,6 +68,8 @@ _change = st.one_of(
     st.tuples(st.just("mailbox"), _node, _number, _mailbox),
     st.tuples(st.just("erase"), _node, _number),
     st.tuples(st.just("accept"), _node, _domain, st.sampled_from(["accepted", "accepted", "removed"])),
+    st.tuples(st.just("defer"), st.booleans()),
+    st.tuples(st.just("list"), st.integers(1, 3)),
 )
 
 
@@ -125,6 +127,10 @@ def apply(published: Published, model: Model, change: tuple[Any, ...]) -> None:
         case ("accept", node, domain, status):
             published.accept(node, domain, status)
             model.accepted[node] = domain if status == "accepted" else ""
+        case ("defer", defers):
+            published.defers = defers
+        case ("list", limit):
+            published.list_all(limit)
 
 
 def dump(published: Published) -> dict[str, Any]:
@@ -182,6 +188,7 @@ def test_any_series_of_changes(engines_of: Published, changes: list[tuple[Any, .
     opening = {"name": _NAMES[0], "town": "", "region": "", "domains": _DOMAINS, "status": EntryStatus.OPEN}
     for change in [("institution", OWN, opening), *changes]:
         apply(published, model, change)
+    published.list_all(2)
     for text in _QUERIES:
         assert sorted(published.all_found(text)) == model.expected(text), text
     for kind in MailboxKind:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import anyio.lowlevel
 import pytest
+import trio
+import trio.testing
 
 from directory_sync.memory import MemoryStore
 from directory_sync.news import FeedNews
@@ -52,6 +56,32 @@ def test_feeds_beyond_the_room_wait_in_turn(backend: str) -> None:
             leave["d"].set()
 
     anyio.run(body, backend=backend)
+
+
+async def test_only_feeds_that_stand_still_lose_their_room(autojump_clock: trio.testing.MockClock) -> None:
+    locks, entered = FeedLocks(100), dict[str, float]()
+
+    async def hold(name: str, *, moves: int) -> None:
+        async with locks.room(100) as place:
+            entered[name] = trio.current_time()
+            for _ in range(moves):
+                await trio.sleep(50)
+                place.moved()
+            if not moves:
+                await trio.sleep_forever()
+
+    begin = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for name, moves in (("slow", 10), ("silent", 0), ("next", 2), ("last", 1)):
+            nursery.start_soon(partial(hold, name, moves=moves))
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(3000)
+        nursery.cancel_scope.cancel()
+    # Whoever gets on is waited for, however long; whoever does not is passed over within two minutes.
+    assert entered["slow"] == begin
+    assert entered["silent"] == begin + 500
+    assert 60 <= entered["next"] - entered["silent"] <= 120
+    assert entered["last"] - entered["next"] == 100
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

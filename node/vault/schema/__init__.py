@@ -13,6 +13,7 @@ from node.vault.schema.base import metadata
 from node.vault.schema.bundles import bundle_answers, bundle_peers, bundles_read, bundles_written
 from node.vault.schema.delivery import deliveries, outbox, peer_evidence, returns, seen_deliveries, seen_envelopes
 from node.vault.schema.directory import (
+    INSTITUTIONS,
     feed_entries,
     feed_operations,
     feeds,
@@ -47,10 +48,11 @@ from node.vault.schema.retention import erased_files, erased_letters, erasures, 
 from node.vault.schema.state import node_state
 from node.vault.schema.statistics import feed_totals, statistics_months
 from node.vault.schema.trust import alarms, maintainers, node_keys, peers, rival_statements, shared_keys
-from node.vault.schema.writing import correspondents, draft_files, drafts, mailbox_texts
+from node.vault.schema.writing import correspondents, draft_files, drafts, last_openings, mailbox_texts
 
 __all__ = [
     "DERIVED",
+    "INSTITUTIONS",
     "NOT_BACKED_UP",
     "UNREAD",
     "alarms",
@@ -75,6 +77,7 @@ __all__ = [
     "feed_totals",
     "feeds",
     "holds",
+    "last_openings",
     "letter_postings",
     "letter_summaries",
     "letters",

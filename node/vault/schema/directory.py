@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, event
+from sqlalchemy import DDL, BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, event, text
 
 from node.vault.schema.base import metadata
 
 __all__ = [
+    "INSTITUTIONS",
     "feed_entries",
     "feed_operations",
     "feeds",
@@ -16,6 +17,9 @@ __all__ = [
     "search_state",
     "search_words",
 ]
+
+INSTITUTIONS = "kind = 1"
+"""Of `feed_entries`: what institutions say of themselves, in the words of its index."""
 
 # Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.
 feeds = Table(
@@ -53,6 +57,14 @@ feed_entries = Table(
     # Of a mailbox's keys (node/vault/key_marks.py).
     Column("sign_mark", BigInteger, nullable=True, index=True),
     Column("seal_mark", BigInteger, nullable=True, index=True),
+    # Of the institution itself there is one entry among thousands of mailboxes.
+    Index(
+        "ix_feed_entries_institutions",
+        "node_id",
+        "position",
+        sqlite_where=text(INSTITUTIONS),
+        postgresql_where=text(INSTITUTIONS),
+    ),
 )
 
 # The search index, made of feed_entries alone (spec/directory.md, 9): whoever writes it locks the one row of its state.
@@ -64,6 +76,8 @@ search_state = Table(
     Column("next_document", BigInteger, nullable=False),
     Column("next_group", BigInteger, nullable=False),
     Column("next_word", BigInteger, nullable=False),
+    # Documents from this number on stand in no posting list yet (node/vault/search/listing.py).
+    Column("listed_to", BigInteger, nullable=False, server_default="0"),
 )
 
 # A group is an institution's mailboxes under one of its domains: what is usable, or renamed, as a whole.

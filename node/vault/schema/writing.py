@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 
 from node.vault.schema.base import id_column, metadata, sealed_column, time_column
 
-__all__ = ["correspondents", "draft_files", "drafts", "mailbox_texts"]
+__all__ = ["correspondents", "draft_files", "drafts", "last_openings", "mailbox_texts"]
 
 # Letters being written (spec/web.md, 7). id: blinded, of mailbox and the name in its pages. discarded_at_ms: 0 while it
 # is there. sent: the letter's row once it was sent; that is what keeps a second click from sending it again.
@@ -50,4 +50,13 @@ correspondents = Table(
     id_column("name", index=True),
     time_column("kept_until_ms", index=True),
     sealed_column(),
+)
+
+# When a mailbox last opened a letter from this institution: id is blinded of its node and its own id.
+last_openings = Table(
+    "last_openings",
+    metadata,
+    id_column(primary_key=True),
+    # Months since January of year 0.
+    Column("month", Integer, nullable=False, index=True),
 )

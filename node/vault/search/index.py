@@ -16,9 +16,9 @@ from directory_sync.words import FOLDING_VERSION
 from node.errors import StoreError
 from node.vault import schema
 from node.vault.bulk import insert_rows
+from node.vault.search.listing import list_documents, write_changes
 from node.vault.search.postings import MAX_NUMBER, PostingChanges
 from node.vault.search.shown import ShownInstitution, ShownMailbox
-from node.vault.search.vocabulary import update_vocabulary
 from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import OperationKind, decode_operation
@@ -71,9 +71,14 @@ class IndexBatch:
     Add feeds with `update`, then `write`, all in one transaction.
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, *, defers: bool = False) -> None:
+        """defers: new documents are left to `list_documents`; else those that wait for it are listed first."""
         self._connection = connection
         self._changes = PostingChanges()
+        self._defers = defers
+        if not defers:
+            while list_documents(connection):
+                pass
 
     def update(
         self,
@@ -84,12 +89,12 @@ class IndexBatch:
         is_whole: bool = False,
     ) -> None:
         """As `index_entries`, for one feed. is_whole: nothing else of it is stored, and nothing was before."""
-        index = _NodeIndex(self._connection, node, self._changes)
+        index = _NodeIndex(self._connection, node, self._changes, defers=self._defers)
         index.update(mailboxes, institution_changed=institution_changed, is_whole=is_whole)
 
     def write(self) -> None:
         """Write what was gathered."""
-        _write_changes(self._connection, self._changes)
+        write_changes(self._connection, self._changes)
 
 
 def is_current(connection: sa.Connection) -> bool:
@@ -109,12 +114,15 @@ def rebuild_index(connection: sa.Connection) -> None:
     state = schema.search_state
     for table in schema.DERIVED:
         connection.execute(table.delete())
-    connection.execute(state.insert().values(id=1, version=INDEX_VERSION, next_document=0, next_group=0, next_word=0))
+    numbers = dict.fromkeys(("next_document", "next_group", "next_word", "listed_to"), 0)
+    connection.execute(state.insert().values(id=1, version=INDEX_VERSION, **numbers))
     entries = schema.feed_entries
-    batch = IndexBatch(connection)
+    batch = IndexBatch(connection, defers=True)
     for node in connection.execute(sa.select(entries.c.node_id).distinct().order_by(entries.c.node_id)).scalars().all():
         batch.update(NodeId(node), {}, institution_changed=True)
     batch.write()
+    while list_documents(connection):
+        pass
 
 
 def count_documents(connection: sa.Connection) -> int:
@@ -126,13 +134,16 @@ def count_documents(connection: sa.Connection) -> int:
 class _NodeIndex:
     """The part of the index that is made of one node's feed, during one change."""
 
-    def __init__(self, connection: sa.Connection, node: NodeId, changes: PostingChanges) -> None:
+    def __init__(self, connection: sa.Connection, node: NodeId, changes: PostingChanges, *, defers: bool) -> None:
         self._connection = connection
         self._node = node
         self._changes = changes
+        self._defers = defers
         state = connection.execute(sa.select(schema.search_state).with_for_update()).one()
         self._next_document: int = state.next_document
         self._next_group: int = state.next_group
+        # Documents from here on stand in no list: nothing is added for them, and nothing taken.
+        self._listed_to: int = state.listed_to if defers else MAX_NUMBER + 1
         table = schema.search_groups
         rows = connection.execute(sa.select(table).where(table.c.node_id == node)).all()
         self._groups = {row.domain: _Group(row.number, ShownInstitution.decode(row.shown)) for row in rows}
@@ -150,11 +161,13 @@ class _NodeIndex:
         if added and not is_whole:
             for some in _pieces(self._stored(added, mailboxes), _ENTRIES_AT_ONCE):
                 self._update_mailboxes(dict(some))
-        state = schema.search_state
-        self._connection.execute(state.update().values(next_document=self._next_document, next_group=self._next_group))
+        values = {"next_document": self._next_document, "next_group": self._next_group}
+        if not self._defers:
+            values["listed_to"] = self._next_document
+        self._connection.execute(schema.search_state.update().values(values))
 
     def _write(self) -> None:
-        _write_changes(self._connection, self._changes)
+        write_changes(self._connection, self._changes)
 
     # -- the institution
 
@@ -179,9 +192,7 @@ class _NodeIndex:
     def _institution(self) -> InstitutionEntry | None:
         """The institution's entry; of several, which only a wrong feed has, the oldest."""
         table = schema.feed_entries
-        query = sa.select(table.c.operation).where(
-            table.c.node_id == self._node, table.c.kind == OperationKind.INSTITUTION
-        )
+        query = sa.select(table.c.operation).where(table.c.node_id == self._node, sa.text(schema.INSTITUTIONS))
         raw = self._connection.execute(query.order_by(table.c.position).limit(1)).scalar_one_or_none()
         entry = None if raw is None else decode_operation(raw).entry
         return None if entry is None else InstitutionEntry.decode(entry)
@@ -209,17 +220,17 @@ class _NodeIndex:
         group.shown = shown
 
     def _documents_of(self, group: _Group) -> list[int]:
+        """Those that stand in lists."""
         table = schema.search_documents
-        return list(
-            self._connection.execute(sa.select(table.c.number).where(table.c.group_number == group.number)).scalars()
-        )
+        query = sa.select(table.c.number).where(table.c.group_number == group.number, table.c.number < self._listed_to)
+        return list(self._connection.execute(query).scalars())
 
     def _remove_group(self, group: _Group) -> None:
         table = schema.search_documents
         tokens = group.shown.tokens(group.number)
         self._write()
         rows = self._connection.execute(sa.select(table).where(table.c.group_number == group.number)).all()
-        for some in _pieces(rows, _ENTRIES_AT_ONCE):
+        for some in _pieces((row for row in rows if row.number < self._listed_to), _ENTRIES_AT_ONCE):
             for row in some:
                 self._changes.take(ShownMailbox.decode(row.shown).tokens(), [row.number])
             self._changes.take(tokens, [row.number for row in some])
@@ -265,16 +276,18 @@ class _NodeIndex:
                 before = ShownMailbox.decode(old.shown)
                 if shown == before:
                     continue
-                self._changes.take(before.tokens() - shown.tokens(), [old.number])
-                self._changes.add(shown.tokens() - before.tokens(), [old.number])
+                if old.number < self._listed_to:
+                    self._changes.take(before.tokens() - shown.tokens(), [old.number])
+                    self._changes.add(shown.tokens() - before.tokens(), [old.number])
                 changed.append({"b_number": old.number, "b_shown": shown.encode()})
             else:
                 if old is not None:
                     removed.append(old.number)
                     self._take(old)
                 number = self._number()
-                self._changes.add(shown.tokens(), [number])
-                placed.setdefault(group.number, []).append(number)
+                if not self._defers:
+                    self._changes.add(shown.tokens(), [number])
+                    placed.setdefault(group.number, []).append(number)
                 created.append((number, group.number, subject, shown.encode()))
         for group in self._groups.values():
             if group.number in placed:
@@ -285,6 +298,8 @@ class _NodeIndex:
             self._write()
 
     def _take(self, old: sa.Row[Any]) -> None:
+        if old.number >= self._listed_to:
+            return
         self._changes.take(ShownMailbox.decode(old.shown).tokens(), [old.number])
         group = next(group for group in self._groups.values() if group.number == old.group_number)
         self._changes.take(group.shown.tokens(group.number), [old.number])
@@ -317,11 +332,6 @@ class _NodeIndex:
         if changed:
             update = table.update().where(table.c.number == sa.bindparam("b_number"))
             self._connection.execute(update.values(shown=sa.bindparam("b_shown")), changed)
-
-
-def _write_changes(connection: sa.Connection, changes: PostingChanges) -> None:
-    came, went = changes.write(connection)
-    update_vocabulary(connection, came, went)
 
 
 def _pieces(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
