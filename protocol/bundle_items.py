@@ -16,7 +16,7 @@ from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
 from protocol.frames import MAX_BODY_BYTES
 from protocol.ids import NodeId
 from protocol.message import MapMessage
-from protocol.messages import Event, FeedOps, LogProof, Result, Statements, StatusQuery, Withdraw
+from protocol.messages import Event, FeedOps, Fork, LogProof, Result, Statements, StatusQuery, Withdraw
 from protocol.messages_link import notes
 
 __all__ = ["MAX_READ_IDS", "BundleItem", "BundleState", "decode_part", "encode_parts"]
@@ -31,7 +31,7 @@ _STATE: Final = 0
 _ITEM_ROOM: Final = 80
 
 _MESSAGES: Final = MappingProxyType[int, type[MapMessage]](
-    {message.TYPE: message for message in (Result, StatusQuery, Withdraw, Event, Statements, FeedOps, LogProof)}
+    {message.TYPE: message for message in (Result, StatusQuery, Withdraw, Event, Statements, FeedOps, LogProof, Fork)}
 )
 _OF_A_NODE: Final = (Statements, FeedOps)
 _WITH_PLACE: Final = (Statements, FeedOps, LogProof)

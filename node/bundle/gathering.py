@@ -31,12 +31,14 @@ from protocol.messages import (
     Event,
     FeedGet,
     FeedOps,
+    Fork,
     LogProof,
     LogProofGet,
     StatusQuery,
     Withdraw,
 )
 from protocol.payload import Descriptor
+from protocol.statement import StatementChain
 from protocol.withdrawal import Withdrawal, seal_withdrawal
 
 __all__ = ["GatheredMail", "Gatherer", "WaitingLetter"]
@@ -114,6 +116,7 @@ class Gatherer:
             BundleItem(StatusQuery(item.envelope_id))
             for item in self._outbox.ended_without_word(connection, peer.node_id)
         ]
+        items += self._forks(connection)
         held = 0 if known.state is None else known.state.holds.get(self._own, 0)
         return GatheredMail(
             peer=peer,
@@ -152,6 +155,14 @@ class Gatherer:
             found = log_proof(connection, LogProofGet(epoch, held.size))
             if isinstance(found, LogProof):
                 yield BundleItem(found, place=held.size)
+
+    def _forks(self, connection: sa.Connection) -> Iterator[BundleItem]:
+        """Open proofs that a node showed two histories, each behind the statements that verify it."""
+        for proof in self._following.alarms.proofs(connection):
+            followed = self._following.find_or_own(connection, proof.node_id)
+            if followed is not None:
+                yield from _statement_items(followed.chain)
+                yield BundleItem(Fork(proof))
 
     def _withdraw(self, peer: Peer, item: OutboxItem, now_ms: int) -> Withdraw:
         withdrawal = Withdrawal(
@@ -242,12 +253,16 @@ class Gatherer:
         chain = self._following.chain(connection, node)
         if chain is None:
             return
-        raws, place, more = chain.raw_list(), 0, True
-        while more:
-            part = statements_part(raws, first=place)
-            yield BundleItem(part, node, place)
-            place, more = place + len(part.statements), part.more
+        yield from _statement_items(chain)
         yield from _feed_items(connection, node, first, even_empty=True)
+
+
+def _statement_items(chain: StatementChain) -> Iterator[BundleItem]:
+    raws, place, more = chain.raw_list(), 0, True
+    while more:
+        part = statements_part(raws, first=place)
+        yield BundleItem(part, chain.node_id, place)
+        place, more = place + len(part.statements), part.more
 
 
 def _feed_items(

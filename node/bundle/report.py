@@ -19,7 +19,8 @@ class ReadReport:
     an envelope refused as a whole counting once.
 
     results, returns: evidence taken about own letters; unknown: about envelopes that are not known here. acknowledged:
-    own bundles of which the writer says that it read them. broken: why the file could not be read to its end.
+    own bundles of which the writer says that it read them. alarms: proofs, new here, that a node showed two histories.
+    broken: why the file could not be read to its end.
     """
 
     institution: str = ""
@@ -39,6 +40,7 @@ class ReadReport:
     acknowledged: int = 0
     feeds: int = 0
     operations: int = 0
+    alarms: int = 0
     for_others: int = 0
     evidence_refused: int = 0
     problems: list[str] = field(default_factory=list)

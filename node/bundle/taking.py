@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 import trio
 
+from directory_sync.forks import ForkNews
 from directory_sync.news import FeedNews
 from directory_sync.replica import FeedLocks
 from directory_sync.taking import FeedTaker
@@ -35,8 +36,9 @@ from protocol.bundle import Manifest
 from protocol.bundle_items import BundleItem, BundleState
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.errors import RemoteProtocolError
+from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
-from protocol.messages import Event, FeedOps, LogProof, Result, Statements, StatusQuery, Withdraw
+from protocol.messages import Event, FeedOps, Fork, LogProof, Result, Statements, StatusQuery, Withdraw
 
 __all__ = ["ItemTaker", "TakingParts"]
 
@@ -87,6 +89,14 @@ class ItemTaker:
             locks=FeedLocks(),
             own=parts.node_id,
             limits=FEED_LIMITS,
+            verifiers=parts.verifiers.of,
+            say=log_feed_event,
+        )
+        self._forks = ForkNews(
+            self._link,
+            self._replica,
+            self._feeds,
+            own=parts.node_id,
             verifiers=parts.verifiers.of,
             say=log_feed_event,
         )
@@ -213,6 +223,18 @@ class ItemTaker:
                     await self._take_log_head(note, parse_origin(peek_checkpoint(note).origin)[2])
             case FeedOps(_, head, _):
                 await self._take_feed(item, head)
+            case Fork(proof):
+                await self._take_fork(proof)
+
+    async def _take_fork(self, proof: ForkProof) -> None:
+        """Who is accused is judged by the proof alone, whoever carried it."""
+        alarms = self._parts.following.alarms
+        before = await self._parts.database.read(alarms.count)
+        try:
+            await self._forks.take(proof)
+        except RemoteProtocolError as error:
+            self._report.problem(f"a proof of two histories that proves none: {error}")
+        self._report.alarms += await self._parts.database.read(alarms.count) - before
 
     async def _answer(self, answer: Answer) -> None:
         await self._parts.database.write(self._parts.rows.answer, answer)

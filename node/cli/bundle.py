@@ -227,6 +227,8 @@ def _show_read(report: ReadReport) -> None:
         say(f"withdrawals  {report.withdrawals} decided")
     if report.feeds:
         say(f"directory    {report.operations} changes of {report.feeds} institutions")
+    if report.alarms:
+        say(f"ALARM        {report.alarms} proofs that an institution showed two histories: coffre directory alarms")
     for text in report.problems:
         say(f"note         {text}")
     if report.broken:

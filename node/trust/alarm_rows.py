@@ -102,6 +102,10 @@ class AlarmRows:
         rows = connection.execute(sa.select(table).order_by(table.c.cleared_at_ms > 0, table.c.seen_at_ms.desc()))
         return [self._alarm(connection, row) for row in rows]
 
+    def count(self, connection: sa.Connection) -> int:
+        """How many alarms there are, cleared ones included."""
+        return int(connection.execute(sa.select(sa.func.count()).select_from(schema.alarms)).scalar_one())
+
     def find(self, connection: sa.Connection, text: str) -> Alarm:
         """An alarm by the beginning of its id in hex. NotFoundError if not exactly one."""
         wanted = text.strip().lower()

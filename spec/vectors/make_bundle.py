@@ -21,8 +21,9 @@ from protocol.bundle import (
 from protocol.bundle_items import BundleState
 from protocol.codec import encode
 from protocol.crypto import Secret
+from protocol.fork_proof import ForkProof
 from protocol.ids import EnvelopeId
-from protocol.messages import Event, FeedOps, LogProof, Result, Statements, StatusQuery, Withdraw
+from protocol.messages import Event, FeedOps, Fork, LogProof, Result, Statements, StatusQuery, Withdraw
 from spec.vectors.common import case, write
 from spec.vectors.sample_node import FROM_MS, SampleNode, bytes_of
 
@@ -181,6 +182,7 @@ def _parts() -> list[dict[str, Any]]:
         query,
         _item(49, statements, node=node, place=0),
         _item(51, operations, node=node, place=9),
+        _item(60, Fork(ForkProof(first=b"first", second=b"second", prefix=None, hashes=())).encode()),
     ]
     row = node + (7).to_bytes(8, "big")
 
