@@ -16,6 +16,7 @@ from node.errors import RecipientError, StoreError
 from node.post.submit import type_matches
 from node.vault.directory import Directory
 from node.vault.draft_files import DraftFile
+from node.vault.last_openings import LastOpenings
 from node.vault.lookalike_book import Cautions
 from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import MailboxId
@@ -48,13 +49,17 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientOutlook:
-    """One recipient as typed. entry, institution: None and empty where it is unknown."""
+    """One recipient as typed. entry, institution: None and empty where it is unknown.
+
+    opened: year and month in which it last opened or collected a letter from here; None if that is not known.
+    """
 
     typed: str
     entry: MailboxEntry | None
     institution: str
     obstacles: tuple[Obstacle, ...]
     cautions: tuple[Caution, ...]
+    opened: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,7 @@ def look_ahead(
     connection: sa.Connection,
     directory: Directory,
     cautions: Cautions,
+    openings: LastOpenings,
     sender: MailboxId,
     typed: Sequence[str],
     *,
@@ -90,7 +96,7 @@ def look_ahead(
     for text in typed:
         key = text.strip().lower()
         if key not in seen:
-            seen[key] = _look(connection, directory, told, text, letter_class, files)
+            seen[key] = _look(connection, directory, told, openings, text, letter_class, files)
     return Outlook(recipients=tuple(seen.values()))
 
 
@@ -98,6 +104,7 @@ def _look(
     connection: sa.Connection,
     directory: Directory,
     told: Sequence[Caution],
+    openings: LastOpenings,
     text: str,
     letter_class: LetterClass,
     files: Sequence[DraftFile],
@@ -124,6 +131,7 @@ def _look(
                 for item in told
                 if item.address == address and item.kind not in (CautionKind.CLOSED, CautionKind.MOVED)
             ),
+            opened=openings.find(connection, found.node, found.entry.mailbox),
         )
     return RecipientOutlook(typed=text, entry=None, institution="", obstacles=(obstacle,), cautions=())
 

@@ -18,6 +18,7 @@ from node.vault import schema
 from node.vault.alert_queue import AlertQueue
 from node.vault.changes import mark_changed
 from node.vault.database import Transaction
+from node.vault.last_openings import LastOpenings
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.states import DeliveryState, OutboxState
@@ -63,6 +64,7 @@ _FROM: Final = {
     DeliveryState.UNREADABLE: (*_DECLARED, DeliveryState.DEPOSITED),
     DeliveryState.ERASED_UNREAD: (*_DECLARED, DeliveryState.DEPOSITED),
 }
+_OPENINGS: Final = (EventKind.OPENED, EventKind.COLLECTED)
 _TELLING: Final = {
     EventKind.REFUSED: "refused",
     EventKind.ERASURE_DUE: "unread_there",
@@ -181,6 +183,7 @@ class ResultWriter:
         self._witnesses = witnesses
         self._outbox = outbox
         self._alerts = alerts
+        self._openings = LastOpenings(keys)
 
     def write(self, tx: Transaction, items: Sequence[Finding]) -> Sequence[None]:
         """Batch handler: store evidence, move deliveries on, end outbox rows whose last delivery has ended."""
@@ -215,6 +218,14 @@ class ResultWriter:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
             known = {row["delivery"] for row in rows}
             mark_changed(tx, self._keys, _senders(f.item for f in items if self._delivery(f.item, f.mailbox) in known))
+        self._openings.note(
+            tx,
+            (
+                (finding.item.destination, finding.mailbox, finding.verified.time_ms)
+                for finding in items
+                if finding.verified.kind in _OPENINGS
+            ),
+        )
         moves.write()
         self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)

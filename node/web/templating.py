@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_datetime, format_skeleton, format_time
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
@@ -106,6 +106,9 @@ class Templates:
         def moment(time_ms: int) -> str:
             return str(format_datetime(local(time_ms), "EEEE d MMMM y, HH:mm", locale=locale))
 
+        def month(year_and_month: tuple[int, int]) -> str:
+            return str(format_skeleton("yMMMM", date(*year_and_month, 1), locale=locale))
+
         def short_moment(time_ms: int, now_ms: int) -> str:
             when, now = local(time_ms), local(now_ms)
             if when.date() == now.date():
@@ -118,7 +121,7 @@ class Templates:
                     return f"{language.number(round(count / unit, 1))} {language.text(name)}"
             return language.plural("{count} byte", "{count} bytes", count)
 
-        made.filters.update(moment=moment, short_moment=short_moment, size=size, number=language.number)
+        made.filters.update(moment=moment, month=month, short_moment=short_moment, size=size, number=language.number)
         made.filters["told"] = lambda error: error_words(error, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")

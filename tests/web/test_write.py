@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ async def test_a_letter_with_a_file_is_written_read_and_its_opening_shown(tmp_pa
                 await trio.lowlevel.checkpoint()
         assert "opened the letter." in page
         assert "put the letter, whole, into the mailbox" in page
+        # Whoever writes there again sees that somebody reads there, by the month.
+        again = await start_writing(client, sender)
+        saved = await again.save(to="exemple@hopital.example", subject="Encore", text="")
+        assert f"Last opened a letter from here: {datetime.now(UTC):%B %Y}" in saved.text
+        await again.post("discard")
         # Nothing is left of the draft but the mark that it was sent.
         assert await node.drafts.all(sender) == []
         assert await node.database.read(lambda connection: node.drafts._files.names(connection)) == set()

@@ -27,6 +27,7 @@ from node.post.drafting import OpenDraft
 from node.post.outlook import Outlook, look_ahead
 from node.reports.rendering import N_, language_of
 from node.vault.draft_rows import DRAFT_NAME_BYTES, MAX_DRAFT_TEXT_BYTES, DraftSentError, DraftText
+from node.vault.last_openings import LastOpenings
 from node.vault.mailbox_texts import WritingTexts
 from node.vault.search.directory_search import SearchPage, SearchQuery
 from node.web.error_words import error_words
@@ -163,6 +164,7 @@ class DraftPages:
                 connection,
                 node.directory,
                 node.cautions,
+                LastOpenings(node.keys),
                 box.opened.id,
                 (*content.to, *content.cc),
                 letter_class=content.letter_class,
