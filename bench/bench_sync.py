@@ -25,6 +25,7 @@ from node.vault.database import Transaction
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.feed_store import EPOCH
 from node.vault.keyring import Keyring
+from node.vault.search.listing import unlisted
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.crypto import SealSecret, SigningSecret
@@ -203,13 +204,18 @@ def cold_sync(institutions: int, mailboxes: int) -> _ColdSync:
                 begin = time.perf_counter()
                 forget_peak_memory(process.pid)
                 wanted = institutions + 2
-                while (held := _held(engines.reader)) < wanted:
+                while (held := _held(engines.reader)) < wanted or _unlisted(engines.reader):
                     if time.perf_counter() - begin > _WITHIN_S or process.poll() is not None:
                         raise RuntimeError(f"{held} of {wanted} feeds arrived")
                     time.sleep(0.2)
                 return _ColdSync(time.perf_counter() - begin, memory_mb(process.pid, "VmHWM"))
         finally:
             engines.close()
+
+
+def _unlisted(reader: sa.Engine) -> int:
+    with reader.connect() as connection:
+        return unlisted(connection)
 
 
 def _held(reader: sa.Engine) -> int:

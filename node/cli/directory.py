@@ -126,13 +126,16 @@ def show(
     """Show all that the directory says of a mailbox."""
 
     async def body() -> None:
+        from node.vault.last_openings import LastOpenings
         from protocol.statement import node_digits
 
         async with opened_node(context) as node:
             found = await node.database.read(node.directory.find, full_address(node, address))
             institution = await node.database.read(node.directory.institution, found.node)
+            opened = await node.database.read(LastOpenings(node.keys).find, found.node, found.entry.mailbox)
         fields = entry_fields(found.entry)
         fields |= {
+            "last_opened": "" if opened is None else "{:04}-{:02}".format(*opened),
             "institution": institution_fields(found.node, institution),
             "fingerprint": node_digits(found.node),
         }
@@ -144,6 +147,8 @@ def show(
         place = ", ".join(text for text in (institution.town, institution.region) if text)
         say(f"{'institution':14} {institution.names[0]}" + (f", {place}" if place else ""))
         say(f"{'fingerprint':14} {fields['fingerprint']}")
+        if opened is not None:
+            say(f"{'last opened':14} a letter from here in {fields['last_opened']}")
 
     run_command(body, as_json=as_json)
 
