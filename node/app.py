@@ -28,6 +28,7 @@ from node.outside.opening import Pickups
 from node.outside.rows import PickupRows
 from node.post.compose import Composer
 from node.post.drafting import Drafts
+from node.post.resolve import Resolver
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
 from node.relay.clients import RelayClients
@@ -102,15 +103,21 @@ class Node(VaultParts):
         )
         correspondents = self.correspondents = Correspondents(self.keys)
         self.draft_rows = DraftRows(self.keys)
+        resolver = Resolver(
+            node_id=self.node_id,
+            directory=self.directory,
+            access=access,
+            disk=self.disk,
+            limits=limits,
+            world=world,
+        )
         self.submitter = Submitter(
             database=self.database,
             keys=self.keys,
-            directory=self.directory,
+            resolver=resolver,
             composer=composer,
             payloads=self.payloads,
             outbox=self.outbox,
-            disk=self.disk,
-            limits=limits,
             access=access,
             correspondents=correspondents,
             drafts=self.draft_rows,

@@ -15,7 +15,7 @@ from node.post.forward import SenderSide
 from node.post.inflight import InFlight
 from node.post.intake import Intake
 from node.post.network import Network
-from node.post.office import PostParts
+from node.post.parts import PostParts
 from node.post.pull import PayloadPuller
 from node.post.results import ResultWriter, Verifiers
 from node.post.serve import Server

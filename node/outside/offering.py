@@ -14,7 +14,8 @@ from node.outside.answers import AnswerBox
 from node.outside.rows import MAX_ANSWERS, PickupRows, StoredPickup
 from node.outside.sms import SmsGateway, parse_number
 from node.post.compose import Draft
-from node.post.submit import Submission, Submitter
+from node.post.sent_rows import Submission
+from node.post.submit import Submitter
 from node.vault.access import Access, OpenMailbox
 from node.vault.alert_queue import AlertQueue, Occasion, PickupMail
 from node.vault.database import Database, Transaction

@@ -7,11 +7,16 @@ the machine, and a letter that brings down a whole machine is not found by count
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CRASHES_TO_SET_ASIDE", "InFlight"]
+from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.states import OutboxState
+
+__all__ = ["CRASHES_TO_SET_ASIDE", "InFlight", "count_crashes"]
 
 CRASHES_TO_SET_ASIDE: Final = 3
 _ID_BYTES: Final = 16
@@ -54,3 +59,21 @@ class InFlight:
         """A clean stop: nothing is left behind."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def count_crashes(tx: Transaction, items: Sequence[frozenset[bytes]]) -> Sequence[None]:
+    """Of rows left behind; set aside those that were too often. For Database.write."""
+    table = schema.outbox
+    for left_behind in items:
+        for row in left_behind:
+            tx.connection.execute(table.update().where(table.c.id == row).values(crashes=table.c.crashes + 1))
+            tx.connection.execute(
+                table.update()
+                .where(
+                    table.c.id == row,
+                    table.c.crashes >= CRASHES_TO_SET_ASIDE,
+                    table.c.state == OutboxState.WAITING,
+                )
+                .values(state=int(OutboxState.SET_ASIDE))
+            )
+    return [None] * len(items)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from directory_sync.lookalikes import Caution, CautionKind
 from node.errors import RecipientError, StoreError
-from node.post.submit import type_matches
+from node.post.draft_checks import type_matches
 from node.vault.directory import Directory
 from node.vault.draft_files import DraftFile
 from node.vault.last_openings import LastOpenings

@@ -16,9 +16,10 @@ from protocol.entry import MailboxEntry, MailboxKind
 from protocol.logleaf import EventKind, LogLeaf
 from tests.post.harness import Federation, Institution, settled
 
-__all__ = ["DAY_MS", "READ", "WRITE", "delegate", "entry_of", "events", "hospital"]
+__all__ = ["BRUNO", "CARL", "DAY_MS", "DORA", "READ", "WARD", "WRITE", "delegate", "entry_of", "events", "hospital"]
 
 DAY_MS = 86_400_000
+WARD, BRUNO, DORA, CARL = "ward@b.example", "bruno@b.example", "dora@b.example", "carl@b.example"
 READ, WRITE = (Right.READ,), (Right.READ, Right.WRITE)
 
 
