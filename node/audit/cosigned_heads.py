@@ -20,7 +20,7 @@ from protocol.errors import LocalProtocolError
 from protocol.ids import NodeId
 from protocol.note import keep_signature
 
-__all__ = ["CosignedHead", "CosignedHeads", "NewCosignature", "WitnessKeys", "best_head"]
+__all__ = ["CosignedHead", "CosignedHeads", "NewCosignature", "WitnessKeys", "best_head", "newest_size"]
 
 _KEPT: Final = 4
 _MARK: Final = b"/wit "
@@ -94,6 +94,13 @@ def best_head(connection: sa.Connection, epoch: int, position: int = 0) -> Cosig
     return None if row is None else CosignedHead(*row)
 
 
+def newest_size(connection: sa.Connection) -> tuple[int, int]:
+    """The own log's newest epoch, and how many entries it has."""
+    epochs = schema.log_epochs
+    row = connection.execute(sa.select(epochs.c.epoch, epochs.c.size).order_by(epochs.c.epoch.desc()).limit(1)).one()
+    return row.epoch, row.size
+
+
 class CosignedHeads:
     """The table of chosen heads."""
 
@@ -103,9 +110,13 @@ class CosignedHeads:
 
     def wanted(self, connection: sa.Connection) -> int:
         """How many cosignatures evidence should carry: as set, but no more than there are peers."""
+        return min(self.settings.cosignatures, self.possible(connection))
+
+    def possible(self, connection: sa.Connection) -> int:
+        """How many others could cosign: the institutions that are accepted."""
         peers = schema.peers
         query = sa.select(sa.func.count()).select_from(peers).where(peers.c.status == "accepted")
-        return min(self.settings.cosignatures, int(connection.execute(query).scalar_one()))
+        return int(connection.execute(query).scalar_one())
 
     def newest(self, connection: sa.Connection) -> CosignedHead | None:
         """The head that is offered now: the newest one of the newest epoch."""
@@ -120,15 +131,13 @@ class CosignedHeads:
 
     def is_due(self, connection: sa.Connection, now_ms: int) -> bool:
         """Whether the log grew since the last head was chosen, and enough time went by."""
-        epochs = schema.log_epochs
-        query = sa.select(epochs.c.epoch, epochs.c.size).order_by(epochs.c.epoch.desc()).limit(1)
-        head = connection.execute(query).one()
+        epoch, size = newest_size(connection)
         chosen = self.newest(connection)
-        if chosen is None or chosen.epoch != head.epoch:
-            return bool(head.size)
+        if chosen is None or chosen.epoch != epoch:
+            return size > 0
         # A wait longer than is ever set means that the clock was set back.
         waited_ms = now_ms - chosen.chosen_at_ms
-        return bool(head.size > chosen.size) and not 0 <= waited_ms < self.settings.cosign_every_s * 1000
+        return size > chosen.size and not 0 <= waited_ms < self.settings.cosign_every_s * 1000
 
     # -- batch handlers
 

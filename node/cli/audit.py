@@ -1,6 +1,4 @@
-"""`audit`: auditors whom the institution admits (their own side: auditing.py). `log`: the own log, who cosigned it, and
-as files. `web cert`.
-"""
+"""`audit`: auditors whom the institution admits (their own side: auditing.py). `web cert`."""
 
 from __future__ import annotations
 
@@ -9,14 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import auditing, disclosures
-from node.cli.common import JsonOption, confirm, emit, moment, opened_node, progress_bar, run_command, say, table
+from node.cli import auditing, disclosures, own_log
+from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, table
 from node.errors import ConfigError
 
 __all__ = ["add_to"]
 
 audit_app = typer.Typer(help="Auditors, and what they check.", no_args_is_help=True, rich_markup_mode=None)
-log_app = typer.Typer(help="The node's own log.", no_args_is_help=True, rich_markup_mode=None)
 web_app = typer.Typer(help="The web server.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -114,131 +111,6 @@ def remove(
     run_command(body, as_json=as_json)
 
 
-@log_app.command("export")
-def export(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; an earlier export is gone on with.")],
-    entries: Annotated[bool, typer.Option("--entries", help="Also the leaves, as for an auditor.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the published log as a folder of files (C2SP tlog-tiles), which any web server can serve."""
-
-    async def body() -> Any:
-        from node.audit.export_log import LogExporter
-        from node.audit.publication import list_epochs
-        from protocol.logleaf import LEAF_BYTES
-
-        async with opened_node(context) as node:
-            leaves = sum(item.size for item in await node.database.read(list_epochs))
-            with progress_bar(leaves * LEAF_BYTES, "export", hidden=as_json) as advance:
-
-                def work(connection: Any) -> Any:
-                    exporter = LogExporter(connection, node.keyring.chain, folder, with_entries=entries)
-                    return exporter.run(lambda done: advance(done * LEAF_BYTES))
-
-                return await node.database.read(work)
-
-    done = run_command(body, as_json=as_json)
-    if as_json:
-        emit({"folder": str(folder), "epochs": done.epochs, "leaves": done.leaves, "files": done.files})
-    else:
-        say(f"{done.leaves} leaves in {done.epochs} epochs; {done.files} files written to {folder}")
-
-
-@log_app.command("head")
-def head(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show the head of the own log, who cosigned which head of it, and the last daily head."""
-
-    async def body() -> dict[str, Any]:
-        from node.audit.cosigned_heads import best_head
-        from node.audit.daily_heads import daily_heads, day_text
-        from protocol.checkpoint import parse_origin, peek_checkpoint
-
-        async with opened_node(context) as node:
-
-            def look(connection: Any) -> dict[str, Any]:
-                present = peek_checkpoint(node.own_log_head(connection))
-                epoch = parse_origin(present.origin)[2]
-                best, days = best_head(connection, epoch), daily_heads(connection)
-                names = {peer.node_id: peer.institution for peer in node.peers.all(connection)}
-                made = () if best is None else node.cosigned.keys.cosignatures(connection, best.note)
-                return {
-                    "epoch": epoch,
-                    "size": present.size,
-                    "root": present.root.hex(),
-                    "wanted": node.cosigned.wanted(connection),
-                    "cosigned_size": 0 if best is None else best.size,
-                    "cosigned_by": [
-                        {
-                            "node": item.node_id.text,
-                            "institution": names.get(item.node_id, ""),
-                            "cosigned_at_ms": item.time_s * 1000,
-                        }
-                        for item in made
-                    ],
-                    "daily": None
-                    if not days
-                    else {"epoch": days[-1].epoch, "day": day_text(days[-1].day), "size": days[-1].size},
-                }
-
-            return await node.database.read(look)
-
-    shown = run_command(body, as_json=as_json)
-    if as_json:
-        emit(shown)
-        return
-    say(f"head         {shown['size']} entries in epoch {shown['epoch']}")
-    say(f"root         {shown['root']}")
-    if shown["cosigned_by"]:
-        say(f"cosigned     {shown['cosigned_size']} entries, by {len(shown['cosigned_by'])} ({shown['wanted']} wanted)")
-    else:
-        say(f"cosigned     by no one yet ({shown['wanted']} wanted)")
-    daily = shown["daily"]
-    say("last day     " + (f"{daily['day']}: {daily['size']} entries" if daily else "none has ended yet"))
-    rows = [
-        (item["institution"] or item["node"][:16], item["node"][:16], moment(item["cosigned_at_ms"]))
-        for item in shown["cosigned_by"]
-    ]
-    if rows:
-        table(("cosigned by", "node", "at"), rows, empty="")
-
-
-@log_app.command("witness")
-def witness(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the institutions whose heads this node cosigned, with the last one of each."""
-
-    async def body() -> list[dict[str, Any]]:
-        async with opened_node(context) as node:
-            peers = {peer.node_id: peer.institution for peer in await node.database.read(node.peers.all)}
-            return [
-                {
-                    "node": item.node_id.text,
-                    "institution": peers.get(item.node_id, ""),
-                    "epoch": item.epoch,
-                    "size": item.size,
-                    "cosigned_at_ms": item.cosigned_at_ms,
-                    "recovering": not item.is_whole,
-                }
-                for item in await node.database.read(node.witness.all)
-            ]
-
-    found = run_command(body, as_json=as_json)
-    if as_json:
-        emit(found)
-        return
-    rows = [
-        (
-            item["institution"] or item["node"][:16],
-            str(item["epoch"]),
-            str(item["size"]),
-            moment(item["cosigned_at_ms"]) if item["cosigned_at_ms"] else "never",
-            "asks its peers" if item["recovering"] else "",
-        )
-        for item in found
-    ]
-    table(("log of", "epoch", "entries", "cosigned", ""), rows, empty="no head of another institution was cosigned yet")
-
-
 @web_app.command("cert")
 def certificate(
     context: typer.Context,
@@ -285,7 +157,7 @@ def certificate(
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     auditing.add_commands(audit_app)
-    disclosures.add_commands(audit_app, log_app)
+    disclosures.add_commands(audit_app, own_log.log_app)
     app.add_typer(audit_app, name="audit")
-    app.add_typer(log_app, name="log")
+    app.add_typer(own_log.log_app, name="log")
     app.add_typer(web_app, name="web")

@@ -30,6 +30,7 @@ from node.cli import (
     operator_alarms,
     outbox,
     outside,
+    own_log,
     relay,
     retention,
     searching,
@@ -104,7 +105,7 @@ outbox.add_to(app)
 statistics.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
-timestamps.add_to(audit.log_app)
+timestamps.add_to(own_log.log_app)
 backup.add_to(app)
 bundle.add_to(app)
 demo.add_to(app)

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from tests.cli.coffre_cli import Node, Secrets, introduce, make_node
-
-
-def wait_cosigned(node: Node) -> dict[str, Any]:
-    """What `log head` says once somebody cosigned the whole log."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        shown: dict[str, Any] = node.json("log", "head")
-        if shown["cosigned_by"]:
-            return shown
-        time.sleep(0.5)
-    raise AssertionError("nobody cosigned")
+from tests.cli.coffre_cli import Secrets, introduce, make_node
 
 
 def test_logs_are_cosigned_and_shown(tmp_path: Path) -> None:
@@ -34,17 +21,20 @@ def test_logs_are_cosigned_and_shown(tmp_path: Path) -> None:
     assert hospital.json("log", "head")["cosigned_by"] == []
     assert hospital.json("log", "witness") == []
     assert "no one yet" in hospital.run("log", "head").stdout
+    assert "0 are accepted" in hospital.refused("log", "head", "--wait", "1")
     introduce(hospital, practice)
     with ExitStack() as stack:
         stack.enter_context(practice.running())
         stack.enter_context(hospital.running())
-        shown = wait_cosigned(hospital)
+        shown = hospital.json("log", "head", "--wait", "1", "--within", "60")
         [by] = shown["cosigned_by"]
         assert (by["institution"], shown["wanted"]) == ("Cabinet fictif", 1)
         [mine] = practice.json("log", "witness")
         assert (mine["institution"], mine["recovering"]) == ("Hôpital fictif", False)
         assert mine["size"] >= shown["cosigned_size"]
-    assert "Cabinet fictif" in hospital.run("log", "head").stdout
+    assert "Cabinet fictif" in hospital.run("log", "head", "--wait", "1", "--size", "1").stdout
+    # Nobody runs any more.
+    assert "within 1 s" in hospital.refused("log", "head", "--wait", "1", "--size", "100000", "--within", "1")
     assert "Hôpital fictif" in practice.run("log", "witness").stdout
     hospital.json("log", "export", tmp_path / "public")
     head = (tmp_path / "public/log/1/cosigned").read_text()

@@ -8,9 +8,11 @@ import pytest
 import trio
 
 from node.audit.completion import OVERDUE_MS, Completion
-from node.audit.cosigned_heads import CosignedHead, best_head
+from node.audit.cosigned_heads import CosignedHead, best_head, newest_size
 from node.audit.daily_heads import DailyHeads, daily_heads, day_number, day_text
+from node.audit.waiting import wait_cosigned
 from node.doctor import examine
+from node.errors import StateError
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from protocol.evidence_file import parse_evidence_file, write_evidence_file
@@ -66,6 +68,30 @@ async def test_evidence_is_completed_with_the_cosignatures_of_two_others(
         assert [len(event.witnesses) for event in report.events] == [2, 2, 2]
         assert alarms(*federation.institutions) == []
         assert all(check.ok for check in await examine(node))
+
+
+async def test_waiting_for_cosignatures_ends_with_them_or_with_its_time(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b, c = await three(federation, database=database_url)
+        node = b.node
+        await b.add("berthe")
+        _, size = node.database.read_now(newest_size)
+        await wait_cosigned(node.database, node.cosigned, cosigners=2, size=None, within_s=600)
+        head = cosigned(b)
+        assert head is not None
+        assert (head.cosigners, head.size >= size) == (2, True)
+        with pytest.raises(StateError, match="3 others cannot cosign this log: 2 are accepted"):
+            await wait_cosigned(node.database, node.cosigned, cosigners=3, size=None, within_s=600)
+
+        await a.stop()
+        await c.stop()
+        await b.add("bernard")
+        started = trio.current_time()
+        with pytest.raises(StateError, match="not cosigned by 1 within 90 s"):
+            await wait_cosigned(node.database, node.cosigned, cosigners=1, size=None, within_s=90)
+        assert trio.current_time() - started == pytest.approx(90)
 
 
 async def test_nodes_at_rest_stay_at_rest(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
