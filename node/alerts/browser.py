@@ -6,11 +6,11 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue
+from node.vault.origins import read_slip
 from node.vault.sealing import RowKeys
 from node.world import World
 from protocol.ids import MailboxId
 from protocol.letter import LetterClass
-from protocol.slip import decode_signed_slip
 
 __all__ = ["BrowserAlerts"]
 
@@ -35,7 +35,7 @@ class BrowserAlerts:
         if sealed is None:
             return False
         fields = self._keys.open_map("letters", row, "sealed", sealed)
-        letter_class = LetterClass(decode_signed_slip(fields.binary("slip", high=65536)).slip.letter_class)
+        letter_class = LetterClass(read_slip(fields).slip.letter_class)
         now_ms = self._world.now_ms()
         return letter_class in preferences.classes and (
             preferences.after_quiet_ms(now_ms, letter_class, self._alerts.zone) == now_ms

@@ -17,16 +17,15 @@ from node.vault.alert_queue import AlertQueue, Occasion, letter_path
 from node.vault.changes import mark_changed
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
-from node.vault.returns import Return, ReturnRows
+from node.vault.origins import Origin
+from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
 from node.vault.states import LetterFolder, LetterState
 from node.vault.way_rows import WayKind
-from protocol.details import Details
 from protocol.entry import EntryStatus
-from protocol.ids import EnvelopeId, LeafTag, MailboxId
+from protocol.ids import LeafTag, MailboxId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
-from protocol.slip import SignedSlip, decode_signed_slip
 
 __all__ = ["Ladder"]
 
@@ -34,7 +33,6 @@ _MINUTE_MS: Final = 60_000
 _LATE_MS: Final = 5 * _MINUTE_MS
 """Later than ticks, a busy machine or a restart explain: the node was off."""
 _AT_ONCE: Final = 100
-_MAX_SLIP_BYTES: Final = 65_536
 _KINDS: Final = {1: EventKind.REMINDED, 2: EventKind.ESCALATED, 3: EventKind.SENDER_TOLD}
 
 
@@ -47,8 +45,7 @@ class _Letter:
     tag: LeafTag
     deposited_at_ms: int
     step: int
-    signed: SignedSlip
-    envelope: EnvelopeId
+    origin: Origin
 
 
 class Ladder:
@@ -132,12 +129,11 @@ class Ladder:
             tag=LeafTag(row.tag),
             deposited_at_ms=row.arrived_at_ms,
             step=row.ladder_step,
-            signed=decode_signed_slip(fields.binary("slip", high=_MAX_SLIP_BYTES)),
-            envelope=EnvelopeId(fields.fixed("env", 32)),
+            origin=Origin.read(fields),
         )
 
     def _minutes(self, tx: Transaction, letter: _Letter) -> tuple[int, ...]:
-        letter_class = LetterClass(letter.signed.slip.letter_class)
+        letter_class = LetterClass(letter.origin.slip.letter_class)
         _, preferences = self._alerts.preferences(tx.connection, letter.mailbox)
         chosen = preferences.ladder.steps.get(letter_class)
         return self._settings.minutes(letter_class) if chosen is None else chosen
@@ -179,7 +175,7 @@ class Ladder:
         return [] if row is None else [MailboxId(row.id)]
 
     def _occasion(self, tx: Transaction, letter: _Letter, alerted: MailboxId, name: str) -> Occasion:
-        slip = letter.signed.slip
+        slip = letter.origin.slip
         address, _ = self._alerts.preferences(tx.connection, letter.mailbox)
         return Occasion(
             alerted,
@@ -194,27 +190,8 @@ class Ladder:
         )
 
     def _log(self, tx: Transaction, letter: _Letter, step: int, *, actor: MailboxId | None = None) -> None:
-        signed, slip = letter.signed, letter.signed.slip
-        details = Details(
-            node=self._keys.node_id,
-            peer=slip.sender_node,
-            envelope=letter.envelope,
-            slip=signed.slip_id,
-            letter=slip.letter_id,
-            payload=slip.payload_id,
-            mailbox=letter.mailbox,
-            actor=actor,
-            code=f"{(tx.now_ms - letter.deposited_at_ms) // _MINUTE_MS} min",
-        )
+        minutes = f"{(tx.now_ms - letter.deposited_at_ms) // _MINUTE_MS} min"
+        details = letter.origin.details(self._keys.node_id, letter.mailbox, code=minutes, actor=actor)
         ref = tx.log.append(_KINDS[step], details, tag=letter.tag)
-        self._returns.queue(
-            tx,
-            Return(
-                destination=slip.sender_node,
-                envelope=letter.envelope,
-                reply_key=slip.reply_key,
-                ref=ref,
-                letter=letter.row,
-            ),
-        )
+        self._returns.queue(tx, letter.origin.answer(ref, letter.row))
         mark_changed(tx, self._keys, [letter.mailbox])

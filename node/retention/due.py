@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -11,8 +12,22 @@ from node.retention.policy import MailboxPolicy
 from node.vault import schema
 from node.vault.states import LetterFolder, LetterState, OutboxState
 
-__all__ = ["DAY_MS", "due_at_ms", "goes", "is_listed", "is_withdrawn_content", "to_remind", "to_unwarn", "to_warn"]
+__all__ = [
+    "AT_ONCE",
+    "DAY_MS",
+    "due_at_ms",
+    "goes",
+    "has_some",
+    "is_listed",
+    "is_withdrawn_content",
+    "take_some",
+    "to_remind",
+    "to_unwarn",
+    "to_warn",
+]
 
+AT_ONCE: Final = 100
+"""Letters in one transaction: others wait for it as long as for a batch of mail."""
 DAY_MS: Final = 86_400_000
 _LETTERS: Final = schema.letters
 _Condition = sa.ColumnElement[bool]
@@ -120,3 +135,14 @@ def to_remind(policy: MailboxPolicy, warn_days: int, now_ms: int) -> _Condition:
 def to_unwarn(policy: MailboxPolicy, warn_days: int, now_ms: int) -> _Condition:
     """Unread letters that were warned of and stay after all: should they go one day, there are new warnings."""
     return sa.and_(_is_unread(policy), _LETTERS.c.erase_at_ms > _ZERO, ~_will_go(policy, warn_days, now_ms))
+
+
+def has_some(connection: sa.Connection, condition: _Condition) -> bool:
+    """Whether there is a letter of which this is true."""
+    return connection.execute(sa.select(_LETTERS.c.id).where(condition).limit(1)).one_or_none() is not None
+
+
+def take_some(connection: sa.Connection, condition: _Condition) -> Sequence[sa.Row[Any]]:
+    """The oldest letters of which this is true, locked: as many as one transaction takes."""
+    query = sa.select(_LETTERS).where(condition).order_by(_LETTERS.c.id).limit(AT_ONCE).with_for_update()
+    return connection.execute(query).all()

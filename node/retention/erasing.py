@@ -7,35 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
 from node.audit.log import LeafRef, erase_leaf, tagged_leaves
 from node.outside.rows import erase_pickups
-from node.retention.due import goes, is_listed, is_withdrawn_content
+from node.retention.due import AT_ONCE, goes, has_some, is_listed, is_withdrawn_content, take_some
 from node.retention.policy import MailboxPolicy
 from node.vault import schema
 from node.vault.database import Transaction
+from node.vault.origins import Origin
 from node.vault.payload_rows import PayloadRows
-from node.vault.returns import Return, ReturnRows
+from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.states import LetterFolder, LetterState
 from protocol.codec import FieldReader
 from protocol.crypto import hash_labelled
 from protocol.details import Details
-from protocol.ids import EnvelopeId, LeafTag, MailboxId
+from protocol.ids import LeafTag, MailboxId
 from protocol.labels import Label
 from protocol.logleaf import EventKind
 from protocol.merkle import leaf_hash
-from protocol.slip import decode_signed_slip
 
-__all__ = ["AT_ONCE", "Eraser"]
-
-AT_ONCE: Final = 100
-"""Letters in one transaction: others wait for it as long as for a batch of mail."""
-
-_MAX_SLIP_BYTES: Final = 65_536
+__all__ = ["Eraser"]
 
 
 @dataclass(slots=True)
@@ -60,15 +55,15 @@ class Eraser:
 
     def has_due(self, connection: sa.Connection, policy: MailboxPolicy, now_ms: int) -> bool:
         """Whether some letter of this mailbox is to be erased now."""
-        return _any(connection, goes(policy, self._warn_days, now_ms))
+        return has_some(connection, goes(policy, self._warn_days, now_ms))
 
     def has_listed(self, connection: sa.Connection) -> bool:
         """Whether some letter is here again that was erased before."""
-        return _any(connection, is_listed())
+        return has_some(connection, is_listed())
 
     def has_withdrawn(self, connection: sa.Connection) -> bool:
         """Whether there is content of a withdrawn letter that no hold keeps any more."""
-        return _any(connection, is_withdrawn_content())
+        return has_some(connection, is_withdrawn_content())
 
     # -- batch handlers
 
@@ -85,7 +80,7 @@ class Eraser:
         table, gone = schema.letters, _Gone()
         counts = []
         for _ in items:
-            rows = _some(tx.connection, is_withdrawn_content())
+            rows = take_some(tx.connection, is_withdrawn_content())
             for row in rows:
                 mailbox = MailboxId(self._fields(row).fixed("mb", 16))
                 sealed = self._keys.seal_map("letters", row.id, "sealed", {"mb": bytes(mailbox)})
@@ -120,7 +115,7 @@ class Eraser:
     # -- one transaction
 
     def _erase(self, tx: Transaction, condition: sa.ColumnElement[bool]) -> int:
-        rows = _some(tx.connection, condition)
+        rows = take_some(tx.connection, condition)
         if not rows:
             return 0
         gone, last_words = _Gone(), list[Callable[[], None]]()
@@ -183,31 +178,12 @@ class Eraser:
         self, tx: Transaction, row: sa.Row[Any], mailbox: MailboxId, fields: FieldReader
     ) -> Callable[[], None]:
         """What its sender is told of a letter that goes unread."""
-        signed = decode_signed_slip(fields.binary("slip", high=_MAX_SLIP_BYTES))
-        envelope, slip = EnvelopeId(fields.fixed("env", 32)), signed.slip
-        details = Details(
-            node=self._keys.node_id,
-            peer=slip.sender_node,
-            envelope=envelope,
-            slip=signed.slip_id,
-            letter=slip.letter_id,
-            payload=slip.payload_id,
-            mailbox=mailbox,
-        )
+        origin = Origin.read(fields)
+        details = origin.details(self._keys.node_id, mailbox)
 
         def say() -> None:
             ref = tx.log.append(EventKind.ERASED_UNREAD, details, tag=LeafTag(row.tag))
-            self._returns.queue(
-                tx,
-                Return(
-                    destination=slip.sender_node,
-                    envelope=envelope,
-                    reply_key=slip.reply_key,
-                    ref=ref,
-                    letter=row.id,
-                    is_last=True,
-                ),
-            )
+            self._returns.queue(tx, origin.answer(ref, row.id, is_last=True))
 
         return say
 
@@ -264,14 +240,3 @@ class Eraser:
             digest=hash_labelled(Label.ERASURE, *named),
         )
         tx.log.append(EventKind.ERASED, details)
-
-
-def _any(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> bool:
-    return connection.execute(sa.select(schema.letters.c.id).where(condition).limit(1)).one_or_none() is not None
-
-
-def _some(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
-    table = schema.letters
-    return connection.execute(
-        sa.select(table).where(condition).order_by(table.c.id).limit(AT_ONCE).with_for_update()
-    ).all()

@@ -7,26 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
-from node.retention.due import DAY_MS, due_at_ms, to_remind, to_unwarn, to_warn
+from node.retention.due import DAY_MS, due_at_ms, has_some, take_some, to_remind, to_unwarn, to_warn
 from node.retention.policy import MailboxPolicy
 from node.vault import schema
 from node.vault.alert_queue import AlertQueue, Occasion, letter_path
 from node.vault.database import Transaction
-from node.vault.returns import Return, ReturnRows
+from node.vault.origins import Origin
+from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
-from protocol.details import Details
-from protocol.ids import EnvelopeId, LeafTag
+from protocol.ids import LeafTag
 from protocol.logleaf import EventKind
-from protocol.slip import SignedSlip, decode_signed_slip
+from protocol.slip import Slip
 
 __all__ = ["Warner"]
-
-_AT_ONCE: Final = 100
-_MAX_SLIP_BYTES: Final = 65_536
 
 
 class Warner:
@@ -40,26 +37,16 @@ class Warner:
 
     def has_work(self, connection: sa.Connection, policy: MailboxPolicy, now_ms: int) -> bool:
         """Whether somebody is to be warned, or a warning does not hold any more."""
-        table = schema.letters
         # One after the other: each is served by an index of its own.
-        return any(
-            connection.execute(sa.select(table.c.id).where(make(policy, self._days, now_ms)).limit(1)).one_or_none()
-            is not None
-            for make in (to_warn, to_remind, to_unwarn)
-        )
+        return any(has_some(connection, make(policy, self._days, now_ms)) for make in (to_warn, to_remind, to_unwarn))
 
     def work(self, tx: Transaction, items: Sequence[MailboxPolicy]) -> Sequence[int]:
         """Batch handler: do some of it; how many letters."""
         return [self._unwarn(tx, policy) + self._warn(tx, policy) + self._remind(tx, policy) for policy in items]
 
-    def _rows(self, tx: Transaction, condition: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
-        table = schema.letters
-        query = sa.select(table).where(condition).order_by(table.c.id).limit(_AT_ONCE).with_for_update()
-        return tx.connection.execute(query).all()
-
     def _unwarn(self, tx: Transaction, policy: MailboxPolicy) -> int:
         table, returns = schema.letters, schema.returns
-        rows = [row.id for row in self._rows(tx, to_unwarn(policy, self._days, tx.now_ms))]
+        rows = [row.id for row in take_some(tx.connection, to_unwarn(policy, self._days, tx.now_ms))]
         # What was on its way to the sender speaks of a day that is none.
         tx.connection.execute(returns.delete().where(returns.c.letter.in_(rows), returns.c.is_warning))
         tx.connection.execute(
@@ -69,59 +56,35 @@ class Warner:
 
     def _warn(self, tx: Transaction, policy: MailboxPolicy) -> int:
         table = schema.letters
-        rows = self._rows(tx, to_warn(policy, self._days, tx.now_ms))
+        rows = take_some(tx.connection, to_warn(policy, self._days, tx.now_ms))
         for row in rows:
-            signed, envelope = self._slip(row)
+            origin = self._origin(row)
             due_ms = max(due_at_ms(policy, row.arrived_at_ms, row.trashed_at_ms), tx.now_ms + self._days * DAY_MS)
             erase_at_ms = -(-due_ms // DAY_MS) * DAY_MS
             day = datetime.fromtimestamp(erase_at_ms / 1000, UTC).strftime("%Y-%m-%d")
-            slip = signed.slip
-            details = Details(
-                node=self._keys.node_id,
-                peer=slip.sender_node,
-                envelope=envelope,
-                slip=signed.slip_id,
-                letter=slip.letter_id,
-                payload=slip.payload_id,
-                mailbox=policy.mailbox,
-                code=day,
-            )
+            details = origin.details(self._keys.node_id, policy.mailbox, code=day)
             ref = tx.log.append(EventKind.ERASURE_DUE, details, tag=LeafTag(row.tag))
-            self._returns.queue(
-                tx,
-                Return(
-                    destination=slip.sender_node,
-                    envelope=envelope,
-                    reply_key=slip.reply_key,
-                    ref=ref,
-                    letter=row.id,
-                    is_warning=True,
-                ),
-            )
+            self._returns.queue(tx, origin.answer(ref, row.id, is_warning=True))
             tx.connection.execute(
                 table.update().where(table.c.id == row.id).values(erase_at_ms=erase_at_ms, told_at_ms=0, warnings=1)
             )
-            self._alert(tx, policy, signed, row, erase_at_ms, 1)
+            self._alert(tx, policy, origin.slip, row, erase_at_ms, 1)
         return len(rows)
 
     def _remind(self, tx: Transaction, policy: MailboxPolicy) -> int:
         table = schema.letters
-        rows = self._rows(tx, to_remind(policy, self._days, tx.now_ms))
+        rows = take_some(tx.connection, to_remind(policy, self._days, tx.now_ms))
         for row in rows:
-            signed, _ = self._slip(row)
             tx.connection.execute(table.update().where(table.c.id == row.id).values(warnings=2))
-            self._alert(tx, policy, signed, row, row.erase_at_ms, 2)
+            self._alert(tx, policy, self._origin(row).slip, row, row.erase_at_ms, 2)
         return len(rows)
 
-    def _slip(self, row: sa.Row[Any]) -> tuple[SignedSlip, EnvelopeId]:
-        fields = self._keys.open_map("letters", row.id, "sealed", row.sealed)
-        signed = decode_signed_slip(fields.binary("slip", high=_MAX_SLIP_BYTES))
-        return signed, EnvelopeId(fields.fixed("env", 32))
+    def _origin(self, row: sa.Row[Any]) -> Origin:
+        return Origin.read(self._keys.open_map("letters", row.id, "sealed", row.sealed))
 
     def _alert(
-        self, tx: Transaction, policy: MailboxPolicy, signed: SignedSlip, row: sa.Row[Any], day_ms: int, number: int
+        self, tx: Transaction, policy: MailboxPolicy, slip: Slip, row: sa.Row[Any], day_ms: int, number: int
     ) -> None:
-        slip = signed.slip
         about = slip.letter_id + day_ms.to_bytes(8, "big") + bytes([number])
         occasion = Occasion(
             policy.mailbox,

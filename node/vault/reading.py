@@ -19,6 +19,7 @@ from node.vault.changes import mark_changed
 from node.vault.content import LetterContent, open_content
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory
+from node.vault.origins import read_slip
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import Return, ReturnRows
 from node.vault.sealing import RowKeys
@@ -30,7 +31,7 @@ from protocol.ids import EnvelopeId, LeafTag, MailboxId, NodeId
 from protocol.labels import Label
 from protocol.letter import Letter, SignedLetter
 from protocol.logleaf import EventKind
-from protocol.slip import SignedSlip, Slip, check_letter_against_slip, decode_signed_slip
+from protocol.slip import SignedSlip, Slip, check_letter_against_slip
 
 __all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range"]
 
@@ -127,7 +128,7 @@ class Reading:
 
     def _stored(self, row: sa.Row[Any]) -> StoredLetter:
         fields = self._keys.open_map("letters", row.id, "sealed", row.sealed)
-        slip = decode_signed_slip(fields.binary("slip", high=65536)) if "slip" in fields else None
+        slip = read_slip(fields) if "slip" in fields else None
         return StoredLetter(
             row=row.id,
             folder=LetterFolder(row.folder),
