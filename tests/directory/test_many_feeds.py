@@ -137,20 +137,26 @@ class Slow(MemoryStore):
         return await super().load(node, epoch)
 
 
+def one_slow(which: int) -> tuple[Publisher, list[Publisher], Slow, Direct, FeedNews]:
+    """A peer that tells of many others' feeds, and a reader in whose store this one of them is slow."""
+    peer, others = Publisher(1), [Publisher(seed) for seed in range(2, FEEDS + 2)]
+    peer.publish(1)
+    for other in others:
+        peer.store.follow(other.chain)
+        other.publish(2, into=peer.store)
+    store = Slow(others[which].node)
+    for publisher in (peer, *others):
+        store.follow(publisher.chain)
+    link = Direct(peer)
+    feeds = FeedTaker(link, store, locks=FeedLocks(), own=READER, limits=Limits())
+    news = FeedNews(link, store, feeds, own=READER, told=b"", limits=Limits(), jitter=lambda: 0.5)
+    return peer, others, store, link, news
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_feed_that_is_slow_holds_back_the_cursor_and_no_other_feed(backend: str) -> None:
     async def body() -> None:
-        peer, others = Publisher(1), [Publisher(seed) for seed in range(2, FEEDS + 2)]
-        peer.publish(1)
-        for other in others:
-            peer.store.follow(other.chain)
-            other.publish(2, into=peer.store)
-        store = Slow(others[0].node)
-        for publisher in (peer, *others):
-            store.follow(publisher.chain)
-        link = Direct(peer)
-        feeds = FeedTaker(link, store, locks=FeedLocks(), own=READER, limits=Limits())
-        news = FeedNews(link, store, feeds, own=READER, told=b"", limits=Limits(), jitter=lambda: 0.5)
+        peer, others, store, _, news = one_slow(0)
         async with anyio.create_task_group() as group:
             group.start_soon(news.fetch_now)
             await settle()
@@ -169,17 +175,7 @@ def test_a_feed_that_is_slow_holds_back_the_cursor_and_no_other_feed(backend: st
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_was_cut_off_is_taken_the_next_time(backend: str) -> None:
     async def body() -> None:
-        peer, others = Publisher(1), [Publisher(seed) for seed in range(2, FEEDS + 2)]
-        peer.publish(1)
-        for other in others:
-            peer.store.follow(other.chain)
-            other.publish(2, into=peer.store)
-        store = Slow(others[20].node)
-        for publisher in (peer, *others):
-            store.follow(publisher.chain)
-        link = Direct(peer)
-        feeds = FeedTaker(link, store, locks=FeedLocks(), own=READER, limits=Limits())
-        news = FeedNews(link, store, feeds, own=READER, told=b"", limits=Limits(), jitter=lambda: 0.5)
+        peer, others, store, link, news = one_slow(20)
         async with anyio.create_task_group() as group:
             group.start_soon(news.fetch_now)
             await settle()

@@ -15,7 +15,7 @@ from node.vault import schema
 from protocol.logleaf import EventKind
 from tests.backup.copies import drop_tables, what_is_wrong, write_backup
 from tests.post.harness import Federation, Institution, settled
-from tests.retention.years import erase, leaves, pair, rows
+from tests.retention.years import erase, hold, leaves, pair, rows
 
 
 async def subjects(institution: Institution, local: str) -> list[str]:
@@ -84,7 +84,7 @@ async def test_an_old_database_under_the_folder_learns_from_its_file(
         await b.close()
         shutil.copy(b.path / "vault.db", tmp_path / "old.db")
         await b.open()
-        await b.node.database.write(b.node.holds.add, NewHold(reason="plus tard", until_ms=1))
+        await hold(b, NewHold(reason="plus tard", until_ms=1))
         await erase(b, "bruno", "deux")
         await erase(b, "bruno", "trois")
         await b.close()

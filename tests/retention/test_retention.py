@@ -21,7 +21,7 @@ from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.logleaf import EventKind
 from tests.backup.copies import what_is_wrong
 from tests.post.harness import Institution, settled
-from tests.retention.years import days, every_byte, keep, leaves, pair, rows, stored
+from tests.retention.years import days, every_byte, hold, keep, leaves, pair, release, rows, stored
 
 BIG = 600_000
 
@@ -173,9 +173,7 @@ async def test_a_hold_keeps_what_its_owner_deletes_and_its_sender_withdraws(
         await keep(b, "bruno", received=30, trash=10)
         await a.send("anna", "bruno@b.example", subject="une")
         await settled()
-        held = await b.node.database.write(
-            b.node.holds.add, NewHold(reason="dossier 12/345", letter=(await stored(b, "bruno")).row)
-        )
+        held = await hold(b, NewHold(reason="dossier 12/345", letter=(await stored(b, "bruno")).row))
         await b.node.trash.delete(b.people["bruno"], await stored(b, "bruno"))
         with pytest.raises(StateError, match="deleted already"):
             await b.node.trash.delete(b.people["bruno"], await stored(b, "bruno"))
@@ -183,9 +181,9 @@ async def test_a_hold_keeps_what_its_owner_deletes_and_its_sender_withdraws(
         await days(federation, 500)
         assert len(rows(b, schema.letters)) == 1
         assert EventKind.ERASURE_DUE not in [kind for kind, _ in leaves(b)]
-        await b.node.database.write(b.node.holds.remove, (held.id.hex(), "classé"))
+        await release(b, held, "classé")
         with pytest.raises(StateError, match="removed already"):
-            await b.node.database.write(b.node.holds.remove, (held.id.hex(), "classé"))
+            await release(b, held, "classé")
         await days(federation, 0.1)
         await days(federation, 13)
         assert len(rows(b, schema.letters)) == 1, "it was unread: the warnings come first"
@@ -200,7 +198,7 @@ async def test_a_withdrawn_letter_under_a_hold_is_hidden_and_kept(
     async with pair(tmp_path, database_url) as (federation, a, b):
         letter = await a.send("anna", "bruno@b.example")
         await settled()
-        held = await b.node.database.write(b.node.holds.add, NewHold(reason="r", mailbox=b.people["bruno"].id))
+        held = await hold(b, NewHold(reason="r", mailbox=b.people["bruno"].id))
         await a.withdraw("anna", letter)
         await settled()
         assert await a.states("anna", letter) == [DeliveryState.WITHDRAWN]
@@ -210,7 +208,7 @@ async def test_a_withdrawn_letter_under_a_hold_is_hidden_and_kept(
             await b.node.reading.open(b.people["bruno"], summary.stored)
         (row,) = rows(b, schema.letters)
         assert row.payload is not None
-        await b.node.database.write(b.node.holds.remove, (held.id.hex(), "fin"))
+        await release(b, held, "fin")
         await days(federation, 1)
         (row,) = rows(b, schema.letters)
         assert row.payload is None
@@ -228,9 +226,7 @@ async def test_a_hold_over_a_period_keeps_the_letters_of_that_time(
             await b.read("bruno", letter)
             await days(federation, 5)
         arrived = sorted(row.arrived_at_ms for row in rows(b, schema.letters))
-        await b.node.database.write(
-            b.node.holds.add, NewHold(reason="enquête", from_ms=arrived[1], until_ms=arrived[2])
-        )
+        await hold(b, NewHold(reason="enquête", from_ms=arrived[1], until_ms=arrived[2]))
         await days(federation, 30)
         (summary,) = await b.inbox("bruno")
         assert summary.letter is not None
@@ -305,7 +301,7 @@ async def test_a_hold_on_a_letter_that_is_gone_is_refused(
 ) -> None:
     async with pair(tmp_path, database_url) as (_, _a, b):
         with pytest.raises(NotFoundError, match="not here any more"):
-            await b.node.database.write(b.node.holds.add, NewHold(reason="r", letter=bytes(16)))
+            await hold(b, NewHold(reason="r", letter=bytes(16)))
 
 
 async def test_a_moved_clock_erases_nothing_for_a_day(

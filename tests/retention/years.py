@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import trio
 
 from node.audit.log import LeafRef, read_evidence
+from node.retention.holds import Hold, NewHold
 from node.retention.policy import KeepDays
 from node.vault import schema
 from node.vault.database import Transaction
@@ -19,7 +20,7 @@ from protocol.details import Details, decode_details
 from protocol.logleaf import EventKind, LogLeaf
 from tests.post.harness import Federation, Institution
 
-__all__ = ["DAY_S", "days", "erase", "every_byte", "keep", "leaves", "pair", "rows", "stored"]
+__all__ = ["DAY_S", "days", "erase", "every_byte", "hold", "keep", "leaves", "pair", "release", "rows", "stored"]
 
 DAY_S = 86_400
 RUNNING_S = 2.5 * 3600
@@ -60,6 +61,16 @@ async def keep(
     await institution.node.database.write(
         institution.node.policies.set, (mailbox, KeepDays(received=received, sent=sent, trash=trash))
     )
+
+
+async def hold(institution: Institution, new: NewHold) -> Hold:
+    """What an administrator keeps, whatever else says."""
+    return await institution.node.database.write(institution.node.holds.add, new)
+
+
+async def release(institution: Institution, held: Hold, reason: str) -> None:
+    """The end of a hold."""
+    await institution.node.database.write(institution.node.holds.remove, (held.id.hex(), reason))
 
 
 async def stored(institution: Institution, local: str, folder: LetterFolder = LetterFolder.INBOX) -> StoredLetter:
