@@ -16,7 +16,6 @@ from node.cli.common import (
     PasswordFile,
     emit,
     fail,
-    opened_mailbox,
     opened_node,
     run_command,
     say,
@@ -32,6 +31,7 @@ from node.cli.evidence_reading import (
     read_bytes,
 )
 from node.cli.evidence_views import doubt_words, print_checks, report_fields
+from node.cli.one_letter import one_letter
 from node.errors import CoffreError, ConfigError
 
 __all__ = ["add_to"]
@@ -140,9 +140,8 @@ def disclose(
 
         if out.exists():
             raise ConfigError(f"{out} exists already", hint="name another file")
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, None, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=None, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             copy = await node.content_files.disclose(opened, stored)
         data = write_content_file(copy.file)
         try:

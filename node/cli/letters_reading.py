@@ -31,6 +31,7 @@ from node.cli.letter_views import (
     summary_fields,
     timeline_fields,
 )
+from node.cli.one_letter import one_letter
 from node.errors import ConfigError
 
 __all__ = ["add_to"]
@@ -94,11 +95,8 @@ def open_letter(
     """Open a letter: check it, put the opening on record, show it, and save its attachments into DIR."""
 
     async def body() -> None:
-        from node.vault.states import LetterFolder
-
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, LetterFolder.INBOX, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=False, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             if out is not None:
                 try:
                     out.mkdir(parents=True, exist_ok=True)

@@ -29,6 +29,7 @@ from node.cli.common import (
     short_id,
 )
 from node.cli.looking import EvenIfSimilar, look_first
+from node.cli.one_letter import one_letter
 from node.cli.outside import number_of, offer_outside
 from node.errors import ConfigError, LimitError, MovedError, StateError
 
@@ -234,13 +235,11 @@ def reply(
     async def body() -> None:
         from node.post.answers import answer_subject
         from node.post.compose import Draft
-        from node.vault.states import LetterFolder
 
         wanted = _class_of(letter_class)
         content, attachments = _text_of(text, text_file), tuple(_attachment(path) for path in attach or ())
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, LetterFolder.INBOX, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=False, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             letter = (await node.reading.open(opened, stored)).letter
             others = [item.address for item in (*letter.to, *letter.cc) if item.address != opened.address]
             subject = answer_subject(letter.subject, "Re:")
@@ -291,11 +290,9 @@ def resend(
 
     async def body() -> None:
         from node.post.compose import Draft
-        from node.vault.states import LetterFolder
 
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=True, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             lines = (await node.timelines.timeline(stored)).recipients
             moved = {line.address: line.moved_to for line in lines if line.moved_to}
             if not moved:
@@ -330,11 +327,8 @@ def withdraw(
     """Take a sent letter back from everyone who has not opened it yet."""
 
     async def body() -> None:
-        from node.vault.states import LetterFolder
-
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=True, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             if await node.outside.of_letter(stored.row) is not None:
                 await node.outside.revoke(opened, stored.row)
             else:

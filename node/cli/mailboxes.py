@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,9 +29,29 @@ from node.cli.retention import mailbox_retention
 from node.cli.second_factors import second_factor_app
 from node.errors import ConfigError
 
+if TYPE_CHECKING:
+    from node.vault.access import OpenMailbox
+    from protocol.crypto import Secret
+
 __all__ = ["add_to", "mailbox_app"]
 
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
+
+_NewPasswordFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
+]
+
+
+def _new_password(file: Path | None) -> Secret:
+    return ask_secret(file, "new password", "--new-password-file", twice=True)
+
+
+def _tell(opened: OpenMailbox, done: str, *, as_json: bool) -> None:
+    """That a mailbox opens otherwise now."""
+    if as_json:
+        emit({"id": opened.id.text, "address": opened.address})
+    else:
+        say(f"{opened.address}: {done}")
 
 
 @mailbox_app.command("add")
@@ -177,9 +197,7 @@ def password(
     context: typer.Context,
     mailbox: MailboxArgument,
     password_file: PasswordFile = None,
-    new_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
-    ] = None,
+    new_password_file: _NewPasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a mailbox's password."""
@@ -187,12 +205,9 @@ def password(
     async def body() -> None:
         async with opened_node(context) as node:
             opened = await opened_mailbox(node, mailbox, password_file, to_set_another=True)
-            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            new = _new_password(new_password_file)
             await node.mailboxes.change_password(opened, new)
-            if as_json:
-                emit({"id": opened.id.text, "address": opened.address})
-            else:
-                say(f"{opened.address}: password changed. An old backup still opens with the old one.")
+            _tell(opened, "password changed. An old backup still opens with the old one.", as_json=as_json)
 
     run_command(body, as_json=as_json)
 
@@ -202,7 +217,7 @@ def recover(
     context: typer.Context,
     mailbox: MailboxArgument,
     recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
-    new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
+    new_password_file: _NewPasswordFile = None,
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -214,12 +229,9 @@ def recover(
         key = read_recovery_file(recovery_file)
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
-            new = ask_secret(new_password_file or password_file, "new password", "--new-password-file", twice=True)
+            new = _new_password(new_password_file or password_file)
             opened = await node.mailboxes.recover(address, key, new)
-            if as_json:
-                emit({"id": opened.id.text, "address": opened.address})
-            else:
-                say(f"{opened.address}: new password set; the recovery is on record")
+            _tell(opened, "new password set; the recovery is on record", as_json=as_json)
 
     run_command(body, as_json=as_json)
 
@@ -229,9 +241,7 @@ def renew_keys(
     context: typer.Context,
     mailbox: MailboxArgument,
     password_file: PasswordFile = None,
-    new_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
-    ] = None,
+    new_password_file: _NewPasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """My password leaked: new keys and a new password at once. Letters under way to the former keys still open."""
@@ -241,14 +251,11 @@ def renew_keys(
             address = full_address(node, mailbox)
             await node.mailboxes.find(address)
             present = ask_secret(password_file, f"password of {address}", "--password-file")
-            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            new = _new_password(new_password_file)
             if new.reveal() == present.reveal():
                 raise ConfigError("the new password is the one that leaked", hint="choose another")
             opened = await node.mailboxes.renew_keys(address, present, new)
-        if as_json:
-            emit({"id": opened.id.text, "address": opened.address})
-        else:
-            say(f"{opened.address}: new keys and a new password. What comes from now on no old backup opens.")
+        _tell(opened, "new keys and a new password. What comes from now on no old backup opens.", as_json=as_json)
 
     run_command(body, as_json=as_json)
 
@@ -258,7 +265,7 @@ def reset_keys(
     context: typer.Context,
     mailbox: MailboxArgument,
     recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
-    new_password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the new password.")] = None,
+    new_password_file: _NewPasswordFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -274,12 +281,9 @@ def reset_keys(
             question = f"Reset the keys of {address}? Its password, members and deputies end; senders are told."
             if not confirm(question, assume=yes, option="--yes"):
                 raise typer.Exit(1)
-            new = ask_secret(new_password_file, "new password", "--new-password-file", twice=True)
+            new = _new_password(new_password_file)
             opened = await node.mailboxes.reset_keys(address, key, new)
-        if as_json:
-            emit({"id": opened.id.text, "address": opened.address})
-        else:
-            say(f"{opened.address}: keys reset, new password set; on record, and senders are told for 30 days")
+        _tell(opened, "keys reset, new password set; on record, and senders are told for 30 days", as_json=as_json)
 
     run_command(body, as_json=as_json)
 

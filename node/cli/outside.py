@@ -22,6 +22,7 @@ from node.cli.common import (
     short_id,
     table,
 )
+from node.cli.one_letter import one_letter
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -152,11 +153,8 @@ def revoke(
     """From now on link and code open nothing, and the page closes where the letter is open."""
 
     async def body() -> None:
-        from node.vault.states import LetterFolder
-
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            stored = await node.reading.find(opened, LetterFolder.SENT, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=True, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             await node.outside.revoke(opened, stored.row)
         if as_json:
             emit({"id": stored.row.hex(), "state": "revoked"})

@@ -16,12 +16,12 @@ from node.cli.common import (
     PasswordFile,
     emit,
     full_address,
-    opened_mailbox,
     opened_node,
     run_command,
     say,
     table,
 )
+from node.cli.one_letter import one_letter
 from node.errors import ConfigError
 
 __all__ = ["add_to", "mailbox_retention"]
@@ -41,12 +41,8 @@ def _move(
     as_json: bool, delete: bool,
 ) -> None:  # fmt: skip
     async def body() -> None:
-        from node.vault.states import LetterFolder
-
-        async with opened_node(context) as node:
-            opened = await opened_mailbox(node, mailbox, password_file, acting_for)
-            folder = LetterFolder.SENT if sent else LetterFolder.INBOX
-            stored = await node.reading.find(opened, folder, letter_id)
+        found = one_letter(context, mailbox, letter_id, sent=sent, password_file=password_file, acting_for=acting_for)
+        async with found as (node, opened, stored):
             await (node.trash.delete if delete else node.trash.undelete)(opened, stored)
             days = (await node.database.read(node.policies.of, opened.id)).trash
         if as_json:
