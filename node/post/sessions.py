@@ -39,7 +39,7 @@ class Sessions:
         self._parts = parts
         self._turns = Turns()
         self._feed_locks = FeedLocks()
-        self._replica = FeedReplica(parts.database, parts.following, parts.peers, parts.node_id)
+        self.replica = FeedReplica(parts.database, parts.following, parts.peers, parts.node_id)
 
     def hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         """What this node says first on a link to a peer."""
@@ -74,7 +74,7 @@ class Sessions:
         )
         feeds = FeedTaker(
             link,
-            self._replica,
+            self.replica,
             locks=self._feed_locks,
             own=parts.node_id,
             limits=FEED_LIMITS,
@@ -83,7 +83,7 @@ class Sessions:
         )
         news = FeedNews(
             link,
-            self._replica,
+            self.replica,
             feeds,
             own=parts.node_id,
             told=hello.heads[-1],
@@ -97,7 +97,7 @@ class Sessions:
             peers=parts.peers,
             verifiers=parts.verifiers,
             sender=parts.sender,
-            replica=self._replica,
+            replica=self.replica,
             news=news,
             feeds=feeds,
             offer_again=OfferAgain(parts.peers, parts.outbox),
@@ -128,14 +128,14 @@ class Sessions:
             feeds=feeds,
             forks=ForkNews(
                 link,
-                self._replica,
+                self.replica,
                 feeds,
                 own=parts.node_id,
                 verifiers=parts.verifiers.of,
                 say=log_feed_event,
             ),
             heads=heads,
-            cosigning=Cosigning(link, parts.cosigning, shown=heads, replica=self._replica),
+            cosigning=Cosigning(link, parts.cosigning, shown=heads, replica=self.replica),
             relay_sender=RelaySender(
                 link,
                 book=parts.book,
