@@ -26,7 +26,7 @@ from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
 from protocol.disclosure import parse_disclosure
 from protocol.disclosure_report import verify_disclosure
-from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding
+from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding, Totals
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
@@ -252,6 +252,7 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("message", _message, _seeds("message"))
     yield Decoder("maintainer_entry", MaintainerEntry.decode, (MaintainerEntry(names=("Région",)).encode(),))
     yield Decoder("standing", _standing, _seeds("standing"))
+    yield Decoder("totals", Totals.decode, _seeds("totals"))
     yield Decoder("feed_file", decode_feed_file, _seeds("feedfile"))
     yield Decoder("signed_file", decode_signed, (encode_signed([REVOCATION]),))
     yield Decoder("cosignature", _cosignature, _seeds("cosignature"))
