@@ -25,6 +25,7 @@ _First = Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="The firs
 _Last = Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="The last month (the running one).")]
 _Month = Annotated[str, typer.Argument(metavar="YYYY-MM", help="The month.")]
 _KINDS: Final = ("csv", "svg", "png")
+_ACTIVE: Final = frozenset({"people", "services", "institutions"})
 
 
 @statistics_app.command("show")
@@ -65,6 +66,8 @@ def _months(title: str, months: tuple[str, ...], rows: list[Row] | tuple[Row, ..
 
 
 def _total(row: Row) -> str:
+    if row.key in _ACTIVE:
+        return ""  # who is active in two months is not two people
     return f">={row.total}" if row.is_partial else str(row.total)
 
 
@@ -92,7 +95,7 @@ def _local_fields(report: Report) -> dict[str, Any]:
         "months": list(report.months),
         "hide_below": report.threshold,
         "totals": {measure.value: _row_fields(row) for measure, row in report.totals.items()},
-        "active": {row.key: _row_fields(row) for row in (report.people, report.services, report.institutions)},
+        "active": {row.key: list(row.values) for row in (report.people, report.services, report.institutions)},
         "by": {
             f"{measure}/{dimension}": [_row_fields(row) for row in rows]
             for (measure, dimension), rows in report.breakdowns.items()
