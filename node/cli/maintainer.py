@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DeskArgument", "PassphraseFile", "ToOption", "add_to", "open_desk", "passphrase_of", "write_file"]
 
 app = typer.Typer(help="Vouch for institutions: what a regional maintainer does.", rich_markup_mode=None)
-_DAY_MS: Final = 86_400_000
 _YEAR_DAYS: Final = 396
-_WARNED_DAYS: Final = (60, 30, 7)
 
 DeskArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The maintainer's folder.")]
 PassphraseFile = Annotated[
@@ -81,15 +79,12 @@ def _settle(desk: Desk, entries: Sequence[bytes], passphrase: Secret, to: Path |
         desk.publish(entries, _online(desk.path, passphrase))
 
 
-def _days_left(standing: Standing, now_ms: int) -> int | None:
-    return None if standing.until_ms is None else (standing.until_ms - now_ms) // _DAY_MS
-
-
 def _row(standing: Standing, now_ms: int) -> dict[str, Any]:
+    from node.maintainer.overview import days_left, warned_within
     from protocol.statement import node_digits
 
-    endorsed, left = standing.endorsed, _days_left(standing, now_ms)
-    ends = next((days for days in sorted(_WARNED_DAYS) if left is not None and left < days), None)
+    endorsed, left = standing.endorsed, days_left(standing, now_ms)
+    ends = warned_within(standing, now_ms)
     return {
         "id": standing.node.text,
         "fingerprint": node_digits(standing.node),
@@ -350,6 +345,7 @@ def renew(
     """Prolong endorsements."""
 
     async def body() -> None:
+        from node.maintainer.overview import days_left
         from node.world import World
 
         desk, now_ms = open_desk(folder), World().now_ms()
@@ -359,7 +355,7 @@ def renew(
             chosen = [
                 standing
                 for standing in desk.standings()
-                if standing.endorsed is not None and (_days_left(standing, now_ms) or 0) < within
+                if standing.endorsed is not None and (days_left(standing, now_ms) or 0) < within
             ]
         if chosen:
             passphrase = passphrase_of(passphrase_file)
@@ -420,7 +416,8 @@ def publish(
 
 def add_to(main: typer.Typer) -> None:
     """Register the commands."""
-    from node.cli import maintainer_keys
+    from node.cli import maintainer_keys, maintainer_sign
 
+    maintainer_sign.add_to(app)
     maintainer_keys.add_to(app)
     main.add_typer(app, name="maintainer")

@@ -16,6 +16,7 @@ from directory_sync.acquaintance import alike_warnings, stated_keys
 from node.errors import ConfigError, FolderError, NotFoundError, StateError
 from node.folder import write_private
 from node.identity.key_change import FreshKeys, next_chain, recovered_chain
+from node.maintainer.feed_lock import writing_alone
 from node.maintainer.keys import ComingKeys, OfflineKey, OnlineKeys
 from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
 from node.world import World
@@ -60,6 +61,7 @@ class Desk:
         self._head = feed.head
         self._raws = list(raws)
         self._world = world
+        self._stored = b"" if not raws else encode_feed_file(feed.chain, self._raws, feed.head)
 
     # -- making and opening
 
@@ -132,6 +134,13 @@ class Desk:
                 found.append(SignedStanding.decode(live.operation.entry).standing)
         return sorted(found, key=lambda item: (item.endorsed.name if item.endorsed else "~", item.node))
 
+    def signed_standing(self, node: NodeId) -> SignedStanding:
+        """The newest word on a node as it was signed. NotFoundError."""
+        live = self._state.live.get(standing_subject(node))
+        if live is None or live.operation.entry is None:
+            raise NotFoundError(f"nothing was said of {node.text[:12]}…")
+        return SignedStanding.decode(live.operation.entry)
+
     def find(self, text: str) -> Standing:
         """A standing by domain, institution's name or the beginning of the id. NotFoundError if not exactly one."""
         wanted = text.strip().lower()
@@ -171,6 +180,13 @@ class Desk:
             word = "no request is" if not found else "several requests are"
             raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer requests {self.path}")
         return found[0]
+
+    def request_text(self, node: NodeId) -> str:
+        """An invitation that waits, as it came. NotFoundError."""
+        try:
+            return (self.path / "requests" / f"{node.text}.invite").read_text("ascii").strip()
+        except OSError as error:
+            raise NotFoundError(f"no request of {node.text[:12]}… waits") from error
 
     def warnings(self, invite: Invite) -> tuple[str, ...]:
         """What is like an institution that is endorsed already, or shares a key with one, one line each."""
@@ -352,7 +368,9 @@ class Desk:
         head = sign_checkpoint(Checkpoint(origin, self._state.size, self._state.tree.root()), keys.log)
         time_s = self._world.now_ms() // 1000
         self._head = cosign(head, name=witness_name(self.chain.node_id), secret=keys.witness, time_s=time_s)
-        write_private(self.path / "feed", self.feed_file)
+        with writing_alone(self.path, self._stored):
+            write_private(self.path / "feed", self.feed_file)
+        self._stored = self.feed_file
 
 
 def _offline_key(fresh: FreshKeys, chain: StatementChain) -> OfflineKey:

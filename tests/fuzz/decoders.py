@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from node.maintainer.signed_file import decode_signed, encode_signed
+from node.maintainer.task_file import RevokeTask, decode_tasks, encode_tasks
 from protocol.backup import PREFIX_BYTES, BackupHeader, BackupOpener, BackupSealer, decode_header, header_length
 from protocol.box import open_box
 from protocol.bundle import decode_manifest
@@ -26,7 +27,7 @@ from protocol.delegation import decode_signed_delegation
 from protocol.details import decode_details
 from protocol.disclosure import parse_disclosure
 from protocol.disclosure_report import verify_disclosure
-from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, SignedStanding, Totals
+from protocol.entry import InstitutionEntry, MailboxEntry, MaintainerEntry, RevocationReason, SignedStanding, Totals
 from protocol.envelope import decode_envelope, open_envelope
 from protocol.errors import RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, open_boxed
@@ -155,6 +156,9 @@ def _ending_link(data: bytes) -> None:
     link.receive(data, 0)
 
 
+_TASKS: Final = encode_tasks(MAINTAINER.node_id, [RevokeTask(MAINTAINER.node_id, RevocationReason.LEFT)])
+
+
 def _standing(data: bytes) -> None:
     """A maintainer's word, which its feed vouches for, and the signature on it."""
     SignedStanding.decode(data).verify(MAINTAINER)
@@ -255,6 +259,7 @@ def _all() -> Iterator[Decoder]:
     yield Decoder("totals", Totals.decode, _seeds("totals"))
     yield Decoder("feed_file", decode_feed_file, _seeds("feedfile"))
     yield Decoder("signed_file", decode_signed, (encode_signed([REVOCATION]),))
+    yield Decoder("task_file", lambda data: decode_tasks(data, MAINTAINER), (_TASKS,))
     yield Decoder("cosignature", _cosignature, _seeds("cosignature"))
     yield Decoder("daily_head", lambda data: pq_signed_at_s(data, _PQ_KEYS), _seeds("daily"))
     yield Decoder("cosigned_head", strict_cosigned_head, _seeds("cosignature"))

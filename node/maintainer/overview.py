@@ -1,0 +1,64 @@
+"""What ends soon, and what contradicts what, at a maintainer's desk. Spec: spec/desks.md, 7."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from directory_sync.acquaintance import stated_keys
+from node.maintainer.desk import Desk
+from protocol.entry import Standing
+
+__all__ = ["WARNED_DAYS", "Conflict", "conflicts", "days_left", "warned_within"]
+
+WARNED_DAYS: Final = (60, 30, 7)
+_DAY_MS: Final = 86_400_000
+
+
+def days_left(standing: Standing, now_ms: int) -> int | None:
+    """Whole days until it ends, negative once it has; None for what has no end."""
+    return None if standing.until_ms is None else (standing.until_ms - now_ms) // _DAY_MS
+
+
+def warned_within(standing: Standing, now_ms: int) -> int | None:
+    """The smallest of WARNED_DAYS within which it ends; None if it lasts longer, or has no end."""
+    left = days_left(standing, now_ms)
+    return next((days for days in sorted(WARNED_DAYS) if left is not None and left < days), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Institutions that cannot all be right. what: `domain` or `key`; about: the domain, or empty."""
+
+    what: str
+    about: str
+    names: tuple[str, ...]
+
+
+def conflicts(desk: Desk) -> list[Conflict]:
+    """Among those that this maintainer vouches for now, and those that ask for it."""
+    claims = [
+        (item.node, item.endorsed.name, item.endorsed.domain, stated_keys(item.endorsed.chain))
+        for item in desk.standings()
+        if item.endorsed is not None
+    ]
+    known = {node for node, _, _, _ in claims}
+    claims += [
+        (invite.chain.node_id, invite.institution, invite.domain, stated_keys(invite.chain))
+        for invite in desk.requests()
+        if invite.chain.node_id not in known
+    ]
+    domains: dict[str, list[str]] = defaultdict(list)
+    keys: dict[bytes, list[str]] = defaultdict(list)
+    for _, name, domain, stated in claims:
+        domains[domain].append(name)
+        for key in stated:
+            keys[key].append(name)
+    found = [Conflict("domain", domain, tuple(names)) for domain, names in sorted(domains.items()) if len(names) > 1]
+    return found + [Conflict("key", "", names) for names in _distinct(keys.values())]
+
+
+def _distinct(groups: Iterable[list[str]]) -> list[tuple[str, ...]]:
+    return sorted({tuple(names) for names in groups if len(names) > 1})
