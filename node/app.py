@@ -13,7 +13,9 @@ import sqlalchemy as sa
 
 from node.audit.auditors import Admission
 from node.audit.disclosing import Discloser
+from node.audit.disclosure_requests import DisclosureRequests
 from node.audit.log import LeafRef, read_evidence
+from node.auditor.log_checks import LogChecks
 from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
 from node.config import Settings
@@ -134,6 +136,14 @@ class Node(VaultParts):
         )
         self.mailbox_texts = MailboxTexts(self.database, self.keys, access)
         self._assemble_outside(access)
+        self.disclosure_requests = DisclosureRequests(self.database, self.keys)
+        self.log_checks = LogChecks(
+            database=self.database,
+            folder=folder.path / "audit",
+            chain=lambda: self.keyring.chain,
+            institution=settings.institution,
+            node_id=self.node_id,
+        )
         self.cautions = Cautions(self.database, self.directory, correspondents)
         self.withdrawals = Withdrawals(
             database=self.database,

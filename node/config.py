@@ -163,6 +163,7 @@ class WebSettings(_Section):
     charter_file: the charter of use, relative to the folder. behind_proxy: plain HTTP on loopback, HTTPS at a reverse
     proxy. trusted_proxies: addresses and networks of proxies that are believed who asks. staff: whether the pages of
     who administers, maintains or audits are served; staff_from: to which addresses and networks, none for all.
+    maintainer_desk: the folder of the maintainer whose desk these pages serve, relative to the node's; empty: none.
     """
 
     listen: str = ""
@@ -179,6 +180,7 @@ class WebSettings(_Section):
     trusted_proxies: tuple[str, ...] = ()
     staff: bool = True
     staff_from: tuple[str, ...] = ()
+    maintainer_desk: str = ""
 
     @field_validator("timezone")
     @classmethod

@@ -102,6 +102,7 @@ async def run_node(
                 (node.statistics.run, "statistics"),
                 (_cosign_duty(node).run, "cosigning"),
                 (operation.watch.run, "alarms"),
+                (node.log_checks.run, "log checks"),
             )
             for work, duty in duties:
                 nursery.start_soon(node.claims.hold, partial(keep_running, work), duty)

@@ -39,7 +39,7 @@ from protocol.statement import StatementChain
 from protocol.text_file import NodeStatements
 from protocol.tlogproof import TlogProof
 
-__all__ = ["Disclosed", "Discloser", "OwnEvent", "own_events"]
+__all__ = ["Disclosed", "Discloser", "OwnEvent", "letter_tags", "own_events"]
 
 _MAX_EVENTS: Final = 50_000
 _MAX_EXPORTED: Final = 500_000
@@ -95,7 +95,7 @@ def own_events(connection: sa.Connection, keys: RowKeys, scope: Scope) -> Iterat
     if scope.letter is not None:
         # By the leaf itself: the column beside it is emptied when a letter is erased, and what was erased is named.
         tag = sa.func.substr(table.c.leaf, _TAG_AT, LeafTag.LENGTH)
-        query = query.where(tag.in_(_tags_of(connection, keys, scope.letter)))
+        query = query.where(tag.in_(letter_tags(connection, keys, scope.letter)))
     for row in connection.execution_options(yield_per=_AT_ONCE).execute(query):
         time_ms = int.from_bytes(row.leaf[3:11], "big")
         if scope.letter is None and not scope.from_ms <= time_ms < scope.until_ms:
@@ -109,8 +109,8 @@ def own_events(connection: sa.Connection, keys: RowKeys, scope: Scope) -> Iterat
         yield event
 
 
-def _tags_of(connection: sa.Connection, keys: RowKeys, letter: LetterId) -> set[bytes]:
-    """The tags of one letter: sent, received, or both."""
+def letter_tags(connection: sa.Connection, keys: RowKeys, letter: LetterId) -> set[bytes]:
+    """The tags of one letter: sent, received, or both. NotFoundError."""
     table = schema.log_leaves
     kinds = [int(kind).to_bytes(2, "big") for kind in (EventKind.SUBMITTED, EventKind.DEPOSITED, EventKind.REFUSED)]
     found = set()

@@ -72,6 +72,9 @@ _SORTS: Final = {
     EventKind.AUDITOR_REMOVED: _Sort(*_ROLES, "D"),
     EventKind.DISCLOSED: _Sort(*_AUDIT_LOG, "R"),
     EventKind.EVENTS_EXPORTED: _Sort(*_AUDIT_LOG, "R"),
+    EventKind.DISCLOSURE_ASKED: _Sort(*_AUDIT_LOG, "E"),
+    EventKind.DISCLOSURE_GRANTED: _Sort(*_AUDIT_LOG, "E"),
+    EventKind.DISCLOSURE_DENIED: _Sort(*_AUDIT_LOG, "E"),
 }
 _FIRST_OF_MAILBOXES, _FIRST_OF_PEERS, _FIRST_OF_THE_NODE = 300, 400, 500
 _CREATED: Final = ("_created", "_added", "_accepted", "_admitted", "_trusted", "_vouched")

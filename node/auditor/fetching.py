@@ -60,9 +60,11 @@ async def fetch_log(
     max_leaves: int = MAX_LEAVES,
     repair: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    source: Source | None = None,
 ) -> Fetched:
     """Bring the copy up to date. What is wrong with the log, or could not be had, is in the findings.
 
+    source: where to read from, if not where the origin says.
     repair: look at every file of the copy, and fetch again what is missing or damaged.
     progress: leaves done, of so many that are new.
     """
@@ -71,8 +73,11 @@ async def fetch_log(
     if not copy.source_file.exists() or copy.read(copy.source_file) != origin.raw:
         write_whole(copy.source_file, origin.raw, private=True)
     try:
-        async with opened_source(origin) as source:
+        if source is not None:
             await fetch.run(source)
+        else:
+            async with opened_source(origin) as opened:
+                await fetch.run(opened)
     except SourceError as error:
         fetch.findings.add("unreachable", detail=error.message)
     except (LimitError, NotFoundError) as error:

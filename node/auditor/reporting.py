@@ -22,7 +22,7 @@ from node.reports.rendering import N_, Language, language_of, render
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 
-__all__ = ["render_audit"]
+__all__ = ["place_words", "render_audit"]
 
 _MOST_ROWS: Final = 14
 _MOST_MONTHS: Final = 24
@@ -81,11 +81,16 @@ def render_audit(audit: Audit, *, language: str, auditor: str = "") -> str:
     )
 
 
+def place_words(item: Finding, language: Language) -> str:
+    """Where a finding was made: which head, tile, leaf or file."""
+    return _PLACE_WORD.sub(lambda found: language.text(found[0]), item.place)
+
+
 def _row(item: Finding, language: Language) -> _Row:
     return _Row(
         _CLASSES[item.severity],
         language.text(_SEVERITIES[item.severity]),
-        _PLACE_WORD.sub(lambda found: language.text(found[0]), item.place),
+        place_words(item, language),
         item.words(language),
         item.code,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import auditing, disclosures, own_log
+from node.cli import audit_requests, auditing, disclosures, own_log
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, table
 from node.errors import ConfigError
 
@@ -156,6 +156,7 @@ def certificate(
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    audit_requests.add_commands(audit_app)
     auditing.add_commands(audit_app)
     disclosures.add_commands(audit_app, own_log.log_app)
     app.add_typer(audit_app, name="audit")

@@ -13,6 +13,7 @@ from node.world import World
 
 __all__ = [
     "ALERTS",
+    "CHECKS",
     "COSIGNING",
     "EXPIRIES",
     "FEED",
@@ -42,10 +43,12 @@ TRUST: Final = "trust"
 RELAY: Final = "relay"
 COSIGNING: Final = "cosigning"
 """A head of the own log was chosen to be cosigned."""
+CHECKS: Final = "checks"
+"""A check of the own log is asked for."""
 LETTERS: Final = "letters"
 """What a mailbox's pages show; about: its blinded id (node/vault/changes.py)."""
 TOPICS: Final = frozenset(
-    {COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY, LETTERS}
+    {CHECKS, COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY, LETTERS}
 )
 
 Topic = tuple[str, bytes]

@@ -51,6 +51,8 @@ __all__ = ["build_site", "site_routes"]
 
 # Forms with files in them.
 _FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 30)
+# Files of evidence, signed files (again in the form that confirms them), invitations.
+_DESK_FILES = BodyRule(re.compile(r"/staff/(auditor/evidence|maintainer/(requests|publish(/do)?))"), MAX_FORM_BYTES, 30)
 
 
 def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
@@ -112,7 +114,7 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
     web = node.settings.web
     # Here, before Starlette's own handler of errors makes a 500 of it.
     app = Starlette(routes=site_routes(node, stop), exception_handlers={BodyError: _refuse_body})
-    rules = [_FILES_IN_FORMS, *DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
+    rules = [_FILES_IN_FORMS, _DESK_FILES, *DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
     return ProxyHeaders(Guard(StaffGate(app, web), rules), web)
 
 

@@ -25,7 +25,7 @@ from node.vault.states import DeliveryState
 from protocol.details import REQUIRED_FIELDS, Details
 from protocol.disclosure import Scope
 from protocol.disclosure_report import OpenedEvent, verify_disclosure
-from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
+from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId, StaffId
 from protocol.logleaf import EventKind, LogLeaf
 from tests.auditor.scene import fetch
 from tests.post.harness import Federation, Institution, settled
@@ -166,6 +166,7 @@ def every_kind() -> list[OpenedEvent]:
         "role": "deputy",
         "digest": bytes(32),
         "signature": bytes(64),
+        "staff": StaffId(b"\x08" * 16),
     }
     events = []
     for index, kind in enumerate(EventKind):

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from node.maintainer.desk import Desk
+from node.maintainer.task_file import RevokeTask, encode_tasks
+from node.world import World
+from protocol.entry import RevocationReason
 from tests.cli.coffre_cli import Finished, Node, Secrets, eventually, make_node, one_line, run_coffre
 
 
@@ -123,6 +127,16 @@ def test_the_offline_key_stays_where_it_is(
     assert region.json("list", keyed=False)[0]["warning"] == ""
     carried.write_bytes(carried.read_bytes()[:-1] + b"\0")
     assert "code:" in region.refused("publish", carried)
+    # What the pages ask to be signed.
+    task, signed = tmp_path / "task", tmp_path / "signed"
+    (line,) = Desk.open(region.folder, World()).standings()
+    task.write_bytes(encode_tasks(line.by, [RevokeTask(line.node, RevocationReason.LEFT)]))
+    assert "--yes" in away.refused("sign", task, "--to", signed)
+    done = away.json("sign", task, "--to", signed, "--yes")
+    assert (done["signed"], invite["fingerprint"] in done["acts"][0]) == (1, True)
+    assert "no task" in away.refused("sign", carried, "--to", signed, "--yes")
+    region.json("publish", signed)
+    assert region.json("list", keyed=False)[0]["act"] == "revoke"
 
 
 def test_bad_input(tmp_path: Path, secrets: Secrets, region: Maintainer, clinics: tuple[Node, Node]) -> None:

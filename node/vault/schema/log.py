@@ -10,6 +10,7 @@ __all__ = [
     "auditors",
     "cosigned_heads",
     "daily_heads",
+    "disclosure_requests",
     "log_epochs",
     "log_leaves",
     "log_tiles",
@@ -108,6 +109,18 @@ auditors = Table(
     id_column("id", primary_key=True),
     Column("token_hash", LargeBinary(32), nullable=False),
     time_column("admitted_at_ms"),
+    time_column("until_ms"),
+    sealed_column(),
+)
+
+# What auditors of the staff asked to be shown, and what was decided (spec/desks.md, 3). account: blinded.
+disclosure_requests = Table(
+    "disclosure_requests",
+    metadata,
+    id_column(primary_key=True),
+    id_column("account", index=True),
+    time_column("asked_at_ms"),
+    time_column("decided_at_ms"),
     time_column("until_ms"),
     sealed_column(),
 )

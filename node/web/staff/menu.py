@@ -47,4 +47,39 @@ _STATISTICS: Final = MenuGroup(
     ),
 )
 
-MENU: Final[tuple[MenuGroup, ...]] = (_STATISTICS, _ACCOUNT)
+_AUDITOR: Final = MenuGroup(
+    frozenset({StaffRole.AUDITOR}),
+    N_("Auditor"),
+    (
+        MenuItem("/staff/auditor/log", N_("Log"), N_("Every event of this node, by kind and time.")),
+        MenuItem(
+            "/staff/auditor/checks", N_("Check the log"), N_("Compute all of it anew; reports of earlier checks.")
+        ),
+        MenuItem("/staff/auditor/evidence", N_("Evidence"), N_("Check a file against the log; find an event.")),
+        MenuItem("/staff/auditor/disclosures", N_("Disclosures"), N_("Ask to be shown whom events concern.")),
+        MenuItem("/staff/auditor/alarms", N_("Alarms and proofs"), N_("Institutions that showed two histories.")),
+    ),
+)
+_MAINTAINER: Final = MenuGroup(
+    frozenset({StaffRole.MAINTAINER}),
+    N_("Maintainer"),
+    (
+        MenuItem("/staff/maintainer/requests", N_("Requests"), N_("Institutions that ask to be vouched for.")),
+        MenuItem("/staff/maintainer/institutions", N_("Vouched for"), N_("Until when; renew, suspend, revoke.")),
+        MenuItem("/staff/maintainer/conflicts", N_("Conflicts"), N_("What looks alike, or cannot all be true.")),
+        MenuItem("/staff/maintainer/publish", N_("Publish"), N_("Signed files, and the date of the feed.")),
+    ),
+)
+_GRANTS: Final = MenuGroup(
+    frozenset({StaffRole.ADMINISTRATOR}),
+    N_("Audits"),
+    (MenuItem("/staff/admin/disclosures", N_("Auditors' requests"), N_("Grant or refuse what auditors ask for.")),),
+)
+
+MENU: Final[tuple[MenuGroup, ...]] = (
+    _GRANTS,
+    _MAINTAINER,
+    _AUDITOR,
+    _STATISTICS,
+    _ACCOUNT,
+)

@@ -10,9 +10,18 @@ from node.web.pages.log_in import LogInPages
 from node.web.pages.steps import StepPages
 from node.web.sessions import SessionsOf
 from node.web.staff.account_pages import AccountPages
+from node.web.staff.admin_disclosures import GrantPages
+from node.web.staff.auditor_alarms import AuditorAlarmPages
+from node.web.staff.auditor_checks import CheckPages
+from node.web.staff.auditor_disclosures import DisclosurePages
+from node.web.staff.auditor_evidence import EvidencePages
+from node.web.staff.auditor_log import LogPages
 from node.web.staff.desk import StaffDesk
 from node.web.staff.door import STAFF_COOKIES, STAFF_PATH, StaffDoor
 from node.web.staff.home import StaffHome, to_home
+from node.web.staff.maintainer_institutions import InstitutionPages
+from node.web.staff.maintainer_publish import PublishPages
+from node.web.staff.maintainer_requests import RequestPages
 from node.web.staff.statistics_pages import StatisticsPages
 from node.web.templating import Templates
 
@@ -48,4 +57,13 @@ def staff_routes(desk: StaffDesk) -> list[Route]:
         *StaffHome(desk).routes(),
         *AccountPages(desk).routes(),
         *StatisticsPages(desk).routes(),
+        *GrantPages(desk).routes(),
+        *RequestPages(desk).routes(),
+        *InstitutionPages(desk).routes(),
+        *PublishPages(desk).routes(),
+        *LogPages(desk).routes(),
+        *CheckPages(desk).routes(),
+        *EvidencePages(desk).routes(),
+        *DisclosurePages(desk).routes(),
+        *AuditorAlarmPages(desk).routes(),
     ]
