@@ -167,7 +167,7 @@ async def test_the_log_is_checked_in_one_click(tmp_path: Path) -> None:
         nursery.start_soon(node.log_checks.run)
         with trio.fail_after(120):
             await until_checked(node)
-        answer = await client.get(f"{CHECKS}/progress")
+        answer = await client.get(f"{CHECKS}?progress")
         assert answer.headers["hx-refresh"] == "true"
         page = await client.get(CHECKS, headers=english)
         assert "Everything that was checked holds." in page.text

@@ -29,7 +29,7 @@ class AuditorAlarmPages:
         return [
             self.desk.page(AUDITOR, _PATH, self.show),
             self.desk.page(AUDITOR, f"{_PATH}/{{alarm}}/proof", self.proof),
-            self.desk.page(AUDITOR, f"{_PATH}/head", self.head),
+            self.desk.page(AUDITOR, f"{_PATH}/log-head.txt", self.head),
         ]
 
     async def show(self, request: Request, visit: StaffVisit) -> Response:

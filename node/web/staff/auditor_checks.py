@@ -48,13 +48,14 @@ class CheckPages:
         return [
             page(AUDITOR, CHECKS_PATH, self.show),
             action(AUDITOR, CHECKS_PATH, self.ask),
-            page(AUDITOR, f"{CHECKS_PATH}/progress", self.progress),
             page(AUDITOR, one, self.show_one),
             page(AUDITOR, f"{one}/report", self.report),
         ]
 
     async def show(self, request: Request, visit: StaffVisit) -> Response:
-        """The button, how far a check is, and what the newest ones came to."""
+        """The button, how far a check is, and what the newest ones came to; `?progress` has how far it is alone."""
+        if "progress" in request.query_params:
+            return await self._progress(request, visit)
         checks, world = self.desk.node.log_checks, self.desk.node.world
         reports = await world.run_blocking(checks.reports)
         run = await world.run_blocking(checks.run_state)
@@ -91,8 +92,7 @@ class CheckPages:
             ],
         }
 
-    async def progress(self, request: Request, visit: StaffVisit) -> Response:
-        """How far the check is, for the script of the page above."""
+    async def _progress(self, request: Request, visit: StaffVisit) -> Response:
         run = await self.desk.node.world.run_blocking(self.desk.node.log_checks.run_state)
         answer = self.desk.show(request, "staff/auditor_progress.html", visit, run=run, steps=_STEPS)
         if not run.is_under_way:

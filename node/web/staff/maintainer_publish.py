@@ -55,7 +55,7 @@ class PublishPages:
             page(MAINTAINER, PUBLISH_PATH, opened(self.show)),
             action(MAINTAINER, PUBLISH_PATH, opened(self.look), token_in_body=True),
             action(MAINTAINER, f"{PUBLISH_PATH}/do", opened(self.publish)),
-            page(MAINTAINER, f"{PUBLISH_PATH}/feed", opened(self.feed)),
+            page(MAINTAINER, f"{PUBLISH_PATH}/maintainer.coffre-feed", opened(self.feed)),
         ]
 
     def _page(self, request: Request, visit: StaffVisit, desk: Desk, **values: Any) -> Response:
