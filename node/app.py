@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from node.alerts.wording import WordingRows
 from node.audit.auditors import Admission
 from node.audit.disclosing import Discloser
 from node.audit.disclosure_requests import DisclosureRequests
@@ -31,6 +32,7 @@ from node.outside.rows import PickupRows
 from node.post.compose import Composer
 from node.post.drafting import Drafts
 from node.post.resolve import Resolver
+from node.post.results import ResultWriter
 from node.post.submit import Submitter
 from node.post.withdraw import Withdrawals
 from node.relay.clients import RelayClients
@@ -134,6 +136,7 @@ class Node(VaultParts):
             disk=self.disk,
             limits=limits,
         )
+        self.wordings = WordingRows(self.state, self.node_id)
         self.mailbox_texts = MailboxTexts(self.database, self.keys, access)
         self._assemble_outside(access)
         self.disclosure_requests = DisclosureRequests(self.database, self.keys)
@@ -202,6 +205,10 @@ class Node(VaultParts):
         """Where the pages are, for people; empty if they are not served."""
         web, listening = self.settings.web, self.web_listening_on or self.settings.web.listen
         return web.address(listening) if web.url or listening else ""
+
+    def result_writer(self) -> ResultWriter:
+        """What brings deliveries and the outbox up to date."""
+        return ResultWriter(keys=self.keys, outbox=self.outbox, alerts=self.alerts, witnesses=self.cosigned.keys)
 
     def old_evidence(self, ref: LeafRef) -> Evidence | None:
         """Evidence that the own log has at this leaf."""

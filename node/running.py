@@ -84,7 +84,12 @@ async def run_node(
             sweep=partial(_sweep_payloads, node),
         )
         sender = AlertSender(
-            node.database, node.alerts, node.settings.alerts, node.settings.institution, node.settings.web.url
+            node.database,
+            node.alerts,
+            node.settings.alerts,
+            node.settings.institution,
+            node.settings.web.url,
+            node.wordings,
         )
         operation = node.operation = Operation(node, office, parts.sender, sender)
         await operation.remove_old_copies()

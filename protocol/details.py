@@ -164,6 +164,7 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.STAFF_LOGIN_FAILED: frozenset({"staff"}),
     EventKind.STAFF_LOCKED: frozenset({"staff"}),
     EventKind.STAFF_ACTED: frozenset({"staff", "code"}),
+    EventKind.ALERT_TEXT_CHANGED: frozenset({"code"}),
     EventKind.ALARM_RAISED: frozenset({"code"}),
     EventKind.ALARM_CLEARED: frozenset({"code"}),
     EventKind.ALARM_ACKNOWLEDGED: frozenset({"code"}),

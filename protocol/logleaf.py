@@ -133,6 +133,8 @@ class EventKind(IntEnum):
     STAFF_LOCKED = 525
     STAFF_ACTED = 526
 
+    ALERT_TEXT_CHANGED = 530
+
     @property
     def word(self) -> str:
         """The name in lower case: on screens, in `--json` and in reports."""

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import httpx2
 
 from node.alerts.message import compose_email, compose_webhook
+from node.alerts.wording import DEFAULT_WORDINGS, Wordings
 from node.config import AlertSettings, SmtpSettings
 from node.vault.alert_queue import Alert
 
@@ -49,8 +50,17 @@ class Channel(Protocol):
 class EmailChannel:
     """E-mail through an SMTP server, with STARTTLS or TLS and a log-in where set."""
 
-    def __init__(self, settings: SmtpSettings, *, institution: str, login_url: str, link_base: str = "") -> None:
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        *,
+        institution: str,
+        login_url: str,
+        link_base: str = "",
+        wordings: Wordings = DEFAULT_WORDINGS,
+    ) -> None:
         self._settings = settings
+        self._wordings = wordings
         self._link_base = link_base
         self._institution = institution
         self._login_url = login_url
@@ -84,6 +94,7 @@ class EmailChannel:
             login_url=self._login_url,
             now_ms=now_ms,
             link_base=self._link_base,
+            wordings=self._wordings,
         )
         try:
             smtp = self._smtp = self._connect()

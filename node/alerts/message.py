@@ -17,6 +17,7 @@ from typing import Final
 
 from babel.dates import format_datetime
 
+from node.alerts.wording import DEFAULT_PICKUP, DEFAULT_WORDINGS, MailSort, Wordings, filled
 from node.operation.notices import compose_notice, notice_fields
 from node.vault.alert_queue import Alert, PickupMail
 
@@ -70,11 +71,23 @@ def _lines(alert: Alert) -> tuple[list[str], list[str]]:
 
 
 def compose_email(
-    alert: Alert, *, sender: str, institution: str, login_url: str, now_ms: int, link_base: str = ""
+    alert: Alert,
+    *,
+    sender: str,
+    institution: str,
+    login_url: str,
+    now_ms: int,
+    link_base: str = "",
+    wordings: Wordings = DEFAULT_WORDINGS,
 ) -> EmailMessage:
-    """The e-mail. Its Message-ID is made of the alert's reference, so a mail system can tell doubles."""
+    """The e-mail. Its Message-ID is made of the alert's reference, so a mail system can tell doubles.
+
+    wordings: the institution's own, where it has any.
+    """
     if alert.pickup is not None:
-        return compose_pickup(alert, alert.pickup, sender=sender, institution=institution, now_ms=now_ms)
+        return compose_pickup(
+            alert, alert.pickup, sender=sender, institution=institution, now_ms=now_ms, wordings=wordings
+        )
     if alert.notice is not None:
         return compose_notice(alert, alert.notice, sender=sender, institution=institution, now_ms=now_ms)
     french, english = _lines(alert)
@@ -104,56 +117,59 @@ def compose_email(
             + "\n\n"
             + "\n".join((f"For {address}:", *(f"- {line}" for line in english), "Log in to read them.\n"))
         )
+    own = wordings.of(MailSort.ALERT)
+    if own is not None:
+        values = {"institution": institution, "mailbox": alert.mailbox_address, "link": url}
+        said = {
+            code: filled(wording, {**values, "event": "\n".join(lines)})
+            for (code, wording), lines in zip(own.items(), (french, english), strict=True)
+        }
+        if count == 1:
+            del message["Subject"]
+            joined = " / ".join(subject for subject, _ in said.values())
+            message["Subject"] = f"{'[URGENT] ' if urgent else ''}{joined}"
+        message.set_content("\n-- \n\n".join(body for _, body in said.values()))
+        return message
     message.set_content(f"{institution} (Coffre)\n\n{text}{where}")
     return message
 
 
-_PICKUP_SUBJECT: Final = {
-    "fr": "Un courrier sécurisé vous attend ({institution})",
-    "en": "A secure letter is waiting for you ({institution})",
-}
-_PICKUP_TEXT: Final = {
-    "fr": (
-        "Bonjour,\n\n{institution} vous a écrit un courrier sécurisé. Pour le lire, ouvrez ce lien :\n\n{link}\n\n"
-        "La page vous demandera un code, que l'expéditeur vous donne par un autre moyen (téléphone ou SMS). Sans ce "
-        "code, le lien n'ouvre rien. Si la page ne reprend pas le lien d'elle-même, copiez-le en entier dans son "
-        "premier champ.\n\nDisponible jusqu'au {until}. Si vous n'attendez rien de cet établissement, ne tenez pas "
-        "compte de ce message. Vous pouvez répondre sur la page, pas à ce message.\n"
-    ),
-    "en": (
-        "Hello,\n\n{institution} has written you a secure letter. To read it, open this link:\n\n{link}\n\n"
-        "The page asks for a code, which the sender gives you by another way (telephone or text message). Without "
-        "the code the link opens nothing. If the page does not fill the link in by itself, copy all of it into the "
-        "first field.\n\nAvailable until {until}. If you expect nothing from this institution, ignore this message. "
-        "You can answer on the page, not to this message.\n"
-    ),
-}
-
-
-def compose_pickup(alert: Alert, mail: PickupMail, *, sender: str, institution: str, now_ms: int) -> EmailMessage:
+def compose_pickup(
+    alert: Alert,
+    mail: PickupMail,
+    *,
+    sender: str,
+    institution: str,
+    now_ms: int,
+    wordings: Wordings = DEFAULT_WORDINGS,
+) -> EmailMessage:
     """The e-mail to somebody outside: link, institution, until when; nothing of the letter or of who wrote it.
 
     Spec: spec/pickup.md, 5.
     """
     languages = ("en", "fr") if mail.language == "en" else ("fr", "en")
     until = datetime.fromtimestamp(mail.until_ms / 1000, UTC)
+    own = wordings.of(MailSort.PICKUP) or DEFAULT_PICKUP
     said = {
-        code: text.format(
-            institution=institution,
-            link=mail.link.reveal().decode(),
-            until=format_datetime(until, "d MMMM y, HH:mm 'UTC'", locale={"fr": "fr_FR", "en": "en_GB"}[code]),
+        code: filled(
+            wording,
+            {
+                "institution": institution,
+                "link": mail.link.reveal().decode(),
+                "until": format_datetime(until, "d MMMM y, HH:mm 'UTC'", locale={"fr": "fr_FR", "en": "en_GB"}[code]),
+            },
         )
-        for code, text in _PICKUP_TEXT.items()
+        for code, wording in own.items()
     }
     message = EmailMessage()
     message["From"] = sender
     message["To"] = alert.target
-    message["Subject"] = " / ".join(_PICKUP_SUBJECT[code].format(institution=institution) for code in languages)
+    message["Subject"] = " / ".join(said[code][0] for code in languages)
     message["Date"] = formatdate(now_ms / 1000)
     message["Message-ID"] = f"<{alert.reference.hex()}@{sender.rpartition('@')[2] or 'coffre.invalid'}>"
     message["Auto-Submitted"] = "auto-generated"
     # One transfer encoding that leaves the link in one piece whatever its length.
-    message.set_content("\n-- \n\n".join(said[code] for code in languages), cte="base64")
+    message.set_content("\n-- \n\n".join(said[code][1] for code in languages), cte="base64")
     return message
 
 

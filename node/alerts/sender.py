@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from node.alerts.channels import Channel, ChannelError, EmailChannel, WebhookChannel
+from node.alerts.wording import DEFAULT_WORDINGS, WordingRows, Wordings
 from node.config import AlertSettings
 from node.vault.alert_queue import Alert, AlertQueue
 from node.vault.database import Database
@@ -29,14 +30,23 @@ class AlertSender:
     """Works off the queue until cancelled."""
 
     def __init__(
-        self, database: Database, queue: AlertQueue, settings: AlertSettings, institution: str, link_base: str = ""
+        self,
+        database: Database,
+        queue: AlertQueue,
+        settings: AlertSettings,
+        institution: str,
+        link_base: str = "",
+        wordings: WordingRows | None = None,
     ) -> None:
-        """link_base: where the pages are, https://host; empty if nobody said."""
+        """link_base: where the pages are, https://host; empty if nobody said. wordings: the institution's own texts,
+        read anew for each mail.
+        """
         self._database = database
         self._queue = queue
+        self._wordings = wordings
         self._institution = institution
         self._link_base = link_base
-        self._channels: dict[str, Callable[[], Channel] | None] = {}
+        self._channels: dict[str, Callable[[Wordings], Channel] | None] = {}
         self.use(settings)
         self._limit = trio.CapacityLimiter(_AT_ONCE)
 
@@ -46,14 +56,18 @@ class AlertSender:
         self._channels = {
             "email": (
                 (
-                    lambda: EmailChannel(
-                        settings.smtp, institution=institution, login_url=settings.login_url, link_base=link_base
+                    lambda own: EmailChannel(
+                        settings.smtp,
+                        institution=institution,
+                        login_url=settings.login_url,
+                        link_base=link_base,
+                        wordings=own,
                     )
                 )
                 if settings.smtp.host
                 else None
             ),
-            "webhook": (lambda: WebhookChannel(settings, link_base=link_base, institution=institution))
+            "webhook": (lambda _own: WebhookChannel(settings, link_base=link_base, institution=institution))
             if settings.webhook_secret_file
             else None,
         }
@@ -83,7 +97,9 @@ class AlertSender:
             if make is None:
                 await self._failed(alert, ChannelError(f"no {alert.channel} configured"))
                 return
-            channel, blocking = make(), self._database.world.run_blocking
+            rows = self._wordings
+            own = DEFAULT_WORDINGS if rows is None else await self._database.read(rows.all)
+            channel, blocking = make(own), self._database.world.run_blocking
             try:
                 await blocking(channel.begin, alert, self._database.world.now_ms())
             except ChannelError as error:

@@ -24,6 +24,7 @@ from node.cli import (
     letters_reading,
     letters_writing,
     lists,
+    mail_texts,
     mailboxes,
     maintainer,
     operation,
@@ -103,6 +104,7 @@ holds.add_to(app)
 export_data.add_to(app)
 outbox.add_to(app)
 statistics.add_to(app)
+mail_texts.add_to(app)
 evidence.add_to(app)
 audit.add_to(app)
 timestamps.add_to(own_log.log_app)

@@ -68,6 +68,7 @@ _WORDS: Final = {
     EventKind.STAFF_LOGIN_FAILED: N_("staff log-in failed"),
     EventKind.STAFF_LOCKED: N_("staff account locked"),
     EventKind.STAFF_ACTED: N_("staff acted"),
+    EventKind.ALERT_TEXT_CHANGED: N_("text of mails changed"),
 }
 
 
