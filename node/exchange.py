@@ -17,7 +17,7 @@ from node.post.intake import Intake
 from node.post.network import Network
 from node.post.parts import PostParts
 from node.post.pull import PayloadPuller
-from node.post.results import ResultWriter, Verifiers
+from node.post.results import Verifiers
 from node.post.serve import Server
 from node.relay.book import RelayBook
 from node.trust.followed import Following
@@ -59,7 +59,7 @@ def _sender_side(node: Node, verifiers: Verifiers) -> SenderSide:
         database=node.database,
         directory=node.directory,
         outbox=node.outbox,
-        writer=ResultWriter(keys=node.keys, outbox=node.outbox, alerts=node.alerts, witnesses=node.cosigned.keys),
+        writer=node.result_writer(),
         verifiers=verifiers,
     )
 

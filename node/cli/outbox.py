@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from node.cli.common import JsonOption, emit, moment, opened_node, run_command, say, short_id, table
+from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, short_id, table
+from node.errors import StateError
 
 __all__ = ["add_to"]
 
@@ -77,6 +78,32 @@ def retry(
             emit({"retried": count})
         else:
             say(f"{count} letters will be tried again now")
+
+    run_command(body, as_json=as_json)
+
+
+@outbox_app.command("give-up")
+def give_up(
+    context: typer.Context,
+    row: Annotated[str, typer.Argument(metavar="ID", help="One row, or the beginning of its id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Forward a letter no more, and tell its sender so. What its destination has already still counts."""
+
+    async def body() -> None:
+        from node.post import waiting
+
+        async with opened_node(context) as node:
+            found = await waiting.find_waiting(node.database, node.outbox, node.peers, row)
+            question = f"Forward letter {short_id(found.row)} to {found.institution} no more? Its sender is told."
+            if not confirm(question, assume=yes, option="--yes"):
+                raise StateError("nothing was changed")
+            await waiting.give_up(node.database, node.outbox, node.result_writer(), found.row)
+        if as_json:
+            emit({"id": found.row.hex(), "state": "given_up"})
+        else:
+            say(f"{short_id(found.row)} is given up; its sender is told, on record")
 
     run_command(body, as_json=as_json)
 

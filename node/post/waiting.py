@@ -1,4 +1,4 @@
-"""What waits in the outbox, why and until when, for people; and trying again now. Spec: spec/delivery.md, 3."""
+"""What waits in the outbox, why and until when, for people; trying again, and giving up. Spec: spec/delivery.md, 3."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from node.errors import NotFoundError
+from node.errors import NotFoundError, StateError
+from node.post.results import EndRefused, ResultWriter
 from node.vault import schema
 from node.vault.database import Database, Transaction
-from node.vault.outbox_rows import OutboxRows
+from node.vault.outbox_rows import OutboxItem, OutboxRows
+from node.vault.outcomes import RefusalCode
 from node.vault.peers import Peer, PeerRows
 from node.vault.signals import OUTBOX, PEERS
 from node.vault.states import OutboxState
@@ -18,7 +20,7 @@ from protocol.details import Details
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 
-__all__ = ["WaitingLetter", "list_waiting", "retry_now"]
+__all__ = ["WaitingLetter", "find_waiting", "give_up", "list_waiting", "retry_now"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +82,21 @@ async def list_waiting(database: Database, outbox: OutboxRows, peers: PeerRows, 
     return await database.read(read)
 
 
+async def find_waiting(database: Database, outbox: OutboxRows, peers: PeerRows, prefix: str) -> WaitingLetter:
+    """The one row whose id begins so. NotFoundError."""
+    waiting = await list_waiting(database, outbox, peers, outbox.node_id)
+    found = [item for item in waiting if item.row.hex().startswith(prefix.lower())]
+    if len(found) != 1:
+        raise NotFoundError(f"no single row of the outbox has the id {prefix}", hint="see: coffre outbox")
+    return found[0]
+
+
 async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, prefix: str | None) -> int:
     """Reset waiting times and take up what was set aside; returns how many rows wait. NotFoundError for a wrong id."""
-    waiting = await list_waiting(database, outbox, peers, outbox.node_id)
-    chosen = [item for item in waiting if prefix is None or item.row.hex().startswith(prefix.lower())]
-    if prefix is not None and len(chosen) != 1:
-        raise NotFoundError(f"no single row of the outbox has the id {prefix}", hint="see: coffre outbox")
+    if prefix is None:
+        chosen = await list_waiting(database, outbox, peers, outbox.node_id)
+    else:
+        chosen = [await find_waiting(database, outbox, peers, prefix)]
 
     def write(tx: Transaction, items: Sequence[list[WaitingLetter]]) -> Sequence[int]:
         # Now, not 0: SQLite tells a running node of a commit only if it changed something.
@@ -103,3 +114,23 @@ async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, pre
         return [len(rows) for rows in items]
 
     return await database.write(write, chosen)
+
+
+async def give_up(database: Database, outbox: OutboxRows, writer: ResultWriter, row: bytes) -> None:
+    """Forward a letter no more: its sender is told so. On record in the letter's evidence.
+
+    What its destination has already, or answers yet, still counts (spec/delivery.md, 2.9). NotFoundError where nothing
+    waits under this id; StateError for one that its sender is withdrawing.
+    """
+
+    def find(connection: sa.Connection) -> OutboxItem:
+        for state in (OutboxState.WAITING, OutboxState.SET_ASIDE, OutboxState.WITHDRAWING):
+            for item in outbox.with_state(connection, state):
+                if item.row == row:
+                    return item
+        raise NotFoundError(f"nothing waits under the id {row.hex()}", hint="see: coffre outbox")
+
+    item = await database.read(find)
+    if item.state is OutboxState.WITHDRAWING:
+        raise StateError("its sender is withdrawing it already", hint="it ends when its destination answers")
+    await database.write(writer.end_refused, EndRefused(item, RefusalCode.GIVEN_UP))

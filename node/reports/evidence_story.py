@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from node.reports.evidence_names import Names, plain
 from node.reports.evidence_texts import (
     DOUBTS,
+    GIVEN_UP_BY_SENDER,
     MEANINGS,
     NAMES,
     OPENED_BY_ANOTHER,
@@ -171,7 +172,7 @@ def _sentence(verified: VerifiedEvidence, names: Names, language: Language) -> s
     if kind is EventKind.ALERTED and (details.code or "").endswith(", pickup"):
         text = OUTSIDE_TOLD
     if kind is EventKind.REFUSED and names.is_sender(details.node):
-        text = REFUSED_BY_SENDER
+        text = GIVEN_UP_BY_SENDER if details.code == "given_up" else REFUSED_BY_SENDER
     said = language.text(
         text,
         institution=names.institution(details.node),

@@ -12,6 +12,7 @@ from protocol.logleaf import EventKind
 
 __all__ = [
     "DOUBTS",
+    "GIVEN_UP_BY_SENDER",
     "MEANINGS",
     "NAMES",
     "OPENED_BY_ANOTHER",
@@ -86,6 +87,7 @@ SENTENCES: Final = {
 """{institution}: whose log says so. {peer}: the institution on the other side."""
 
 REFUSED_BY_SENDER: Final = N_("{institution} was told that {peer} refuses the letter for {recipient} (reason: {code}).")
+GIVEN_UP_BY_SENDER: Final = N_("{institution} forwards the letter for {recipient} no more: its administrator ended it.")
 OUTSIDE_TOLD: Final = N_("{institution} sent the link to somebody outside (by: {code}).")
 SOMEBODY_OUTSIDE: Final = N_("somebody outside")
 OPENED_BY_ANOTHER: Final = {

@@ -41,6 +41,8 @@ class RefusalCode:
     UNKNOWN_SENDER = "unknown_sender"
     RELAY_FULL = "relay_full"
     BUSY = "busy"
+    # By the sender's own administrator, who had it forwarded no more: never told to a peer.
+    GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
