@@ -165,6 +165,11 @@ def read_recovery_file(path: Path) -> SealSecret:
     return _read_recovery(path, _MAILBOX_PREFIX, "mailbox", SealSecret)
 
 
+def parse_recovery(text: str) -> SealSecret:
+    """The mailbox recovery key from its file's text. WrongSecretError if it is another sort of file."""
+    return _parse_recovery(text, "what was given", _MAILBOX_PREFIX, "mailbox", SealSecret)
+
+
 def read_identity_recovery_file(path: Path) -> SigningSecret:
     """The identity recovery key of a node or maintainer from its file. WrongSecretError for another sort of file."""
     return _read_recovery(path, IDENTITY_PREFIX, "identity", SigningSecret)
@@ -172,16 +177,24 @@ def read_identity_recovery_file(path: Path) -> SigningSecret:
 
 def _read_recovery(path: Path, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
     try:
-        lines = [line for line in path.read_text("utf-8").split("\n") if line and not line.startswith("#")]
-        code = lines[0].removeprefix(prefix)
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError:
+        text = ""
+    return _parse_recovery(text, str(path), prefix, what, make)
+
+
+def _parse_recovery(text: str, place: str, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
+    try:
+        lines = [line for line in text.replace("\r\n", "\n").split("\n") if line and not line.startswith("#")]
+        code = lines[0].strip().removeprefix(prefix)
         if len(lines) != 1 or code == lines[0]:
             raise ValueError("another sort of file")
         return make(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
-    except OSError as error:
-        raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, IndexError, LocalProtocolError) as error:
         raise WrongSecretError(
-            f"{path} is not {'an' if what[0] == 'i' else 'a'} {what} recovery file",
+            f"{place} is not {'an' if what[0] == 'i' else 'a'} {what} recovery file",
             hint="that file was written by coffre init, outside the node's folder",
         ) from error
 

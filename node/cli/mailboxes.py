@@ -212,6 +212,30 @@ def password(
     run_command(body, as_json=as_json)
 
 
+@mailbox_app.command("quota")
+def quota(
+    context: typer.Context,
+    mailbox: MailboxArgument,
+    wanted: Annotated[int | None, typer.Argument(metavar="[BYTES]", help="How much it may hold from now on.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or set how much a mailbox may hold. What it holds already stays."""
+
+    async def body() -> None:
+        async with opened_node(context) as node:
+            found = await node.mailboxes.find(full_address(node, mailbox))
+            if wanted is not None:
+                await node.mailboxes.set_quota(found.id, wanted)
+                found = await node.mailboxes.find(found.address)
+        if as_json:
+            fields = {"used_bytes": found.used_bytes, "quota_bytes": found.quota_bytes}
+            emit({"id": found.id.text, "address": found.address, **fields})
+        else:
+            say(f"{found.address} holds {found.used_bytes} of {found.quota_bytes} bytes")
+
+    run_command(body, as_json=as_json)
+
+
 @mailbox_app.command("recover")
 def recover(
     context: typer.Context,

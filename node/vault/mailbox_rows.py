@@ -31,6 +31,7 @@ __all__ = [
     "Mailbox",
     "MailboxRows",
     "NewPassword",
+    "NewQuota",
     "NewRows",
 ]
 
@@ -80,6 +81,14 @@ class NewPassword:
     event: EventKind
     seal_key: SealKey
     basis: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuota:
+    """How much a mailbox may hold."""
+
+    mailbox: MailboxId
+    quota_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +191,19 @@ class MailboxRows:
                 details = Details(node=self._keys.node_id, mailbox=item.mailbox, code=code)
                 tx.log.append(EventKind.MAILBOX_CHANGED, details)
         self._directory.publish_mailboxes(tx, list(published.values()))
+        return results
+
+    def set_quota(self, tx: Transaction, items: Sequence[NewQuota]) -> Sequence[Exception | None]:
+        """Set quotas, on record. NotFoundError."""
+        table, results = schema.mailboxes, list[Exception | None]()
+        for item in items:
+            changed = table.update().where(table.c.id == item.mailbox).values(quota_bytes=item.quota_bytes)
+            if not tx.connection.execute(changed).rowcount:
+                results.append(NotFoundError(f"no mailbox {item.mailbox.text} on this node"))
+                continue
+            details = Details(node=self._keys.node_id, mailbox=item.mailbox, code="quota")
+            tx.log.append(EventKind.MAILBOX_CHANGED, details)
+            results.append(None)
         return results
 
     @staticmethod

@@ -24,6 +24,7 @@ from node.vault.mailbox_rows import (
     Mailbox,
     MailboxRows,
     NewPassword,
+    NewQuota,
     NewRows,
 )
 from node.vault.passphrase import DEFAULT_COST
@@ -45,6 +46,8 @@ __all__ = ["EntryUpdate", "Mailbox", "Mailboxes", "NewMailbox", "OpenMailbox"]
 
 # Two Argon2id at a time: each takes 64 MiB and a core.
 _ARGON_AT_ONCE: Final = 2
+# 2^53 and more no browser and no JSON reader counts exactly.
+_MAX_QUOTA_BYTES: Final = 2**53
 _ALL_LETTERS: Final = Accepts(MAX_ATTACHMENTS_BYTES)
 # A way in that is only there to be replaced by its owner.
 _FIRST: Final = "first"
@@ -363,18 +366,25 @@ class Mailboxes:
         new = NewPassword(opened.id, fields, EventKind.PASSWORD_CHANGED, opened.secrets.read.seal_key)
         await self._database.write(self._rows.replace_password, new)
 
-    async def recover(self, address: str, recovery: SealSecret, password: Secret) -> OpenMailbox:
-        """Open a mailbox by the institution's recovery key and give it a new password. On record in the log."""
+    async def recover(
+        self, address: str, recovery: SealSecret, password: Secret, *, is_first: bool = False
+    ) -> OpenMailbox:
+        """Open a mailbox by the institution's recovery key and give it a new password. On record in the log.
+
+        is_first: others have seen the password: it opens once, to set another one.
+        """
         mailbox = await self.find(address)
         stored: StoredWay = await self._database.read(self._ways.recovery, mailbox.id)
         secrets = ways.open_by_recovery(self._ways.open(stored), recovery, node=self._node, mailbox=mailbox.id)
         way = await self._wrap(secrets, password, mailbox.id)
+        if is_first:
+            way[_FIRST] = True
         key = secrets.read.seal_key
         new = NewPassword(mailbox.id, way, EventKind.MAILBOX_RECOVERED, key, basis=stored.row)
         await self._database.write(self._rows.replace_password, new)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
-        renewed = await self.renewed(opened, stored.row, password)
-        return await self.open(address, password) if renewed is None else renewed
+        renewed = await self.renewed(opened, stored.row, password, is_first=is_first)
+        return await self.open(address, password, to_set_another=is_first) if renewed is None else renewed
 
     async def renew_keys(self, address: str, password: Secret, new_password: Secret) -> OpenMailbox:
         """New keys and a new password at once: somebody else may know the present one, and an old backup opens with it.
@@ -385,10 +395,13 @@ class Mailboxes:
         way = await self._database.read(self._ways.newest, opened.id, WayKind.PASSWORD)
         return await self._replaced(opened, None if way is None else way.row, new_password, LEAKED)
 
-    async def reset_keys(self, address: str, recovery: SealSecret, new_password: Secret) -> OpenMailbox:
+    async def reset_keys(
+        self, address: str, recovery: SealSecret, new_password: Secret, *, is_first: bool = False
+    ) -> OpenMailbox:
         """New keys by the institution, with its recovery key. The entry says so, and senders are told for 30 days.
 
-        What was given to members and deputies ends. Errors as `recover`; StateError where nothing may be published.
+        What was given to members and deputies ends. is_first, errors: as `recover`; StateError where nothing may be
+        published.
         """
         mailbox = await self.find(address)
         if mailbox.status != "open":
@@ -396,13 +409,17 @@ class Mailboxes:
         stored: StoredWay = await self._database.read(self._ways.recovery, mailbox.id)
         secrets = ways.open_by_recovery(self._ways.open(stored), recovery, node=self._node, mailbox=mailbox.id)
         opened = await self._with_former(OpenMailbox(mailbox.id, address, secrets))
-        made = await self._replaced(opened, stored.row, new_password, RESET)
+        made = await self._replaced(opened, stored.row, new_password, RESET, is_first=is_first)
         await self._database.write(self._rows.clear_failures, mailbox.id)
         return made
 
-    async def _replaced(self, opened: OpenMailbox, basis: bytes | None, password: Secret, asked: str) -> OpenMailbox:
+    async def _replaced(
+        self, opened: OpenMailbox, basis: bytes | None, password: Secret, asked: str, *, is_first: bool = False
+    ) -> OpenMailbox:
         new = ways.make_secrets(self._world.random_bytes)
         way = await self._wrap(new, password, opened.id)
+        if is_first:
+            way[_FIRST] = True
         change = KeyChange(opened=opened, secrets=new, basis=basis or b"", password_way=way, asked=asked)
         if not await self._database.write(self._renewal.renew, change):
             raise StateError(f"{opened.address} was changed by somebody else just now", hint="try again")
@@ -420,6 +437,12 @@ class Mailboxes:
     async def update(self, updates: Sequence[EntryUpdate]) -> list[bool | Exception]:
         """Publish changed entries in one transaction; whether each did change, or why it could not."""
         return await self._database.write_many(self._rows.update, updates)
+
+    async def set_quota(self, mailbox: MailboxId, quota_bytes: int) -> None:
+        """How much a mailbox may hold from now on; what it holds stays. On record. ConfigError, NotFoundError."""
+        if not 0 < quota_bytes < _MAX_QUOTA_BYTES:
+            raise ConfigError("a quota is a number of bytes above 0", hint="for example 20000000000")
+        await self._database.write(self._rows.set_quota, NewQuota(mailbox, quota_bytes))
 
     async def close_all(self, mailboxes: Sequence[MailboxId]) -> list[Exception | None]:
         """Close mailboxes in one transaction; an exception in place of None for one that is closed."""
