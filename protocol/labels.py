@@ -52,6 +52,7 @@ class Label(Enum):
     DIRECTORY = b"coffre/v1/directory\0"
     WEB_SESSION = b"coffre/v1/web-session\0"
     STAFF_SESSION = b"coffre/v1/staff-session\0"
+    FIRST_PASSWORD = b"coffre/v1/first-password\0"
     DRAFT = b"coffre/v1/draft\0"
     MAILBOX_INDEX = b"coffre/v1/mailbox-index\0"
     BUNDLE = b"coffre/v1/bundle\0"

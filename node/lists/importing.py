@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 
@@ -25,7 +25,6 @@ from directory_sync.lists.listed import (
 from directory_sync.lists.matching import Held, Matcher, Placed
 from node.errors import LimitError, StateError
 from node.lists.files import ListFile
-from node.lists.passwords import PasswordsFile
 from node.vault import ways
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -34,7 +33,7 @@ from protocol.crypto import Secret
 from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import MailboxId
 
-__all__ = ["BATCH", "Change", "Importer", "New", "Outcome", "Plan", "Step", "Unchanged"]
+__all__ = ["BATCH", "Change", "Importer", "New", "Outcome", "PasswordKeeper", "Plan", "Step", "Unchanged"]
 
 BATCH: Final = 500
 """Rows in one transaction: few enough for others to write in between, enough to share what each transaction costs."""
@@ -91,8 +90,18 @@ class Outcome:
     failed: tuple[str, ...] = ()
 
 
+class PasswordKeeper(Protocol):
+    """Keeps first passwords until they are handed out."""
+
+    def add(self, made: Sequence[tuple[MailboxEntry, Secret]]) -> None:
+        """Keep some, before their mailboxes are made: a mailbox whose password is lost opens to nobody."""
+        ...
+
+
 class Importer:
-    """Imports one list. quota_bytes: of each new mailbox. form: for rows without an address."""
+    """Imports one list. quota_bytes: of each new mailbox. form: for rows without an address. draw: first passwords by
+    address; at random unless told otherwise.
+    """
 
     def __init__(
         self,
@@ -103,6 +112,7 @@ class Importer:
         database: Database,
         form: AddressForm,
         quota_bytes: int,
+        draw: Callable[[str], Secret] | None = None,
     ) -> None:
         self._file = file
         self._mailboxes = mailboxes
@@ -113,6 +123,7 @@ class Importer:
         self._quota_bytes = quota_bytes
         self._blank = mailboxes.prepare(address=f"blank@{file.domain}", name="blank", quota_bytes=0).entry
         self._held: tuple[Held, ...] = ()
+        self._draw = draw or (lambda _address: ways.draw_first_password(self._world.random_bytes))
 
     # -- looking
 
@@ -173,7 +184,7 @@ class Importer:
     # -- doing
 
     async def apply(
-        self, come: Callable[[int], None], passwords: PasswordsFile | None, close: Sequence[Held] = ()
+        self, come: Callable[[int], None], passwords: PasswordKeeper | None, close: Sequence[Held] = ()
     ) -> Outcome:
         """Go through the list again, and do what it says, batch by batch; what is done stays done if it is stopped.
 
@@ -193,7 +204,7 @@ class Importer:
         return done
 
     async def _make(
-        self, steps: Sequence[New], passwords: PasswordsFile | None, done: Outcome, failed: list[str]
+        self, steps: Sequence[New], passwords: PasswordKeeper | None, done: Outcome, failed: list[str]
     ) -> None:
         if not steps:
             return
@@ -208,7 +219,7 @@ class Importer:
         return [
             (
                 self._mailboxes.prepare_like(step.entry, self._quota_bytes),
-                ways.draw_first_password(self._world.random_bytes),
+                self._draw(step.entry.address),
             )
             for step in steps
         ]
