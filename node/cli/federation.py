@@ -12,13 +12,8 @@ from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_
 from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlalchemy as sa
-
     from node.app import Node
     from node.vault.peers import Peer
-    from protocol.ids import NodeId
     from protocol.invite import Invite
 
 __all__ = ["add_to", "read_invite"]
@@ -71,34 +66,13 @@ def read_invite(argument: str) -> str:
 
 
 async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool) -> dict[str, Any]:
-    from directory_sync.acquaintance import KnownNode, propose, stated_keys
-    from protocol.statement import node_digits, parse_digits
+    from node.trust.meeting import accept_invite, check_digits, proposal_of
 
-    known = [
-        KnownNode(node_id=peer.node_id, institution=peer.institution, domain=peer.domain, keys=stated_keys(peer.chain))
-        for peer in await node.database.read(node.peers.accepted)
-    ]
-    own = KnownNode(
-        node_id=node.node_id,
-        institution=node.settings.institution,
-        domain=node.settings.domain,
-        keys=stated_keys(node.keyring.chain),
-    )
-    proposal = propose(wanted, own=own, known=known, now_ms=node.world.now_ms())
-    if proposal.refusal:
-        raise StateError(f"{proposal.institution} cannot be accepted: {proposal.refusal}")
+    proposal = await proposal_of(node, wanted)
     for warning in proposal.warnings:
         typer.echo(f"warning: {warning}", err=True)
     if fingerprint is not None:
-        try:
-            given = parse_digits(fingerprint)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if given != node_digits(proposal.node_id):
-            raise StateError(
-                "the fingerprint is another one: this invitation was not made by whom you telephoned",
-                hint="do not accept it; ask for the invitation again",
-            )
+        check_digits(fingerprint, proposal.node_id)
     else:
         question = (
             f"{proposal.institution} ({proposal.domain})\nfingerprint  {proposal.digits}\n"
@@ -106,7 +80,7 @@ async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool
         )
         if not confirm(question, assume=yes, option='--fingerprint "DIGITS"'):
             raise StateError("not accepted")
-    await node.database.write(node.peers.accept, wanted)
+    await accept_invite(node, wanted)
     return {
         "id": proposal.node_id.text,
         "institution": proposal.institution,
@@ -151,26 +125,6 @@ def _log_epoch(peer: Peer) -> int:
     return 0 if peer.log_head is None else parse_origin(peek_checkpoint(peer.log_head).origin)[2]
 
 
-def _warnings(connection: sa.Connection, peers: Sequence[Peer], own: str) -> dict[NodeId, list[str]]:
-    """What is odd about accepted peers: a domain like another's or `own`, a key that another has."""
-    from directory_sync.spellings import alike_domains
-    from node.vault.lookalike_book import shared_keys
-
-    found: dict[NodeId, list[str]] = {}
-    by_domain = {peer.domain: peer.node_id for peer in peers if peer.status == "accepted"}
-    for pair in alike_domains([*by_domain, own]):
-        for domain, other in (pair, pair[::-1]):
-            if domain == own:
-                continue
-            found.setdefault(by_domain[domain], []).append(f"looks like {other}")
-    for holders in shared_keys(connection):
-        for holder in holders:
-            others = ", ".join(item.address or item.name for item in holders if item != holder)
-            what = f"{holder.address} has a key" if holder.address else "has a key"
-            found.setdefault(holder.node, []).append(f"{what} that {others} has too")
-    return found
-
-
 @peers_app.callback()
 def peers(context: typer.Context, as_json: JsonOption = False) -> None:
     """List accepted institutions and how they are reached."""
@@ -178,9 +132,11 @@ def peers(context: typer.Context, as_json: JsonOption = False) -> None:
         return
 
     async def body() -> None:
+        from node.trust.meeting import oddities
+
         async with opened_node(context) as node:
             found = await node.database.read(node.peers.all)
-            warnings = await node.database.read(_warnings, found, node.settings.domain)
+            warnings = await node.database.read(oddities, found, node.settings.domain)
         if as_json:
             emit(
                 [

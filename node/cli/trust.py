@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +13,11 @@ from node.errors import ConfigError, StateError
 if TYPE_CHECKING:
     from directory_sync.trust import Finding
     from node.app import Node
-    from node.trust.maintainer_rows import Maintainer
+    from node.trust.overview import MaintainerView
 
 __all__ = ["add_to"]
 
 app = typer.Typer(help="Maintainers whose word counts here.", invoke_without_command=True, rich_markup_mode=None)
-_DAY_MS: Final = 86_400_000
-_WARNED_DAYS: Final = (60, 30, 7)
 FeedArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The maintainer's feed file.")]
 
 
@@ -33,19 +31,8 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _maintainer(item: Maintainer, dated_ms: int, now_ms: int) -> dict[str, Any]:
-    from directory_sync.trust import HEAD_AHEAD_MS, HEAD_STALE_AFTER_MS, HEAD_WARNED_AFTER_MS
-
-    age_ms = now_ms - dated_ms
-    warning = ""
-    if item.alarm is not None:
-        warning = "ALARM: two histories; its new endorsements do not count"
-    elif item.status == "trusted" and age_ms < -HEAD_AHEAD_MS:
-        warning = "dated in the future: its new endorsements do not count"
-    elif item.status == "trusted" and age_ms > HEAD_STALE_AFTER_MS:
-        warning = "not dated for 14 days: its new endorsements do not count"
-    elif item.status == "trusted" and age_ms > HEAD_WARNED_AFTER_MS:
-        warning = "not dated for 3 days"
+def _maintainer(view: MaintainerView) -> dict[str, Any]:
+    item = view.maintainer
     return {
         "id": item.node_id.text,
         "name": item.entry.names[0],
@@ -53,16 +40,17 @@ def _maintainer(item: Maintainer, dated_ms: int, now_ms: int) -> dict[str, Any]:
         "contact": item.entry.contact,
         "status": item.status,
         "fingerprint": item.digits,
-        "dated_at_ms": dated_ms,
+        "dated_at_ms": view.dated_ms,
         "alarm": item.alarm is not None,
-        "warning": warning,
+        "warning": "" if view.warning is None else view.warning.value,
     }
 
 
 def _finding(item: Finding, now_ms: int) -> dict[str, Any]:
+    from node.trust.overview import warned_days
+
     endorsed = item.endorsed if item.vouched else None
-    days_left = (item.until_ms - now_ms) // _DAY_MS if item.until_ms else None
-    ends = next((days for days in sorted(_WARNED_DAYS) if days_left is not None and days_left < days), None)
+    ends = warned_days(item, now_ms)
     return {
         "id": item.node.text,
         "institution": endorsed.name if endorsed else "",
@@ -83,12 +71,11 @@ def trust(context: typer.Context, as_json: JsonOption = False) -> None:
         return
 
     async def body() -> None:
+        from node.trust.overview import maintainers as all_maintainers
+
         async with opened_node(context) as node:
             now_ms = node.world.now_ms()
-            known = await node.database.read(node.trust.maintainers.all)
-            views = await node.database.read(node.trust.maintainers.views)
-            dated = {view.chain.node_id: view.dated_ms for view in views}
-            maintainers = [_maintainer(item, dated.get(item.node_id, 0), now_ms) for item in known]
+            maintainers = [_maintainer(view) for view in await all_maintainers(node)]
             findings = [_finding(item, now_ms) for item in await node.trust.findings()]
             threshold = node.trust.threshold
         if as_json:
@@ -111,22 +98,13 @@ def trust(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 async def _decide(node: Node, raw: bytes, fingerprint: str | None) -> dict[str, Any]:
-    from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
-    from protocol.feed_file import decode_feed_file
-    from protocol.statement import node_digits, parse_digits
+    from node.trust.meeting import check_digits
+    from node.trust.overview import read_maintainer
 
-    feed = decode_feed_file(raw)
-    live = feed.state.live.get(MAINTAINER_SUBJECT)
-    if live is None or live.operation.entry is None:
-        raise StateError("the file is no maintainer's feed", hint="made by: coffre maintainer publish DIR --out FILE")
-    entry, digits = MaintainerEntry.decode(live.operation.entry), node_digits(feed.chain.node_id)
+    read = read_maintainer(raw)
+    entry, digits = read.entry, read.digits
     if fingerprint is not None:
-        try:
-            same = parse_digits(fingerprint) == digits
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        if not same:
-            raise StateError("the fingerprint is another one: this file was not made by whom you telephoned")
+        check_digits(fingerprint, read.feed.chain.node_id, what="file")
     elif not confirm(
         f"{entry.names[0]} ({entry.region or 'no region'})\nfingerprint  {digits}\n"
         "Do the maintainer's people read you the same digits on the telephone?",
@@ -134,8 +112,8 @@ async def _decide(node: Node, raw: bytes, fingerprint: str | None) -> dict[str, 
         option='--fingerprint "DIGITS"',
     ):
         raise StateError("not trusted")
-    await node.trust.trust(feed)
-    return {"id": feed.chain.node_id.text, "name": entry.names[0], "region": entry.region, "fingerprint": digits}
+    await node.trust.trust(read.feed)
+    return {"id": read.feed.chain.node_id.text, "name": entry.names[0], "region": entry.region, "fingerprint": digits}
 
 
 @app.command("add")
