@@ -55,6 +55,13 @@ _FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside
 _DESK_FILES = BodyRule(re.compile(r"/staff/(auditor/evidence|maintainer/(requests|publish(/do)?))"), MAX_FORM_BYTES, 30)
 
 
+_STAFF_FILES = BodyRule(
+    re.compile(r"/staff/admin/(import|trust/(add|import)|mailboxes/[0-9a-f]{32}/recover)"), MAX_FORM_BYTES, 30
+)
+# A list in the form that confirms it: each byte of a name with accents is three there.
+_STAFF_LISTS = BodyRule(re.compile(r"/staff/admin/import/(do|passwords)"), 7 * 1024 * 1024, 30)
+
+
 def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
     """Every route of a node's site. stop: as `build_site` takes it."""
     published = PublishedLog(
@@ -114,7 +121,14 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
     web = node.settings.web
     # Here, before Starlette's own handler of errors makes a 500 of it.
     app = Starlette(routes=site_routes(node, stop), exception_handlers={BodyError: _refuse_body})
-    rules = [_FILES_IN_FORMS, _DESK_FILES, *DraftPages.body_rules(), *UploadPages.body_rules(node.drafts.most_bytes)]
+    rules = [
+        _FILES_IN_FORMS,
+        _DESK_FILES,
+        _STAFF_FILES,
+        _STAFF_LISTS,
+        *DraftPages.body_rules(),
+        *UploadPages.body_rules(node.drafts.most_bytes),
+    ]
     return ProxyHeaders(Guard(StaffGate(app, web), rules), web)
 
 

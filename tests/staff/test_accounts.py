@@ -7,42 +7,20 @@ from pathlib import Path
 
 import pyotp
 import pytest
-import sqlalchemy as sa
 
-from node.app import Node
-from node.audit.log import LeafRef, open_details
 from node.errors import ConfigError, StateError, WrongSecretError
 from node.opening import open_node
 from node.staff.account import StaffRole
-from node.vault import schema
 from node.vault.acting import acting
 from node.vault.lockout import HARD_LOCK_FAILURES
 from protocol.crypto import Secret
-from protocol.details import Details, decode_details
-from protocol.logleaf import EventKind, LogLeaf
-from tests.staff.colleagues import ORIGIN, PASSWORD, colleague, log_in_staff, logged_in, press
+from protocol.logleaf import EventKind
+from tests.staff.colleagues import ORIGIN, PASSWORD, colleague, events, log_in_staff, logged_in, press
 from tests.web.people import form_token, people
 from tests.web.published import client_of, made_node
 
 FIRST = Secret(b"premier passage")
 ADMINISTRATOR = frozenset({StaffRole.ADMINISTRATOR})
-
-
-async def events(node: Node) -> list[tuple[EventKind, Details]]:
-    """All leaves of the log with their details."""
-
-    def read(connection: sa.Connection) -> list[tuple[EventKind, Details]]:
-        table = schema.log_leaves
-        rows = connection.execute(sa.select(table).order_by(table.c.epoch, table.c.position))
-        return [
-            (
-                LogLeaf.decode(row.leaf).kind,
-                decode_details(open_details(node.keys, LeafRef(row.epoch, row.position), row.sealed)),
-            )
-            for row in rows
-        ]
-
-    return await node.database.read(read)
 
 
 async def test_the_first_log_in_sets_a_password_and_a_second_factor(tmp_path: Path, database_url: str) -> None:

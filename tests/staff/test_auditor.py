@@ -22,8 +22,7 @@ from protocol.disclosure import parse_disclosure
 from protocol.evidence_file import write_evidence_file
 from protocol.ids import LetterId
 from protocol.logleaf import EventKind
-from tests.staff.colleagues import ORIGIN, logged_in, press
-from tests.staff.test_accounts import events
+from tests.staff.colleagues import ORIGIN, events, logged_in, press
 from tests.web.people import form_token, people, send
 from tests.web.published import grow, made_node
 

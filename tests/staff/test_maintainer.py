@@ -27,8 +27,7 @@ from protocol.feed_file import decode_feed_file
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 from protocol.statement import node_digits
-from tests.staff.colleagues import ORIGIN, logged_in, press
-from tests.staff.test_accounts import events
+from tests.staff.colleagues import ORIGIN, events, logged_in, press
 from tests.web.people import form_token
 from tests.web.published import made_node
 

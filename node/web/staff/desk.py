@@ -141,10 +141,12 @@ class StaffDesk(FormDesk[StaffSeat]):
         button: str,
         back: str,
         fields: Mapping[str, str] | None = None,
+        secret: str = "",
     ) -> Response:
         """Ask before what cannot be undone: a page whose only button sends the same action with `confirmed=yes`.
 
         title, points, button: in the reader's language. fields: what the action needs again. back: without doing it.
+        secret: a first password to be kept before it is needed.
         """
         return self.show(
             request,
@@ -156,6 +158,7 @@ class StaffDesk(FormDesk[StaffSeat]):
             back=back,
             fields={**(fields or {}), "confirmed": "yes"},
             action=request.url.path,
+            secret=secret,
         )
 
     def text(self, request: Request, message: str, **values: object) -> str:

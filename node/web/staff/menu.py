@@ -76,7 +76,47 @@ _GRANTS: Final = MenuGroup(
     (MenuItem("/staff/admin/disclosures", N_("Auditors' requests"), N_("Grant or refuse what auditors ask for.")),),
 )
 
+
+_ADMINISTRATOR: Final = MenuGroup(
+    frozenset({StaffRole.ADMINISTRATOR}),
+    N_("Administrator"),
+    (
+        MenuItem(
+            "/staff/admin/mailboxes",
+            N_("Mailboxes"),
+            N_("Make, close and recover mailboxes; quotas, deputies, second factors."),
+        ),
+        MenuItem(
+            "/staff/admin/import",
+            N_("Import a list"),
+            N_("From a table or a national extract; see first what changes."),
+        ),
+        MenuItem(
+            "/staff/admin/institutions",
+            N_("Institutions"),
+            N_("Whose letters are taken: invitations, fingerprints, how they are reached."),
+        ),
+        MenuItem("/staff/admin/trust", N_("Maintainers"), N_("Whose word counts here, and for whom they vouch.")),
+        MenuItem("/staff/admin/relays", N_("Relays"), N_("Letters kept for who cannot be reached.")),
+        MenuItem("/staff/admin/outbox", N_("Outbox"), N_("What is stuck, why, and until when.")),
+        MenuItem(
+            "/staff/admin/watch", N_("Operator's alarms"), N_("Stuck letters, what ends soon, disk, backups, peers.")
+        ),
+        MenuItem("/staff/admin/alarms", N_("Directory alarms"), N_("Institutions that showed two histories.")),
+        MenuItem(
+            "/staff/admin/retention", N_("Retention and holds"), N_("How long letters are kept, and what must be kept.")
+        ),
+        MenuItem("/staff/admin/charter", N_("Charter of use"), N_("The text, and who accepted it.")),
+        MenuItem("/staff/admin/texts", N_("Texts of mails"), N_("How alerts are worded; never anything of a letter.")),
+        MenuItem("/staff/admin/keys", N_("Keys and certificate"), N_("Until when they are valid, and renewing them.")),
+        MenuItem("/staff/admin/backups", N_("Backups"), N_("When the last one was made and read back.")),
+        MenuItem("/staff/admin/health", N_("Health"), N_("Clock, disk, keys, database, log, institutions.")),
+        MenuItem("/staff/admin/staff", N_("Staff accounts"), N_("Who administers, maintains and audits.")),
+    ),
+)
+
 MENU: Final[tuple[MenuGroup, ...]] = (
+    _ADMINISTRATOR,
     _GRANTS,
     _MAINTAINER,
     _AUDITOR,

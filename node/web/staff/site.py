@@ -10,7 +10,21 @@ from node.web.pages.log_in import LogInPages
 from node.web.pages.steps import StepPages
 from node.web.sessions import SessionsOf
 from node.web.staff.account_pages import AccountPages
+from node.web.staff.admin_alarms import AlarmPages
 from node.web.staff.admin_disclosures import GrantPages
+from node.web.staff.admin_health import HealthPages
+from node.web.staff.admin_import import ImportPages
+from node.web.staff.admin_keys import KeyPages
+from node.web.staff.admin_mailboxes import MailboxPages
+from node.web.staff.admin_outbox import OutboxPages
+from node.web.staff.admin_peers import PeerPages
+from node.web.staff.admin_recovery import RecoveryPages
+from node.web.staff.admin_relays import RelayPages
+from node.web.staff.admin_retention import RetentionPages
+from node.web.staff.admin_staff import StaffAccountPages
+from node.web.staff.admin_texts import CharterPages, WordingPages
+from node.web.staff.admin_trust import TrustPages
+from node.web.staff.admin_watch import WatchPages
 from node.web.staff.auditor_alarms import AuditorAlarmPages
 from node.web.staff.auditor_checks import CheckPages
 from node.web.staff.auditor_disclosures import DisclosurePages
@@ -66,4 +80,20 @@ def staff_routes(desk: StaffDesk) -> list[Route]:
         *EvidencePages(desk).routes(),
         *DisclosurePages(desk).routes(),
         *AuditorAlarmPages(desk).routes(),
+        # -- administrator
+        *MailboxPages(desk).routes(),
+        *RecoveryPages(desk).routes(),
+        *ImportPages(desk).routes(),
+        *PeerPages(desk).routes(),
+        *TrustPages(desk).routes(),
+        *RelayPages(desk).routes(),
+        *OutboxPages(desk).routes(),
+        *AlarmPages(desk).routes(),
+        *WatchPages(desk).routes(),
+        *RetentionPages(desk).routes(),
+        *CharterPages(desk).routes(),
+        *WordingPages(desk).routes(),
+        *KeyPages(desk).routes(),
+        *HealthPages(desk).routes(),
+        *StaffAccountPages(desk).routes(),
     ]
