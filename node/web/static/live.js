@@ -2,7 +2,8 @@
 // shows. Without this script a page is as new as its last reload.
 const note = document.getElementById("live");
 const path = note.dataset.path;
-const own = { headers: { "X-Coffre-Live": "1" }, credentials: "same-origin", cache: "no-store" };
+const leaving = new AbortController();
+const own = { headers: { "X-Coffre-Live": "1" }, credentials: "same-origin", cache: "no-store", signal: leaving.signal };
 const RETRY_MS = 60000;
 let newest = note.dataset.newest;
 let busy = false;
@@ -133,5 +134,10 @@ const polling = setInterval(() => {
   }
 }, RETRY_MS);
 listen();
+// Who logs out asks for nothing more: what came after the end of the session would be refused.
+document.querySelector('form[action="/logout"]')?.addEventListener("submit", () => {
+  leaving.abort();
+  stop();
+});
 addEventListener("pagehide", () => source?.close());
 addEventListener("pageshow", (event) => event.persisted && listen());
