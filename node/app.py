@@ -49,6 +49,7 @@ from node.vault.draft_files import DraftFileRows
 from node.vault.draft_rows import DraftRows
 from node.vault.lookalike_book import Cautions
 from node.vault.mailbox_texts import MailboxTexts
+from node.vault.recipient_groups import RecipientGroups
 from node.vault_parts import VaultParts
 from node.world import World
 from protocol.details import Details
@@ -138,6 +139,7 @@ class Node(VaultParts):
         )
         self.wordings = WordingRows(self.state, self.node_id)
         self.mailbox_texts = MailboxTexts(self.database, self.keys, access)
+        self.recipient_groups = RecipientGroups(self.database, self.keys, access)
         self._assemble_outside(access)
         self.disclosure_requests = DisclosureRequests(self.database, self.keys)
         self.log_checks = LogChecks(

@@ -31,6 +31,7 @@ from node.cli.common import (
 from node.cli.looking import EvenIfSimilar, look_first
 from node.cli.one_letter import one_letter
 from node.cli.outside import number_of, offer_outside
+from node.cli.recipient_groups import CcGroups, ToGroups, members_of
 from node.errors import ConfigError, LimitError, MovedError, StateError
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ def send(
     subject: Annotated[str, typer.Option(help="The subject.")],
     to: _To = None,
     cc: _Cc = None,
+    group: ToGroups = None,
+    cc_group: CcGroups = None,
     text: _Text = None,
     text_file: _TextFile = None,
     attach: _Attach = None,
@@ -190,16 +193,19 @@ def send(
     async def body() -> None:
         from node.post.compose import Draft
 
-        if to_outside and (to or cc):
+        if to_outside and (to or cc or group or cc_group):
             raise ConfigError("--to-outside and --to are one or the other", hint="write a letter for each")
         number = number_of(code_by)
         wanted = _class_of(letter_class)
         content, attachments = _text_of(text, text_file), tuple(_attachment(path) for path in attach or ())
         async with opened_node(context) as node:
+            opened = await opened_mailbox(node, sender, password_file, acting_for)
+            recipients = await members_of(node, opened, group or (), to or ())
+            copies = await members_of(node, opened, cc_group or (), cc or (), besides=recipients)
             draft = Draft(
-                sender=await opened_mailbox(node, sender, password_file, acting_for),
-                to=(to_outside,) if to_outside else tuple(to or ()),
-                cc=tuple(cc or ()),
+                sender=opened,
+                to=(to_outside,) if to_outside else recipients,
+                cc=copies,
                 subject=subject,
                 text=content,
                 attachments=attachments,

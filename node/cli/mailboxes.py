@@ -25,6 +25,7 @@ from node.cli.common import (
     table,
 )
 from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
+from node.cli.recipient_groups import group_app
 from node.cli.retention import mailbox_retention
 from node.cli.second_factors import second_factor_app
 from node.errors import ConfigError
@@ -319,4 +320,5 @@ def add_to(app: typer.Typer) -> None:
     mailbox_alerts.add_to(mailbox_app)
     mailbox_app.command("retention")(mailbox_retention)
     mailbox_app.add_typer(second_factor_app, name="second-factor")
+    mailbox_app.add_typer(group_app, name="group")
     app.add_typer(mailbox_app, name="mailbox")

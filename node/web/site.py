@@ -24,11 +24,13 @@ from node.web.pages.drafting import DraftPages
 from node.web.pages.entrance import Entrance
 from node.web.pages.files import FilePages
 from node.web.pages.filing import FilingPages
+from node.web.pages.groups import GroupPages
 from node.web.pages.letters import LetterPages
 from node.web.pages.lists import ListPages
 from node.web.pages.live import LivePages
 from node.web.pages.outside import OutsidePages
 from node.web.pages.pickup import PickupPages
+from node.web.pages.recipients import RecipientPages
 from node.web.pages.sent_letter import SentLetterPages
 from node.web.pages.settings import SettingsPages
 from node.web.pages.sharing import SharingPages
@@ -89,7 +91,7 @@ def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
         idle_ms=web.idle_minutes * 60_000,
     )
     desk = Desk(node, sessions, templates, Frames(node.database, node.changes, node.directory))
-    files = FilePages(desk)
+    files, drafts = FilePages(desk), DraftPages(desk)
     return [
         *published.routes(),
         static.route(),
@@ -98,7 +100,9 @@ def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
         *SentLetterPages(desk).routes(),
         *AnswerPages(desk).routes(),
         *UploadPages(desk).routes(),
-        *DraftPages(desk).routes(),
+        *drafts.routes(),
+        *RecipientPages(desk, drafts).routes(),
+        *GroupPages(desk, drafts).routes(),
         *WritingTextPages(desk).routes(),
         *ListPages(desk).routes(),
         *FilingPages(desk).routes(),
@@ -127,6 +131,7 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
         _STAFF_FILES,
         _STAFF_LISTS,
         *DraftPages.body_rules(),
+        *GroupPages.body_rules(),
         *UploadPages.body_rules(node.drafts.most_bytes),
     ]
     return ProxyHeaders(Guard(StaffGate(app, web), rules), web)

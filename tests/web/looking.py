@@ -36,7 +36,7 @@ _NO_PAGES: Final = {
     "/box/{box}/write": "leads to a new letter's page",
     "/box/{box}/events": "a stream",
     "/box/{box}/news": "parts of a page for its script",
-    "/box/{box}/write/{draft}/recipients": "parts of a page for its script",
+    "/box/{box}/recipients": "parts of a page for its script",
     "/box/{box}/sent/{row}/states": "parts of a page for its script",
     "/box/{box}/sent/{row}/evidence": "a file",
     "/box/{box}/{side}/{row}/file/{index:int}": "a file",

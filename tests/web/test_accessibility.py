@@ -149,6 +149,21 @@ def settings(visit: Visit) -> None:
     visit.look("writing-texts-saved")
 
 
+def groups(visit: Visit) -> None:
+    """Groups of recipients."""
+    page = visit.page
+    visit.go("groups", "groups-none")
+    page.fill("#name", "Réunion tumeurs")
+    page.fill("#members", "exemple@hopital.example, personne@hopital.example")
+    visit.press("main form button[type=submit]")
+    page.locator("details summary").last.click()
+    visit.look("group")
+    page.fill("#members", "")
+    visit.press("main form button[type=submit]")
+    visit.look("group-refused")
+    visit.go("groups", "groups")
+
+
 def writing(visit: Visit) -> None:
     """From an empty letter to the sent one's timeline."""
     page, node = visit.page, visit.node
@@ -159,6 +174,14 @@ def writing(visit: Visit) -> None:
     expect(page.locator("#to-list li").first).to_be_visible()
     to.press("ArrowDown")
     visit.look("write-choices")
+    to.fill("")
+    to.press_sequentially("tumeurs")
+    expect(page.locator("#to-list li")).to_have_count(1)
+    to.press("ArrowDown")
+    to.press("Enter")
+    expect(to).to_have_value("exemple@hopital.example, personne@hopital.example, ")
+    expect(page.locator("#outlook button")).to_have_count(2)
+    visit.look("write-group")
     to.fill("cardio1@hopital.example, personne@hopital.example, ")
     page.fill("#subject", "Compte rendu fictif")
     page.fill("#text", "Chère consœur,\n\nvoici le compte rendu.")
@@ -331,6 +354,7 @@ async def test_every_page_is_accessible(tmp_path: Path, free_port: int, all_ways
                     entrance(visit)
                     settings(visit)
                     lists(visit)
+                    groups(visit)
                     writing(visit)
                     acting(visit)
                     code = outside(visit)

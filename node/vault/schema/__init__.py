@@ -49,7 +49,14 @@ from node.vault.schema.retention import erased_files, erased_letters, erasures, 
 from node.vault.schema.state import node_state
 from node.vault.schema.statistics import feed_totals, statistics_months
 from node.vault.schema.trust import alarms, maintainers, node_keys, peers, rival_statements, shared_keys
-from node.vault.schema.writing import correspondents, draft_files, drafts, last_openings, mailbox_texts
+from node.vault.schema.writing import (
+    correspondents,
+    draft_files,
+    drafts,
+    last_openings,
+    mailbox_texts,
+    recipient_groups,
+)
 
 __all__ = [
     "DERIVED",
@@ -107,6 +114,7 @@ __all__ = [
     "peers",
     "pickup_sessions",
     "pickups",
+    "recipient_groups",
     "relay_clients",
     "relay_envelopes",
     "relay_messages",

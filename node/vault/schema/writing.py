@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBina
 
 from node.vault.schema.base import id_column, metadata, sealed_column, time_column
 
-__all__ = ["correspondents", "draft_files", "drafts", "last_openings", "mailbox_texts"]
+__all__ = ["correspondents", "draft_files", "drafts", "last_openings", "mailbox_texts", "recipient_groups"]
 
 # Letters being written (spec/web.md, 7). id: blinded, of mailbox and the name in its pages. discarded_at_ms: 0 while it
 # is there. sent: the letter's row once it was sent; that is what keeps a second click from sending it again.
@@ -39,6 +39,16 @@ draft_files = Table(
 # Signature and templates of a mailbox.
 mailbox_texts = Table(
     "mailbox_texts", metadata, id_column("mailbox", primary_key=True), time_column("updated_at_ms"), sealed_column()
+)
+
+# Named lists of recipients (spec/web.md, 7.1), each sealed to its mailbox.
+recipient_groups = Table(
+    "recipient_groups",
+    metadata,
+    id_column(primary_key=True),
+    id_column("mailbox", index=True),
+    time_column("updated_at_ms"),
+    sealed_column(),
 )
 
 # Whom a mailbox wrote to: id is blinded of both, mailbox of the sender, name of the sender and the recipient's name.

@@ -1,4 +1,4 @@
-"""Writing a letter: the page, its saving by itself, recipients as one types, sending once. Spec: spec/web.md, 7."""
+"""Writing a letter: the page, its saving by itself, sending once. Spec: spec/web.md, 7."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from starlette.routing import Route
 from directory_sync.lookalikes import Caution
 from node.errors import (
     CoffreError,
-    ConfigError,
     DraftFileGoneError,
     LimitError,
     MovedError,
@@ -29,11 +28,11 @@ from node.reports.rendering import N_, language_of
 from node.vault.draft_rows import DRAFT_NAME_BYTES, MAX_DRAFT_TEXT_BYTES, DraftSentError, DraftText
 from node.vault.last_openings import LastOpenings
 from node.vault.mailbox_texts import WritingTexts
-from node.vault.search.directory_search import SearchPage, SearchQuery
 from node.web.error_words import error_words
 from node.web.guard import BodyRule
 from node.web.pages.desk import Box, Desk, see_other
 from node.web.pages.draft_names import draft_name
+from node.web.pages.recipient_fields import typed_addresses
 from node.web.pages.write_words import ASKS_FOR_ANSWER, caution_text, obstacle_text
 from protocol.letter import MAX_SUBJECT_BYTES, LetterClass
 
@@ -42,10 +41,8 @@ __all__ = ["DraftPages"]
 # A text of 1 MiB, three bytes for each where every one must be escaped, and the rest of the form.
 _BODY_BYTES: Final = 4 * MAX_DRAFT_TEXT_BYTES
 _IDLE_S: Final = 30
-_PATH: Final = re.compile(r"/box/[0-9a-f]{32}/(write/[0-9a-f]{32}(/send|/template|/discard|/restore)?|writing)")
-_SEPARATORS: Final = re.compile(r"[,;\n\r]+")
-_IN_ANGLES: Final = re.compile(r".*<([^<>]*)>\s*")
-_SHOWN: Final = 8
+_DEEDS: Final = "send|template|group|remove|discard|restore"
+_PATH: Final = re.compile(rf"/box/[0-9a-f]{{32}}/(write/[0-9a-f]{{32}}(/({_DEEDS}))?|writing)")
 _NO_RECIPIENT: Final = N_("Say to whom the letter goes.")
 _LONG_SUBJECT: Final = N_("The subject is too long: one line of 998 characters at most.")
 _NO_ROOM: Final = N_(
@@ -54,12 +51,6 @@ _NO_ROOM: Final = N_(
 )
 _GONE_FILE: Final = N_("A document of this letter is no longer whole here. Take it off, and attach it again.")
 _ONE_DRAFT_TOO_MANY: Final = N_("Not saved: the text is longer than 1 MB, or there are too many drafts.")
-
-
-def _addresses(typed: str) -> tuple[str, ...]:
-    """What a field of recipients holds: separated by commas, semicolons or lines; `Name <address>` is its address."""
-    found = (_IN_ANGLES.sub(r"\1", item).strip() for item in _SEPARATORS.split(typed))
-    return tuple(dict.fromkeys(item for item in found if item))
 
 
 def _digest(cautions: tuple[Caution, ...]) -> str:
@@ -87,7 +78,6 @@ class DraftPages:
             Route("/box/{box}/drafts", inside(self.drafts), methods=["GET"]),
             Route(base, inside(self.show), methods=["GET"]),
             Route(base, inside(self.save), methods=["POST"]),
-            Route(f"{base}/recipients", inside(self.recipients), methods=["GET"]),
             Route(f"{base}/template", inside(self.template), methods=["POST"]),
             Route(f"{base}/send", inside(self.send), methods=["POST"]),
             Route(f"{base}/discard", inside(self.discard), methods=["POST"]),
@@ -132,7 +122,7 @@ class DraftPages:
         asking: tuple[Caution, ...] = (),
         status: int = 200,
     ) -> Response:
-        values = await self._looks(request, box, draft)
+        values = await self.looks(request, box, draft)
         return self.desk.page(
             request,
             "write.html",
@@ -141,6 +131,7 @@ class DraftPages:
             folder="write",
             draft=draft,
             templates=texts.templates,
+            groups=await self.desk.node.recipient_groups.all(box.opened),
             writer=self.desk.node.world.random_bytes(8).hex(),
             room=await self.desk.node.drafts.room(box.opened, draft.name),
             most_text=MAX_DRAFT_TEXT_BYTES,
@@ -173,7 +164,7 @@ class DraftPages:
 
         return await node.database.read(look)
 
-    async def _looks(self, request: Request, box: Box, draft: OpenDraft) -> dict[str, Any]:
+    async def looks(self, request: Request, box: Box, draft: OpenDraft) -> dict[str, Any]:
         """What is told of the recipients before anything is sent."""
         outlook, say = await self._outlook(box, draft), self._say(request)
         size = self.desk.templates.size(request)
@@ -185,7 +176,7 @@ class DraftPages:
 
     # -- saving
 
-    async def _keep(self, request: Request, box: Box) -> tuple[OpenDraft, bool]:
+    async def keep(self, request: Request, box: Box) -> tuple[OpenDraft, bool]:
         """Save what the form holds: the draft, and whether it replaced a text that this page never saw."""
         name, form = draft_name(request), await request.form()
         drafts = self.desk.node.drafts
@@ -208,8 +199,8 @@ class DraftPages:
 
         wanted = typed("class")
         return DraftText(
-            to=_addresses(typed("to")),
-            cc=_addresses(typed("cc")),
+            to=typed_addresses(typed("to")),
+            cc=typed_addresses(typed("cc")),
             subject=" ".join(typed("subject").split()),
             text=typed("text").replace("\r\n", "\n").replace("\0", ""),
             letter_class=LetterClass(wanted) if wanted in tuple(LetterClass) else LetterClass.NORMAL,
@@ -221,7 +212,7 @@ class DraftPages:
         """Keep the draft: for a script the line that says so, else the page once more."""
         name, is_part = draft_name(request), "hx-request" in request.headers
         try:
-            draft, replaced = await self._keep(request, box)
+            draft, replaced = await self.keep(request, box)
         except DraftSentError as sent:
             if is_part:
                 return self.desk.page(request, "write_saved.html", box, sent=sent.letter, problem="")
@@ -233,14 +224,14 @@ class DraftPages:
             return self.desk.page(request, "write_saved.html", box, sent=None, problem=message)
         if not is_part:
             return see_other(f"{box.path}/write/{name.hex()}")
-        values = await self._looks(request, box, draft)
+        values = await self.looks(request, box, draft)
         return self.desk.page(
             request, "write_saved.html", box, draft=draft, replaced=replaced, sent=None, problem="", **values
         )
 
     async def template(self, request: Request, box: Box) -> Response:
         """Put a template's text before what is there."""
-        draft, _ = await self._keep(request, box)
+        draft, _ = await self.keep(request, box)
         chosen = str((await request.form()).get("template", ""))
         texts = await self.desk.node.mailbox_texts.of(box.opened)
         if chosen.isdecimal() and len(chosen) < 4 and int(chosen) < len(texts.templates):
@@ -265,35 +256,18 @@ class DraftPages:
         await self.desk.node.drafts.discard(box.opened, name, gone=False)
         return see_other(f"{box.path}/write/{name.hex()}")
 
-    # -- recipients as one types
-
-    async def recipients(self, request: Request, box: Box) -> Response:
-        """Who the last words of a field may mean."""
-        query = request.query_params
-        field = "cc" if "cc" in query else "to"
-        words = _SEPARATORS.split(query.get(field, "")[-2000:])[-1].strip()[:200]
-        found = SearchPage(matches=(), total=0, next_cursor="", suggestions=())
-        if len(words) >= 2:
-            try:
-                node = self.desk.node
-                asked = SearchQuery(text=words, limit=_SHOWN)
-                found = await node.database.read(node.directory.search.page, asked)
-            except (LimitError, ConfigError):
-                pass  # more words than a search takes: nothing is offered
-        return self.desk.page(request, "write_recipients.html", box, field=field, words=words, found=found)
-
     # -- sending
 
     async def send(self, request: Request, box: Box) -> Response:
         """Send it once, however often this comes. Asks before a letter goes to somebody who looks like another."""
         try:
-            draft, _ = await self._keep(request, box)
+            draft, _ = await self.keep(request, box)
             outlook = await self._outlook(box, draft)
             problems = self._problems(request, draft, outlook)
             confirmed = str((await request.form()).get("confirmed", ""))
             asking = outlook.asking
             if problems or (asking and confirmed != _digest(asking)):
-                return await self._again(request, box, draft, problems, asking)
+                return await self.again(request, box, draft, problems, asking)
             accepted = await self.desk.node.drafts.send(
                 box.opened, draft.name, asks_by=self._say(request)(ASKS_FOR_ANSWER)
             )
@@ -301,7 +275,7 @@ class DraftPages:
             return see_other(f"{box.path}/sent/{sent.letter.hex()}")
         except (LimitError, DraftFileGoneError, RecipientError, MovedError) as error:
             draft = await self.desk.node.drafts.open(box.opened, draft_name(request))
-            return await self._again(request, box, draft, (self._words(request, error),), ())
+            return await self.again(request, box, draft, (self._words(request, error),), ())
         return see_other(f"{box.path}/sent/{accepted.row.hex()}")
 
     def _problems(self, request: Request, draft: OpenDraft, outlook: Outlook) -> tuple[str, ...]:
@@ -324,7 +298,7 @@ class DraftPages:
             return str(self._say(request)(_GONE_FILE))
         return error_words(error, language_of(self.desk.templates.language(request)))
 
-    async def _again(
+    async def again(
         self,
         request: Request,
         box: Box,
@@ -332,6 +306,7 @@ class DraftPages:
         problems: tuple[str, ...],
         asking: tuple[Caution, ...],
     ) -> Response:
+        """The page once more (422), with what stands in the way or is asked."""
         texts = await self.desk.node.mailbox_texts.of(box.opened)
         asked = () if problems else asking
         return await self._page(request, box, draft, texts=texts, problems=problems, asking=asked, status=422)

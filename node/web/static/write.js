@@ -1,67 +1,7 @@
-// The writing page: recipients chosen from a list, files dropped and sent one by one with their progress.
+// The writing page: files dropped and sent one by one with their progress.
 
 const letter = document.getElementById("letter");
 const attach = document.getElementById("attach");
-
-// -- recipients: a combobox (ARIA 1.2) whose list the server fills
-
-function recipients(input) {
-  const list = document.getElementById(input.getAttribute("aria-controls"));
-  let active = -1;
-
-  const options = () => [...list.querySelectorAll("[role=option]")];
-  const show = (open) => {
-    list.hidden = !open;
-    input.setAttribute("aria-expanded", String(open));
-    if (!open) mark(-1);
-  };
-  const mark = (index) => {
-    active = index;
-    options().forEach((option, at) => option.setAttribute("aria-selected", String(at === index)));
-    const option = options()[index];
-    if (option) {
-      input.setAttribute("aria-activedescendant", option.id);
-      option.scrollIntoView({ block: "nearest" });
-    } else {
-      input.removeAttribute("aria-activedescendant");
-    }
-  };
-  const choose = (option) => {
-    const before = input.value.match(/^(.*[,;])?[^,;]*$/s)[1] ?? "";
-    input.value = `${before}${before ? " " : ""}${option.dataset.address}, `;
-    list.replaceChildren();
-    show(false);
-    input.focus();
-    input.dispatchEvent(new Event("change", { bubbles: true }));
-  };
-
-  new MutationObserver(() => {
-    active = -1;
-    const any = options().length > 0 && document.activeElement === input;
-    if (list.hidden === any) show(any);
-  }).observe(list, { childList: true });
-  input.addEventListener("keydown", (event) => {
-    const count = options().length;
-    if (event.key === "Enter") {
-      event.preventDefault();
-      if (!list.hidden && active >= 0) choose(options()[active]);
-    } else if (event.key === "Escape" && !list.hidden) {
-      event.preventDefault();
-      show(false);
-    } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && count) {
-      event.preventDefault();
-      if (list.hidden) show(true);
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      mark(active < 0 ? (step > 0 ? 0 : count - 1) : (active + step + count) % count);
-    }
-  });
-  input.addEventListener("blur", () => show(false));
-  list.addEventListener("pointerdown", (event) => event.preventDefault());
-  list.addEventListener("click", (event) => {
-    const option = event.target.closest("[role=option]");
-    if (option) choose(option);
-  });
-}
 
 // -- files: one at a time, each as the body of a request
 
@@ -163,7 +103,6 @@ addEventListener("beforeunload", (event) => {
   if (running) event.preventDefault();
 });
 
-letter.querySelectorAll("[role=combobox]").forEach(recipients);
 attach.classList.add("scripted");
 letter.addEventListener("submit", (event) => {
   if (running && event.submitter?.classList.contains("send")) {
