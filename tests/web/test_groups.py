@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 
 import httpx2
@@ -51,7 +52,7 @@ async def test_a_group_is_made_renamed_changed_and_deleted(tmp_path: Path, datab
         typed = f"Dr Modele <{MODELE}>, {UNKNOWN}; {MODELE}"
         made = await post(client, path, name="  Réunion   tumeurs ", members=typed)
         assert made.status_code == 303, made.text
-        page = (await client.get(made.headers["location"])).text
+        page = unescape((await client.get(made.headers["location"])).text)
         assert "Enregistré." in page
         assert "Dr Modele" in page
         assert "Personne dans l'annuaire n'a cette adresse" in page
