@@ -11,6 +11,7 @@ import trio
 
 from node.vault import schema
 from node.vault.states import DeliveryState, LetterState
+from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from tests.post.harness import Institution, settled
 from tests.post.relays import relayed
@@ -187,8 +188,8 @@ async def test_removed_client_loses_what_waited_and_the_sender_goes_on(
 async def test_letter_expires_at_the_relay(autojump_clock: trio.testing.MockClock, tmp_path: Path) -> None:
     async with relayed(tmp_path) as made:
         await made.p.stop()
-        letter = await made.a.send("anna", "paul@p.example")
-        await trio.sleep(75 * HOUR_S)
+        letter = await made.a.send("anna", "paul@p.example", letter_class=LetterClass.URGENT)
+        await trio.sleep(27 * HOUR_S)
         assert await made.a.states("anna", letter) == [DeliveryState.EXPIRED]
         assert await rows(made.r, schema.relay_envelopes) == 0
         await made.p.start()

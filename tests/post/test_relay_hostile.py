@@ -13,6 +13,7 @@ from node.audit.log import LeafRef, read_evidence
 from node.vault.states import DeliveryState
 from protocol.evidence import encode_evidence
 from protocol.ids import MailboxId
+from protocol.letter import LetterClass
 from protocol.messages import Event, MailboxResult, Message, Offer, Pass, PassOk, Relayed, Result
 from tests.post.harness import Institution, MemoryNetwork
 from tests.post.liar import Liar
@@ -63,7 +64,7 @@ async def test_relay_that_lies_causes_delay_and_expiry_and_nothing_else(
     async with relayed(tmp_path) as made:
         await made.p.stop()
         liar = await dialled(made.r, made.a, made)
-        letter = await made.a.send("anna", "paul@p.example")
+        letter = await made.a.send("anna", "paul@p.example", letter_class=LetterClass.URGENT)
         request = await liar.asked(Offer)
         offer = request.message
         assert isinstance(offer, Offer)
@@ -78,7 +79,7 @@ async def test_relay_that_lies_causes_delay_and_expiry_and_nothing_else(
             await liar.stay(seconds=300)
         assert await made.a.states("anna", letter) == [DeliveryState.WAITING]
         await liar.stream.aclose()
-        await trio.sleep(75 * HOUR_S)
+        await trio.sleep(27 * HOUR_S)
         assert await made.a.states("anna", letter) == [DeliveryState.EXPIRED]
         assert {kind.word for kind in await kinds(made.a, letter)} == {"submitted", "delayed", "expired"}
 
