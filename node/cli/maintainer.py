@@ -319,13 +319,14 @@ def list_standings(folder: DeskArgument, as_json: JsonOption = False) -> None:
             (
                 item["institution"],
                 item["domain"],
+                item["id"][:12],
                 item["act"],
                 moment(item["until_ms"]) if item["until_ms"] else "",
                 item["warning"],
             )
             for item in found
         ]
-        table(("institution", "domain", "", "until", "warning"), rows, empty="nobody is endorsed yet")
+        table(("institution", "domain", "node", "", "until", "warning"), rows, empty="nobody is endorsed yet")
 
     run_command(body, as_json=as_json)
 

@@ -139,6 +139,16 @@ def test_the_offline_key_stays_where_it_is(
     assert region.json("list", keyed=False)[0]["act"] == "revoke"
 
 
+def test_who_was_suspended_is_revoked_by_the_id_in_the_list(region: Maintainer, clinics: tuple[Node, Node]) -> None:
+    """A suspension bears no name: the list shows what else names the institution."""
+    node = endorse(region, clinics[0])["id"]
+    region.json("suspend", "sorbier.example", "--days", "7")
+    named = node[:12]
+    assert named in region.run("list", keyed=False).stdout
+    region.json("revoke", named, "--reason", "left", "--yes")
+    assert [(row["id"], row["act"]) for row in region.json("list", keyed=False)] == [(node, "revoke")]
+
+
 def test_bad_input(tmp_path: Path, secrets: Secrets, region: Maintainer, clinics: tuple[Node, Node]) -> None:
     assert "not empty" in region.refused("init", "--name", "Encore")
     assert "holds no maintainer" in Maintainer(tmp_path, secrets).refused("list", keyed=False)
