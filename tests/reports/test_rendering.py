@@ -9,7 +9,9 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from node.errors import ConfigError
+from node.reports.kinds import kind_words
 from node.reports.rendering import LANGUAGES, LOCALE_FOLDER, language_of
+from protocol.logleaf import EventKind
 
 ROOM = Path(__file__).resolve().parents[2] / "node"
 METHODS = [("**/templates/**.html", "jinja2"), ("**.py", "python")]
@@ -65,3 +67,11 @@ def test_times_and_numbers_are_written_as_the_language_writes_them() -> None:
 def test_another_language_is_refused() -> None:
     with pytest.raises(ConfigError, match="'de'"):
         language_of("de")
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_kind_of_event_has_words(code: str) -> None:
+    words = [kind_words(kind, language_of(code)) for kind in EventKind]
+    assert all(words)
+    assert len(set(words)) == len(words), "two kinds that read alike"
+    assert not any("_" in word for word in words)
