@@ -119,7 +119,7 @@ async def test_expired_here_and_deposited_there_is_asked_about(
         await settled()
         with monkeypatch.context() as patch:
             mute(patch)
-            patch.setattr("node.post.office.result_frames", lambda _envelope, _outcomes: [])
+            patch.setattr("node.post.own_mail.result_frames", lambda _envelope, _outcomes: [])
             letter = await a.send("anna", to)
             await settled()
             await federation.hub.cut()

@@ -121,6 +121,7 @@ NUMBERS = {
     "staff_login_failed": 524,
     "staff_locked": 525,
     "staff_acted": 526,
+    "alert_text_changed": 530,
     "alarm_raised": 540,
     "alarm_cleared": 541,
     "alarm_acknowledged": 542,
