@@ -18,7 +18,7 @@ demo: $(STAMP)  ## two or more nodes on this machine, to try out; ONCE=1: run th
 	$(BIN)/coffre demo $(if $(ONCE),--once)
 
 test: lint browser
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(STAMP)  ## JSON=FILE: also write the figures there; ONLY=NAME: this benchmark alone
 	$(BIN)/python -m bench $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))

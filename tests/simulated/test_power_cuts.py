@@ -19,7 +19,7 @@ DAY: list[Step] = [
     ("wait", 300),
 ]
 DAY_ENDS_S = 900
-SOME_OF_THEM = 15
+SOME_OF_THEM = 25
 
 
 def _writes_of_the_day(name: str) -> int:
