@@ -35,15 +35,6 @@ _HEADERS: Final = {
 _logger = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Larger:
-    """Requests whose bodies may be longer, and take longer. path: all of it matches."""
-
-    path: re.Pattern[str]
-    max_bytes: int
-    timeout_s: int
-
-
 class BodyError(Exception):
     """A request's body is too long, or too slow. status: what to answer."""
 
