@@ -27,6 +27,7 @@ __all__ = [
     "Verdict",
     "Vouched",
     "judge",
+    "threshold_end_ms",
     "view_maintainer",
 ]
 
@@ -169,15 +170,37 @@ def judge(
     return [findings[node] for node in nodes]
 
 
+def threshold_end_ms(maintainers: Sequence[MaintainerView], node: NodeId, *, threshold: int, now_ms: int) -> int | None:
+    """When fewer than the threshold vouch for a node, of maintainers that have no key in common; what was taken back
+    ended then. None if so many never spoke of it. A stop by one of them ends it, whatever the others say.
+    """
+    said = [(maintainer.keys, maintainer.standings[node]) for maintainer in maintainers if node in maintainer.standings]
+    said.sort(key=lambda pair: (pair[1].endorsed is None, pair[1].by))
+    ends: list[int] = []
+    seen: set[VerifyKey] = set()
+    for keys, standing in said:
+        if standing.time_ms <= now_ms + _DAY_MS and not keys & seen:
+            seen |= keys
+            ends.append(standing.time_ms if standing.endorsed is None else standing.until_ms or 0)
+    if len(ends) < threshold:
+        return None
+    stops = [standing.time_ms for _, standing in said if _is_stop(standing, now_ms)]
+    return min([sorted(ends, reverse=True)[threshold - 1], *stops])
+
+
+def _is_stop(standing: Standing, now_ms: int) -> bool:
+    if standing.act is Act.REVOKE:
+        return standing.reason is RevocationReason.COMPROMISED
+    return standing.act is Act.SUSPEND and now_ms < (standing.until_ms or 0)
+
+
 def _stopped(maintainers: Sequence[MaintainerView], node: NodeId, now_ms: int) -> str:
     for maintainer in maintainers:
         standing = maintainer.standings.get(node)
-        if standing is None:
+        if standing is None or not _is_stop(standing, now_ms):
             continue
-        if standing.act is Act.REVOKE and standing.reason is RevocationReason.COMPROMISED:
-            return "a maintainer says that its keys are compromised"
-        if standing.act is Act.SUSPEND and now_ms < (standing.until_ms or 0):
-            return "suspended by a maintainer"
+        compromised, suspended = "a maintainer says that its keys are compromised", "suspended by a maintainer"
+        return suspended if standing.act is Act.SUSPEND else compromised
     return ""
 
 

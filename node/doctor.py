@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from directory_sync.spellings import alike_domains
 from node.config import split_endpoint
 from node.errors import CoffreError
+from node.expiry import DAY_MS, days_left, warned_within
 from node.operation.facts import read_cosignatures, read_log, read_outbox
-from node.operation.findings import CLOCK_BEHIND_MS, EXPIRY_DAYS
+from node.operation.findings import CLOCK_BEHIND_MS
 from node.operation.last_backup import last_backup_ms
 from node.operation.readiness import clock_behind_ms
 from node.operation.watch import look_at
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Check", "examine"]
 
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
 _NAMED: Final = 5
 
 
@@ -112,8 +112,8 @@ async def _port(node: Node) -> Check:
 
 
 async def _keys(node: Node) -> Check:
-    days = (node.keyring.chain.current.valid_until_ms - node.world.now_ms()) // _DAY_MS
-    within = next((warned for warned in reversed(EXPIRY_DAYS) if days < warned), None)
+    until_ms, now_ms = node.keyring.chain.current.valid_until_ms, node.world.now_ms()
+    days, within = days_left(until_ms, now_ms), warned_within(until_ms, now_ms)
     if node.key_keeper.are_lost():
         message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
         return Check(name="keys", ok=False, message=message)
@@ -245,7 +245,7 @@ async def _backup(node: Node) -> Check:
 
     made_ms, begun_ms = await node.database.read(look)
     limit = node.settings.operation.alarms.backup_days
-    days = (node.world.now_ms() - (begun_ms if made_ms is None else made_ms)) // _DAY_MS
+    days = (node.world.now_ms() - (begun_ms if made_ms is None else made_ms)) // DAY_MS
     message = "none was made yet (coffre backup)" if made_ms is None else f"the last one is {days} days old"
     return Check(name="backup", ok=True, warning=bool(limit) and days >= limit, message=message)
 

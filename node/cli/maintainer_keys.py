@@ -52,18 +52,26 @@ def list_keys(folder: DeskArgument, as_json: JsonOption = False) -> None:
     """What keys the maintainer has and had, since when, until when."""
 
     async def body() -> None:
+        from node.maintainer.overview import keys_warned_within
+        from node.world import World
         from protocol.statement import node_digits
 
         desk = open_desk(folder)
+        ends = keys_warned_within(desk, World().now_ms())
+        warning = "" if ends is None else f"ends within {ends} days" if ends else "ended"
         found, cancelled = statement_rows(desk.chain.statements), statement_rows(desk.chain.superseded)
         if as_json:
             node_id = desk.chain.node_id
             identity = {"id": node_id.text, "fingerprint": node_digits(node_id)}
-            emit({**identity, "statements": found, "cancelled": cancelled})
+            emit({**identity, "statements": found, "cancelled": cancelled, "warning": warning})
             return
         rows = [
             (str(item["number"]), item["how"], moment(item["from_ms"]), moment(item["until_ms"]), state)
-            for items, state in ((found[:-1], ""), (found[-1:], "in use"), (cancelled, "cancelled"))
+            for items, state in (
+                (found[:-1], ""),
+                (found[-1:], f"in use, {warning}".rstrip(", ")),
+                (cancelled, "cancelled"),
+            )
             for item in items
         ]
         table(("statement", "how", "from", "until", ""), rows, empty="no keys")

@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from directory_sync.acquaintance import stated_keys
+from node import expiry
 from node.maintainer.desk import Desk
 from protocol.entry import Standing
 
-__all__ = ["WARNED_DAYS", "Conflict", "conflicts", "days_left", "warned_within"]
-
-WARNED_DAYS: Final = (60, 30, 7)
-_DAY_MS: Final = 86_400_000
+__all__ = ["Conflict", "conflicts", "days_left", "keys_warned_within", "warned_within"]
 
 
 def days_left(standing: Standing, now_ms: int) -> int | None:
     """Whole days until it ends, negative once it has; None for what has no end."""
-    return None if standing.until_ms is None else (standing.until_ms - now_ms) // _DAY_MS
+    return None if standing.until_ms is None else expiry.days_left(standing.until_ms, now_ms)
 
 
 def warned_within(standing: Standing, now_ms: int) -> int | None:
-    """The smallest of WARNED_DAYS within which it ends; None if it lasts longer, or has no end."""
-    left = days_left(standing, now_ms)
-    return next((days for days in sorted(WARNED_DAYS) if left is not None and left < days), None)
+    """Within how many days an endorsement ends (60, 30, 7; 0 once it has); None if it lasts longer, or is none.
+
+    Suspensions end too, and are meant to.
+    """
+    if standing.endorsed is None or standing.until_ms is None:
+        return None
+    return expiry.warned_within(standing.until_ms, now_ms)
+
+
+def keys_warned_within(desk: Desk, now_ms: int) -> int | None:
+    """The same for the maintainer's own keys, which nobody renews by himself: it takes the offline key."""
+    return expiry.warned_within(desk.chain.current.valid_until_ms, now_ms)
 
 
 @dataclass(frozen=True, slots=True)

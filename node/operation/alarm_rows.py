@@ -236,7 +236,12 @@ class OperatorAlarms:
             plan.put.append(told)
             plan.leaves.append((EventKind.ALARM_RAISED, told))
             plan.tell("raised", told)
-        elif repeat_ms and not seen.is_acknowledged and now_ms - min(alarm.told_at_ms, now_ms) >= repeat_ms:
+        elif (
+            repeat_ms
+            and finding.is_repeated
+            and not seen.is_acknowledged
+            and now_ms - min(alarm.told_at_ms, now_ms) >= repeat_ms
+        ):
             plan.put.append(told)
             plan.tell("reminder", told)
         elif seen != alarm:

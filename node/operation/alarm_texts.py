@@ -34,17 +34,16 @@ _TITLES: Final = {
     AlarmCode.COSIGNATURES_MISSING: ("Des cosignatures manquent", "Cosignatures are missing"),
     AlarmCode.ALERTS_STUCK: ("Les avis ne partent plus", "Alerts do not leave"),
 }
-_ENDS: Final = ("dans {days} jours", "in {days} days")
 _DETAILS: Final = {
     AlarmCode.LETTERS_STUCK: (
         "{waiting} en attente, le plus ancien depuis {hours} h ; {aside} mis de côté (coffre outbox)",
         "{waiting} wait, the oldest for {hours} h; {aside} set aside (coffre outbox)",
     ),
-    AlarmCode.KEYS_EXPIRING: (f"{_ENDS[0]} (coffre keys renew)", f"{_ENDS[1]} (coffre keys renew)"),
-    AlarmCode.CERTIFICATE_EXPIRING: (f"{_ENDS[0]} ([web] certificate_file)", f"{_ENDS[1]} ([web] certificate_file)"),
+    AlarmCode.KEYS_EXPIRING: ("{ends} (coffre keys renew)", "{ends} (coffre keys renew)"),
+    AlarmCode.CERTIFICATE_EXPIRING: ("{ends} ([web] certificate_file)", "{ends} ([web] certificate_file)"),
     AlarmCode.ENDORSEMENT_EXPIRING: (
-        f"{_ENDS[0]} : prévenez le mainteneur de l'annuaire",
-        f"{_ENDS[1]}: tell the directory's maintainer",
+        "{ends} : prévenez le mainteneur de l'annuaire",
+        "{ends}: tell the directory's maintainer",
     ),
     AlarmCode.FAILED_LOG_INS: ("{count} en une heure", "{count} within an hour"),
     AlarmCode.DISK: ("occupé à {percent} %", "{percent} % used"),
@@ -77,8 +76,17 @@ def alarm_title(code: AlarmCode, language: str) -> str:
 def alarm_text(finding: Finding, language: str) -> str:
     """Title and figures, one line."""
     index = _index(language)
-    detail = _DETAILS[finding.code][index].format(name=finding.name, **finding.figures)
+    ends = _ends(finding.figures.get("days", 0))[index]
+    detail = _DETAILS[finding.code][index].format(name=finding.name, ends=ends, **finding.figures)
     return f"{_TITLES[finding.code][index]}{' : ' if index == 0 else ': '}{detail}"
+
+
+def _ends(days: int) -> tuple[str, str]:
+    if days < 0:
+        return "c'est fini", "it is over"
+    if days == 0:
+        return "dans moins d'un jour", "in less than a day"
+    return f"dans {days} jour{'s' * (days > 1)}", f"in {days} day{'s' * (days > 1)}"
 
 
 def _index(language: str) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from directory_sync.trust import threshold_end_ms
 from node.audit.completion import overdue_counts
 from node.audit.cosigned_heads import best_head
 from node.errors import ConfigError
@@ -269,14 +270,8 @@ def certificate_end_ms(node: Node) -> int | None:
 
 
 def endorsement_end_ms(connection: sa.Connection, node: Node) -> int | None:
-    """When fewer trusted maintainers than the threshold vouch for this institution; None if they do not now."""
-    threshold = node.trust.threshold
-    ends = sorted(
-        (
-            standing.until_ms or 0
-            for view in node.trust.maintainers.views(connection)
-            if (standing := view.standings.get(node.node_id)) is not None and standing.endorsed is not None
-        ),
-        reverse=True,
-    )
-    return ends[threshold - 1] if len(ends) >= threshold else None
+    """When fewer trusted maintainers than the threshold vouch for this institution, or since when; None if they never
+    did.
+    """
+    views = node.trust.maintainers.views(connection)
+    return threshold_end_ms(views, node.node_id, threshold=node.trust.threshold, now_ms=node.world.now_ms())

@@ -8,12 +8,12 @@ from enum import StrEnum
 from typing import Final
 
 from node.config import LimitSettings, OperatorAlarmSettings
+from node.expiry import DAY_MS, WARNED_DAYS, days_left
 from node.operation.facts import Facts
 from node.vault.states import OutboxState
 
 __all__ = [
     "CLOCK_BEHIND_MS",
-    "EXPIRY_DAYS",
     "AlarmCode",
     "Finding",
     "Surroundings",
@@ -24,9 +24,6 @@ __all__ = [
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 60 * _MINUTE_MS
-_DAY_MS: Final = 24 * _HOUR_MS
-EXPIRY_DAYS: Final = (60, 30, 7)
-"""Levels 1, 2 and 3 of what comes to an end; level 4: it ended."""
 # A node that renews by itself does so on the 60th day: what is not done on the 59th does not work.
 _RENEWAL_DAYS: Final = (59, 30, 7)
 CLOCK_BEHIND_MS: Final = 60_000
@@ -58,7 +55,7 @@ class AlarmCode(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """about: a node's id, a word, or empty. name: what people call it. level: from 1. patience_ms: so long it must be
-    there without a break before it is raised. figures: for its text.
+    there without a break before it is raised. is_repeated: whether people are reminded of it. figures: for its text.
     """
 
     code: AlarmCode
@@ -66,6 +63,7 @@ class Finding:
     name: str = ""
     level: int = 1
     patience_ms: int = 0
+    is_repeated: bool = True
     figures: dict[str, int] = field(default_factory=dict)
 
 
@@ -123,23 +121,25 @@ def _letters(facts: Facts, settings: OperatorAlarmSettings) -> Iterator[Finding]
         yield Finding(code=AlarmCode.LETTERS_STUCK, figures={"waiting": waiting, "aside": aside, "hours": hours})
 
 
-def expiry_level(days_left: int, steps: tuple[int, ...] = EXPIRY_DAYS) -> int:
-    """0 far from the end, then 1 more at each step; beyond the last once it is over. days_left: -1 is over."""
-    return sum(days_left < step for step in steps) + (days_left < 0)
+def expiry_level(left: int, steps: tuple[int, ...] = WARNED_DAYS) -> int:
+    """0 far from the end, then 1 more at each step; beyond the last once it is over. left: whole days, -1 is over."""
+    return sum(left < step for step in steps) + (left < 0)
 
 
 def _endings(facts: Facts, around: Surroundings) -> Iterator[Finding]:
     ends = (
-        (AlarmCode.KEYS_EXPIRING, facts.endings.keys_ms, _RENEWAL_DAYS if around.keys_renew else EXPIRY_DAYS),
-        (AlarmCode.CERTIFICATE_EXPIRING, facts.endings.certificate_ms, EXPIRY_DAYS),
-        (AlarmCode.ENDORSEMENT_EXPIRING, facts.endings.endorsement_ms, EXPIRY_DAYS),
+        (AlarmCode.KEYS_EXPIRING, facts.endings.keys_ms, _RENEWAL_DAYS if around.keys_renew else WARNED_DAYS),
+        (AlarmCode.CERTIFICATE_EXPIRING, facts.endings.certificate_ms, WARNED_DAYS),
+        (AlarmCode.ENDORSEMENT_EXPIRING, facts.endings.endorsement_ms, WARNED_DAYS),
     )
     for code, end_ms, steps in ends:
         if end_ms is not None:
-            days = (end_ms - facts.at_ms) // _DAY_MS
+            days = days_left(end_ms, facts.at_ms)
             level = expiry_level(days, steps)
             if level:
-                yield Finding(code=code, level=level, figures={"days": max(days, 0)})
+                # The next step is the reminder of the one before; daily ones for two months would only dull.
+                is_repeated = level >= len(steps)
+                yield Finding(code=code, level=level, is_repeated=is_repeated, figures={"days": days})
 
 
 def _log_ins(around: Surroundings, settings: OperatorAlarmSettings, open_codes: Collection[str]) -> Iterator[Finding]:
@@ -171,7 +171,7 @@ def _clock(facts: Facts, around: Surroundings, open_codes: Collection[str]) -> I
 
 def _backup(facts: Facts, settings: OperatorAlarmSettings) -> Iterator[Finding]:
     since_ms = facts.backup_at_ms if facts.backup_at_ms is not None else facts.log.begun_at_ms
-    days = (facts.at_ms - since_ms) // _DAY_MS
+    days = (facts.at_ms - since_ms) // DAY_MS
     if settings.backup_days and since_ms and days >= settings.backup_days:
         yield Finding(code=AlarmCode.BACKUP_OLD, figures={"days": days, "never": int(facts.backup_at_ms is None)})
 

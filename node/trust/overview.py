@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from directory_sync.trust import HEAD_AHEAD_MS, HEAD_STALE_AFTER_MS, HEAD_WARNED_AFTER_MS, Finding
 from node.errors import StateError
+from node.expiry import warned_within
 from node.trust.maintainer_rows import Maintainer
 from protocol.entry import MAINTAINER_SUBJECT, MaintainerEntry
 from protocol.feed_file import FeedFile, decode_feed_file
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from node.app import Node
 
 __all__ = ["MaintainerFile", "MaintainerView", "MaintainerWarning", "maintainers", "read_maintainer", "warned_days"]
-
-_DAY_MS: Final = 86_400_000
-_WARNED_DAYS: Final = (7, 30, 60)
 
 
 class MaintainerWarning(StrEnum):
@@ -66,10 +64,7 @@ async def maintainers(node: Node) -> list[MaintainerView]:
 
 def warned_days(finding: Finding, now_ms: int) -> int | None:
     """Within how many days (7, 30, 60) what vouches for an institution ends; None: later, or never."""
-    if not finding.until_ms:
-        return None
-    left = (finding.until_ms - now_ms) // _DAY_MS
-    return next((days for days in _WARNED_DAYS if left < days), None)
+    return warned_within(finding.until_ms, now_ms) if finding.until_ms else None
 
 
 @dataclass(frozen=True, slots=True)

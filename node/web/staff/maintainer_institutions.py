@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.errors import ConfigError
+from node.expiry import WARNED_DAYS
 from node.maintainer.desk import Desk
-from node.maintainer.overview import WARNED_DAYS, days_left, warned_within
+from node.maintainer.overview import days_left, keys_warned_within, warned_within
 from node.maintainer.task_file import MAX_DAYS, RenewTask, RevokeTask
 from node.reports.rendering import N_
 from node.web.staff.desk import MAINTAINER, StaffDesk, StaffVisit
@@ -73,13 +74,14 @@ class InstitutionPages:
         now_ms = self.desk.node.world.now_ms()
         standings = sorted(desk.standings(), key=lambda item: (item.until_ms is None, item.until_ms or 0))
         lines = [(item, warned_within(item, now_ms), days_left(item, now_ms)) for item in standings]
-        within = {days: sum(warned == days for _, warned, _ in lines) for days in sorted(WARNED_DAYS)}
+        within = {days: sum(warned == days for _, warned, _ in lines) for days in (0, *sorted(WARNED_DAYS))}
         return self.desk.show(
             request,
             "staff/maintainer_institutions.html",
             visit,
             lines=lines,
             within=within,
+            keys_within=keys_warned_within(desk, now_ms),
             acts=_ACTS,
             most_days=MAX_DAYS,
             done=_DONE.get(request.query_params.get("done", "")),
