@@ -12,12 +12,13 @@ from node.cli.maintainer import DeskArgument, PassphraseFile, open_desk, passphr
 from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
+    from node.maintainer.desk import Desk
     from node.maintainer.task_file import Task
 
 __all__ = ["add_to"]
 
 
-def _words(task: Task) -> str:
+def _words(desk: Desk, task: Task) -> str:
     from node.maintainer.task_file import EndorseTask, RenewTask
     from protocol.statement import node_digits
 
@@ -26,7 +27,9 @@ def _words(task: Task) -> str:
         return f"endorse {task.name} ({task.invite.domain}) for {task.days} days; fingerprint {digits}"
     if isinstance(task, RenewTask):
         return f"renew   {task.name} for {task.days} days; fingerprint {digits}"
-    return f"revoke  {task.name} ({task.reason.value}); fingerprint {digits}"
+    # The file names the node alone; the desk here may know who that is.
+    known = [desk.name(item) for item in desk.standings() if item.node == task.node]
+    return f"revoke  {known[0] if known else task.name} ({task.reason.value}); fingerprint {digits}"
 
 
 def sign(
@@ -52,7 +55,7 @@ def sign(
             raise ConfigError(f"{task} cannot be read: {error.strerror}") from error
         except RemoteProtocolError as error:
             raise ConfigError(f"{task} is no task for this maintainer: {error.detail or error.reason.value}") from error
-        lines = [_words(item) for item in tasks]
+        lines = [_words(desk, item) for item in tasks]
         if not confirm("\n".join([*lines, "Sign all of it?"]), assume=yes, option="--yes"):
             raise StateError("nothing was signed")
         key = OfflineKey.load(folder / "offline.key", passphrase_of(passphrase_file))

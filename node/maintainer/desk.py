@@ -17,6 +17,7 @@ from node.errors import ConfigError, FolderError, NotFoundError, StateError
 from node.folder import write_private
 from node.identity.key_change import FreshKeys, next_chain, recovered_chain
 from node.maintainer.feed_lock import writing_alone
+from node.maintainer.history import History
 from node.maintainer.keys import ComingKeys, OfflineKey, OnlineKeys
 from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
 from node.world import World
@@ -60,6 +61,7 @@ class Desk:
         self._state = feed.state
         self._head = feed.head
         self._raws = list(raws)
+        self._history = History(feed.operations)
         self._world = world
         self._stored = b"" if not raws else encode_feed_file(feed.chain, self._raws, feed.head)
 
@@ -132,7 +134,18 @@ class Desk:
         for live in self._state.live.values():
             if live.operation.leaf.kind == OperationKind.STANDING and live.operation.entry is not None:
                 found.append(SignedStanding.decode(live.operation.entry).standing)
-        return sorted(found, key=lambda item: (item.endorsed.name if item.endorsed else "~", item.node))
+        return sorted(found, key=lambda item: (about.name if (about := self.about(item)) else "~", item.node))
+
+    def about(self, standing: Standing) -> Endorsed | None:
+        """Whom a standing is about: a suspension and a revocation name the node alone, the endorsement before names
+        the institution. None for a node that was never endorsed.
+        """
+        return standing.endorsed or self._history.last_endorsed(standing.node)
+
+    def name(self, standing: Standing) -> str:
+        """The institution's name; the beginning of the node's id where nobody was endorsed."""
+        about = self.about(standing)
+        return about.name if about is not None else f"{standing.node.text[:12]}…"
 
     def signed_standing(self, node: NodeId) -> SignedStanding:
         """The newest word on a node as it was signed. NotFoundError."""
@@ -142,18 +155,24 @@ class Desk:
         return SignedStanding.decode(live.operation.entry)
 
     def find(self, text: str) -> Standing:
-        """A standing by domain, institution's name or the beginning of the id. NotFoundError if not exactly one."""
+        """A standing by domain, institution's name or the beginning of the id. NotFoundError if not exactly one.
+
+        Who was revoked answers to a domain or a name only where nobody else does: another node may hold it by now.
+        """
         wanted = text.strip().lower()
-        found = [
+        standings = self.standings()
+        found = {item.node: item for item in standings if item.node.text.startswith(wanted)}
+        named = [
             item
-            for item in self.standings()
-            if item.node.text.startswith(wanted)
-            or (item.endorsed is not None and wanted in (item.endorsed.domain, item.endorsed.name.lower()))
+            for item in standings
+            if (about := self.about(item)) is not None and wanted in (about.domain, about.name.lower())
         ]
+        standing = [item for item in named if item.act is not Act.REVOKE]
+        found |= {item.node: item for item in standing or named}
         if len(found) != 1:
             word = "nothing was said of" if not found else "several institutions are"
             raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer list {self.path}")
-        return found[0]
+        return next(iter(found.values()))
 
     # -- requests
 
@@ -191,7 +210,9 @@ class Desk:
     def warnings(self, invite: Invite) -> tuple[str, ...]:
         """What is like an institution that is endorsed already, or shares a key with one, one line each."""
         node, keys = invite.chain.node_id, stated_keys(invite.chain)
-        others = [item.endorsed for item in self.standings() if item.endorsed is not None and item.node != node]
+        # A suspended one holds its domain still.
+        standing = [item for item in self.standings() if item.act is not Act.REVOKE and item.node != node]
+        others = [about for item in standing if (about := self.about(item)) is not None]
         shared = [other.name for other in others if keys & stated_keys(other.chain)]
         if keys & stated_keys(self.chain):
             shared.append("this maintainer")
@@ -291,7 +312,15 @@ class Desk:
         return self._sign(Act.REVOKE, node, key.identity, reason=reason)
 
     def suspend(self, node: NodeId, keys: OnlineKeys, *, days: int) -> bytes:
-        """The signed entry that stops a node for some days, without the offline key."""
+        """The signed entry that stops a node for some days, without the offline key.
+
+        StateError for one that is revoked as compromised: a suspension stops no more, and ends.
+        """
+        live = self._state.live.get(standing_subject(node))
+        if live is not None and live.operation.entry is not None:
+            standing = SignedStanding.decode(live.operation.entry).standing
+            if standing.reason is RevocationReason.COMPROMISED:
+                raise StateError(f"{self.name(standing)} is revoked as compromised already")
         return self._sign(Act.SUSPEND, node, keys.witness, days=days)
 
     def _sign(
@@ -356,6 +385,7 @@ class Desk:
         version = 1 if known is None else known.operation.leaf.version + 1
         operations.append(make_operation(kind, subject, version, entry, self._world.random_bytes(32)))
         self._state.apply(operations, max_entries=_NO_LIMIT, max_bytes=_NO_LIMIT)
+        self._history.add(operations)
         self._raws += [operation.encode() for operation in operations]
 
     def _write(self, keys: OnlineKeys) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from directory_sync.acquaintance import stated_keys
 from node import expiry
 from node.maintainer.desk import Desk
-from protocol.entry import Standing
+from protocol.entry import Act, Standing
 
 __all__ = ["Conflict", "conflicts", "days_left", "keys_warned_within", "warned_within"]
 
@@ -44,11 +44,11 @@ class Conflict:
 
 
 def conflicts(desk: Desk) -> list[Conflict]:
-    """Among those that this maintainer vouches for now, and those that ask for it."""
+    """Among those that this maintainer vouches for, or suspended, and those that ask for it."""
     claims = [
-        (item.node, item.endorsed.name, item.endorsed.domain, stated_keys(item.endorsed.chain))
+        (item.node, about.name, about.domain, stated_keys(about.chain))
         for item in desk.standings()
-        if item.endorsed is not None
+        if item.act is not Act.REVOKE and (about := desk.about(item)) is not None
     ]
     known = {node for node, _, _, _ in claims}
     claims += [

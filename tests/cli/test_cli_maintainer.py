@@ -139,14 +139,16 @@ def test_the_offline_key_stays_where_it_is(
     assert region.json("list", keyed=False)[0]["act"] == "revoke"
 
 
-def test_who_was_suspended_is_revoked_by_the_id_in_the_list(region: Maintainer, clinics: tuple[Node, Node]) -> None:
-    """A suspension bears no name: the list shows what else names the institution."""
+def test_who_was_suspended_keeps_name_and_domain(region: Maintainer, clinics: tuple[Node, Node]) -> None:
+    """A suspension and a revocation name the node alone: the endorsement before them says who that is."""
     node = endorse(region, clinics[0])["id"]
     region.json("suspend", "sorbier.example", "--days", "7")
-    named = node[:12]
-    assert named in region.run("list", keyed=False).stdout
-    region.json("revoke", named, "--reason", "left", "--yes")
-    assert [(row["id"], row["act"]) for row in region.json("list", keyed=False)] == [(node, "revoke")]
+    (row,) = region.json("list", keyed=False)
+    assert (row["act"], row["institution"], row["domain"]) == ("suspend", "Clinique du Sorbier", "sorbier.example")
+    region.json("revoke", "sorbier.example", "--reason", "compromised", "--yes")
+    (row,) = region.json("list", keyed=False)
+    assert (row["id"], row["act"], row["institution"]) == (node, "revoke", "Clinique du Sorbier")
+    assert "compromised already" in region.refused("suspend", "Clinique du Sorbier")
 
 
 def test_bad_input(tmp_path: Path, secrets: Secrets, region: Maintainer, clinics: tuple[Node, Node]) -> None:

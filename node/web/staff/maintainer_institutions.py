@@ -73,8 +73,8 @@ class InstitutionPages:
         """All of them, those that end first on top."""
         now_ms = self.desk.node.world.now_ms()
         standings = sorted(desk.standings(), key=lambda item: (item.until_ms is None, item.until_ms or 0))
-        lines = [(item, warned_within(item, now_ms), days_left(item, now_ms)) for item in standings]
-        within = {days: sum(warned == days for _, warned, _ in lines) for days in (0, *sorted(WARNED_DAYS))}
+        lines = [(item, desk.about(item), warned_within(item, now_ms), days_left(item, now_ms)) for item in standings]
+        within = {days: sum(line[2] == days for line in lines) for days in (0, *sorted(WARNED_DAYS))}
         return self.desk.show(
             request,
             "staff/maintainer_institutions.html",
@@ -111,7 +111,8 @@ class InstitutionPages:
             "staff/maintainer_institution.html",
             visit,
             standing=standing,
-            name=_name(standing),
+            about=desk.about(standing),
+            name=desk.name(standing),
             digits=node_digits(standing.node),
             acts=_ACTS,
             reasons=_REASONS,
@@ -135,7 +136,7 @@ class InstitutionPages:
                     N_("It cannot be undone: a new endorsement, with the digits compared again, is the way back."),
                 ),
             ]
-            title = say(request, N_("Revoke {name}?"), name=_name(standing))
+            title = say(request, N_("Revoke {name}?"), name=desk.name(standing))
             return self._ask(request, visit, title, points, {"reason": reason.value}, say(request, N_("Revoke")))
         task = RevokeTask(standing.node, reason)
         return await self.door.settle(request, visit, desk, [task], "revoke", INSTITUTIONS_PATH)
@@ -151,7 +152,7 @@ class InstitutionPages:
                 say(request, N_("For {days} days no node that trusts this maintainer takes letters of it."), days=days),
                 say(request, N_("A new endorsement ends it earlier.")),
             ]
-            title = say(request, N_("Suspend {name}?"), name=_name(standing))
+            title = say(request, N_("Suspend {name}?"), name=desk.name(standing))
             fields = {"days": str(days)}
             return self._ask(request, visit, title, points, fields, say(request, N_("Suspend")), with_task=False)
         keys = await self.door.online(desk, passphrase_in(form))
@@ -182,10 +183,6 @@ class InstitutionPages:
             sign_here=here["online_here"] and (here["offline_here"] or not with_task),
             **values,
         )
-
-
-def _name(standing: Standing) -> str:
-    return standing.endorsed.name if standing.endorsed else f"{standing.node.text[:12]}…"
 
 
 def _node(text: str) -> NodeId:

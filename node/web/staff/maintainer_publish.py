@@ -87,7 +87,8 @@ class PublishPages:
             error = ConfigError(f"this is no signed file of this maintainer: {problem.detail or problem.reason.value}")
             return self._page(request, visit, desk, error=error)
         carried = base64.b64encode(data).decode()
-        return self._page(request, visit, desk, standings=standings, new_keys=new_keys, carried=carried)
+        named = [(item, desk.name(item)) for item in standings]
+        return self._page(request, visit, desk, standings=named, new_keys=new_keys, carried=carried)
 
     async def publish(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """Take in what was looked at, if anything, date the feed, hand it to this node."""
