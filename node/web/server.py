@@ -2,6 +2,10 @@
 
 Hypercorn shields what it writes from cancellation: a client that stops reading would keep the node from stopping. The
 kernel ends such connections instead (TCP_USER_TIMEOUT on the listening sockets, which accepted ones inherit).
+
+Connections are accepted here, not by Hypercorn's own `serve`: there an error in one of them ends all of them, and the
+node. It has such errors (0.18: a body that goes on after its answer, over HTTP/2; a path that is not ASCII). Here an
+error ends the connection that it is in.
 """
 
 from __future__ import annotations
@@ -11,12 +15,21 @@ import os
 import socket
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.protocol.events import Event
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
 from node.config import WebSettings, split_endpoint
@@ -30,6 +43,8 @@ _STALLED_MS: Final = 20_000
 _BACKLOG: Final = 256
 _GRACEFUL_S: Final = 3
 _MAX_HEADER_BYTES: Final = 16 * 1024
+
+_logger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +72,33 @@ class _Config(Config):
         if self.context is None:
             self.context = super().create_ssl_context()
         return self.context
+
+
+class _Answered(HTTPStream):
+    """In the place of a request that was answered already: what still comes of it is passed over."""
+
+    def __init__(self) -> None:
+        """Without any of what a request has."""
+
+    async def handle(self, event: Event) -> None:
+        pass
+
+
+class _Streams(dict[int, HTTPStream | WSStream]):
+    """The requests of an HTTP/2 connection; in Hypercorn a KeyError for those that were answered before their end."""
+
+    def __missing__(self, stream_id: int) -> HTTPStream:
+        return _Answered()
+
+
+class _Connection(TCPServer):
+    """Hypercorn's; over HTTP/2 a client may go on sending after the answer, as all do that are refused for length."""
+
+    async def _read_data(self) -> None:
+        protocol = self.protocol.protocol
+        if isinstance(protocol, H2Protocol):
+            protocol.streams = _Streams(protocol.streams)
+        await super()._read_data()
 
 
 class WebServer:
@@ -107,7 +149,6 @@ class WebServer:
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn")
-        config.graceful_timeout = _GRACEFUL_S
         config.h11_max_incomplete_size = _MAX_HEADER_BYTES
         config.h2_max_header_list_size = _MAX_HEADER_BYTES
         try:
@@ -121,8 +162,46 @@ class WebServer:
             await nursery.start(self._serve, config, stop)
             task_status.started(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    async def _serve(self, config: Config, stop: trio.Event, *, task_status: trio.TaskStatus[object]) -> None:
-        await serve(self._app, config, shutdown_trigger=stop.wait, task_status=task_status, mode="asgi")  # type: ignore[arg-type]
+    async def _serve(self, config: Config, stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+        """Accept connections until `stop`; those that are open then have some seconds to end."""
+        app = wrap_app(self._app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
+        context = WorkerContext(None)
+
+        async def connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
+            try:
+                await _Connection(app, config, context, ConnectionState({}), stream)
+            except* Exception as group:
+                # The kinds of the errors, not their texts, which may hold what somebody sent.
+                _logger.warning("a connection failed", kind=_kinds(group))
+
+        listeners = _listeners(config)
+        async with trio.open_nursery() as connections:
+            async with trio.open_nursery() as accepting:
+                await accepting.start(partial(trio.serve_listeners, connection, listeners, handler_nursery=connections))
+                task_status.started()
+                await stop.wait()
+                accepting.cancel_scope.cancel()
+            await context.terminated.set()
+            connections.cancel_scope.deadline = trio.current_time() + _GRACEFUL_S
+
+
+def _listeners(config: Config) -> list[trio.SSLListener[trio.SocketStream] | trio.SocketListener]:
+    """What is accepted from: TLS where there is a certificate."""
+    sockets = config.create_sockets()
+    plain = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in sockets.insecure_sockets]
+    secure = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in sockets.secure_sockets]
+    context = config.create_ssl_context()
+    if context is None:
+        return [*plain]
+    return [trio.SSLListener(one, context, https_compatible=True) for one in secure]
+
+
+def _kinds(group: BaseExceptionGroup[BaseException]) -> str:
+    """The names of the errors in a group, each once."""
+    kinds: dict[str, None] = {}
+    for error in group.exceptions:
+        kinds[_kinds(error) if isinstance(error, BaseExceptionGroup) else type(error).__name__] = None
+    return ", ".join(kinds)
 
 
 def _open_socket(listen: str) -> socket.socket:
