@@ -217,7 +217,10 @@ def password(
 def quota(
     context: typer.Context,
     mailbox: MailboxArgument,
-    wanted: Annotated[int | None, typer.Argument(metavar="[BYTES]", help="How much it may hold from now on.")] = None,
+    wanted: Annotated[
+        str,
+        typer.Argument(metavar="[SIZE]", help="How much it may hold from now on: 20GB, or bytes."),
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Show or set how much a mailbox may hold. What it holds already stays."""
@@ -225,8 +228,10 @@ def quota(
     async def body() -> None:
         async with opened_node(context) as node:
             found = await node.mailboxes.find(full_address(node, mailbox))
-            if wanted is not None:
-                await node.mailboxes.set_quota(found.id, wanted)
+            if wanted:
+                from node.sizes import parse_size
+
+                await node.mailboxes.set_quota(found.id, parse_size(wanted, is_alone=True))
                 found = await node.mailboxes.find(found.address)
         if as_json:
             fields = {"used_bytes": found.used_bytes, "quota_bytes": found.quota_bytes}

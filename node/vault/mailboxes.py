@@ -441,7 +441,7 @@ class Mailboxes:
     async def set_quota(self, mailbox: MailboxId, quota_bytes: int) -> None:
         """How much a mailbox may hold from now on; what it holds stays. On record. ConfigError, NotFoundError."""
         if not 0 < quota_bytes < _MAX_QUOTA_BYTES:
-            raise ConfigError("a quota is a number of bytes above 0", hint="for example 20000000000")
+            raise ConfigError("a quota is above 0, and below 8 PB", hint="for example 20 GB")
         await self._database.write(self._rows.set_quota, NewQuota(mailbox, quota_bytes))
 
     async def close_all(self, mailboxes: Sequence[MailboxId]) -> list[Exception | None]:

@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
 from node.reports.rendering import LANGUAGES, N_, language_of
+from node.sizes import shown_size, typed_size
 from node.web.error_words import error_words
 from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
@@ -25,7 +26,6 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_UNITS: Final = ((1 << 30, N_("GB")), (1 << 20, N_("MB")), (1 << 10, N_("kB")))
 # What a recipient's line says of a sent letter (DeliveryState.word): translated where it is shown.
 _STATE_WORDS: Final = (
     N_("waiting"),
@@ -116,12 +116,10 @@ class Templates:
             return str(format_date(when, "d MMM" if when.year == now.year else "dd/MM/y", locale=locale))
 
         def size(count: int) -> str:
-            for unit, name in _UNITS:
-                if count >= unit:
-                    return f"{language.number(round(count / unit, 1))} {language.text(name)}"
-            return language.plural("{count} byte", "{count} bytes", count)
+            return shown_size(count, language)
 
         made.filters.update(moment=moment, month=month, short_moment=short_moment, size=size, number=language.number)
+        made.filters["typed_size"] = lambda count: typed_size(count, language)
         made.filters["told"] = lambda error: error_words(error, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")

@@ -21,7 +21,7 @@ from tests.web.published import made_node
 
 ADMINISTRATOR = StaffRole.ADMINISTRATOR
 MAILBOXES = "/staff/admin/mailboxes"
-NEW = {"address": "Ada.Fictive", "name": "Dr Ada Fictive", "kind": "person", "quota": "1000000", "email": ""}
+NEW = {"address": "Ada.Fictive", "name": "Dr Ada Fictive", "kind": "person", "quota": "1,5 Go", "email": ""}
 FIELDS = {"profession": "médecin", "specialty": "cardiologie", "unit": "B2", "town": "Lyon"}
 _WORD = re.compile(r'<code class="words">([^<]+)</code>')
 
@@ -46,13 +46,13 @@ async def test_a_mailbox_is_made_once_its_password_was_shown(tmp_path: Path, dat
         assert "ada.fictive@hopital.example" in page.text
         assert "cardiologie" in page.text
         (mailbox,) = await node.mailboxes.all()
-        assert mailbox.quota_bytes == 1_000_000
+        assert mailbox.quota_bytes == 3 << 29
         # A first password opens it to set another one, and for nothing else.
         await node.mailboxes.open(mailbox.address, Secret(word.encode()), to_set_another=True)
         with pytest.raises(StateError, match="first password"):
             await node.mailboxes.open(mailbox.address, Secret(word.encode()))
         # The same address again, another domain, a kind that is none: told on the form, which keeps what was typed.
-        for wrong in ({"address": "ada.fictive"}, {"address": "x@other.example"}, {"kind": "robot"}, {"quota": "-1"}):
+        for wrong in ({"address": "ada.fictive"}, {"address": "x@other.example"}, {"kind": "robot"}, {"quota": "20"}):
             again = await press(client, f"{MAILBOXES}/new", f"{MAILBOXES}/new", **(NEW | FIELDS | wrong))
             assert again.status_code == 422
             assert "cardiologie" in again.text
@@ -67,10 +67,10 @@ async def test_a_mailbox_is_changed_closed_and_forwarded(tmp_path: Path) -> None
         durand, _ = await people(node, "durand", "martin")
         one = f"{MAILBOXES}/{durand.id.hex()}"
         await press(client, one, f"{one}/edit", name="Dr Durand", **FIELDS, listed="yes")
-        await press(client, one, f"{one}/quota", quota="5000000000")
+        await press(client, one, f"{one}/quota", quota="5 GB")
         page = await client.get(one)
         assert "cardiologie" in page.text
-        assert (await node.mailboxes.find(durand.address)).quota_bytes == 5_000_000_000
+        assert (await node.mailboxes.find(durand.address)).quota_bytes == 5 << 30
         asked = await press(client, one, f"{one}/days", received="365", sent="", trash="7")
         assert (await node.database.read(node.policies.of, durand.id)).own.received is None
         await confirm(client, asked)

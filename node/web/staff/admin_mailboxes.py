@@ -12,11 +12,12 @@ from starlette.routing import Route
 
 from node.errors import CoffreError, ConfigError, NotFoundError
 from node.reports.rendering import N_
+from node.sizes import parse_size
 from node.vault import ways
 from node.vault.alert_preferences import AlertPreferences, check_preferences
 from node.vault.mailboxes import EntryUpdate, Mailbox, NewMailbox
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
-from node.web.staff.forms import is_confirmed, line, number, raw_id
+from node.web.staff.forms import is_confirmed, line, raw_id
 from protocol.crypto import Secret
 from protocol.entry import MailboxEntry, MailboxKind
 from protocol.errors import LocalProtocolError
@@ -114,13 +115,14 @@ class MailboxPages:
         self, request: Request, visit: StaffVisit, given: dict[str, str], error: CoffreError | None = None
     ) -> Response:
         quota = self.desk.node.settings.limits.mailbox_quota_bytes
-        blank = dict.fromkeys((*_FIELDS, "address", "email"), "") | {"kind": "person", "quota": str(quota)}
+        blank = dict.fromkeys((*_FIELDS, "address", "email", "quota"), "") | {"kind": "person"}
         return self.desk.show(
             request,
             "staff/mailbox_new.html",
             visit,
             status=200 if error is None else 422,
             form=blank | given,
+            quota_bytes=quota,
             kinds=KINDS,
             domain=self.desk.node.settings.domain,
             error=error,
@@ -180,7 +182,7 @@ class MailboxPages:
         new = node.mailboxes.prepare(
             address=address,
             name=line(form, "name") or address.partition("@")[0],
-            quota_bytes=number(form, "quota"),
+            quota_bytes=parse_size(line(form, "quota")),
             kind=kind,
             profession=line(form, "profession"),
             specialty=line(form, "specialty"),
@@ -249,7 +251,7 @@ class MailboxPages:
         """How much it may hold."""
         del visit
         form, mailbox = await request.form(), await mailbox_of(self.desk, request)
-        await self.desk.node.mailboxes.set_quota(mailbox.id, number(form, "quota"))
+        await self.desk.node.mailboxes.set_quota(mailbox.id, parse_size(line(form, "quota")))
         return self._done(mailbox.id, "quota")
 
     async def close(self, request: Request, visit: StaffVisit) -> Response:
