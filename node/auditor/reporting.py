@@ -16,7 +16,7 @@ from node.auditor.findings import Finding, Severity, gravest
 from node.auditor.log_audit import InstitutionAudit
 from node.auditor.statistics import DELAY_STEPS_MS, FAILURES, Statistics, month_start_ms
 from node.auditor.verifying import Audit
-from node.reports.charts import Series, columns, rows
+from node.reports.charts import NARROW, Series, Shape, columns, fitting, rows
 from node.reports.kinds import kind_words
 from node.reports.rendering import N_, Language, language_of, render
 from protocol.ids import NodeId
@@ -121,7 +121,10 @@ def _charts(statistics: Statistics, language: Language) -> list[_Chart]:
         if not any(statistics.kinds[kind] for kind in kinds):
             return _Chart(title, escape(language.text(N_("none on record"))))
         axis, unit = language.text(N_("month")), language.text(N_("events"))
-        return _Chart(title, columns(title, labels, series, language=language, unit=unit, axis=axis))
+        return _Chart(
+            title,
+            fitting(lambda shape: columns(title, labels, series, language=language, unit=unit, axis=axis, shape=shape)),
+        )
 
     kinds = statistics.kinds.most_common(_MOST_ROWS)
     by_kind = language.text(N_("Events by kind"))
@@ -131,7 +134,7 @@ def _charts(statistics: Statistics, language: Language) -> list[_Chart]:
         by_month(language.text(N_("Failures by month")), FAILURES),
         by_month(language.text(N_("Alarms by month")), [kind for kind in _ALARMS if statistics.kinds[kind]]),
         _delays(statistics, language),
-        _Chart(by_kind, rows(by_kind, names, counts, language=language)),
+        _Chart(by_kind, fitting(lambda shape: rows(by_kind, names, counts, language=language, shape=shape))),
     ]
 
 
@@ -141,8 +144,14 @@ def _delays(statistics: Statistics, language: Language) -> _Chart:
     labels = [*steps, f"> {language.duration(DELAY_STEPS_MS[-1])}", language.text(N_("unopened"))]
     values = [*statistics.delay_classes(), statistics.unopened]
     axis, unit = language.text(N_("time from deposit to first opening")), language.text(N_("letters"))
-    picture = columns(title, labels, [Series(unit, values)], language=language, unit=unit, axis=axis, all_labels=True)
-    return _Chart(title, picture)
+
+    def draw(shape: Shape) -> Markup:
+        if shape is NARROW:  # so many names do not fit beside each other
+            return rows(title, labels, values, language=language, shape=shape)
+        series = [Series(unit, values)]
+        return columns(title, labels, series, language=language, unit=unit, axis=axis, all_labels=True)
+
+    return _Chart(title, fitting(draw))
 
 
 def _codes(node: NodeId, said: Sequence[Said]) -> list[tuple[str, int]]:

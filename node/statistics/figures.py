@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 
 from node.reports.chart_files import csv_file, png_file, svg_file
-from node.reports.charts import Series, columns, rows
+from node.reports.charts import WIDE, Series, Shape, columns, fitting, rows
 from node.reports.rendering import N_, Language
 from node.statistics.counts import Dimension, Measure
 from node.statistics.months import month_end_ms, month_number
@@ -42,12 +42,14 @@ class Figure:
     is_bars: bool = False
     is_whole: bool = False
 
-    def chart(self, language: Language) -> Markup:
-        """The chart, to stand in a page."""
+    def chart(self, language: Language, shape: Shape = WIDE) -> Markup:
+        """The chart, to stand by itself."""
         if self.is_bars:
             most = slice(0, _MOST_BARS)
             values = [value or 0 for value in self.series[0].values[most]]
-            return rows(self.title, self.labels[most], values, language=language, partial=self.partial[most])
+            return rows(
+                self.title, self.labels[most], values, language=language, partial=self.partial[most], shape=shape
+            )
         series = self.series
         if self.is_whole:
             told = [
@@ -58,7 +60,11 @@ class Figure:
                 for item in series
             ]
             series = tuple(Series(item.name, values) for item, values in zip(series, told, strict=True))
-        return columns(self.title, self.labels, series, language=language, unit=self.unit, axis=self.head)
+        return columns(self.title, self.labels, series, language=language, unit=self.unit, axis=self.head, shape=shape)
+
+    def charts(self, language: Language) -> Markup:
+        """The chart, to stand in a page: it fits a telephone too."""
+        return fitting(lambda shape: self.chart(language, shape))
 
     @property
     def table_head(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +14,7 @@ from bench.audit_log import write_large_log
 from node.auditor.places import AuditFolder
 from node.auditor.reporting import render_audit
 from node.auditor.verifying import Audit
-from node.reports.charts import Series, columns, rows
+from node.reports.charts import NARROW, WIDE, Series, Shape, columns, rows
 from node.reports.rendering import language_of
 from protocol.disclosure import Scope, write_disclosure
 from protocol.logleaf import EventKind
@@ -132,3 +133,29 @@ def test_a_log_without_an_event_has_a_report(tmp_path: Path) -> None:
     made_log().export(tmp_path / "export")
     fetch(tmp_path / "auditor", tmp_path / "export")
     assert "none on record" in render_audit(verify(tmp_path / "auditor"), language="en")
+
+
+@pytest.mark.parametrize("shape", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_words_of_a_chart_keep_apart(shape: Shape) -> None:
+    language = language_of("fr")
+    months = [f"nov. 20{at}" for at in range(10, 22)]
+    names = ["urgent", "normal", "en masse", "non distingués entre eux"]
+    series = [Series(name, [12_345 + at for at in range(12)]) for name in names]
+    drawn = [
+        columns("T", months, series, language=language, unit="courriers", axis="mois", shape=shape),
+        rows("T", ["Centre hospitalier de la Rivière-aux-Cygnes"] * 3, [9, 99_999, 0], language=language, shape=shape),
+    ]
+    for picture in drawn:
+        root = ElementTree.fromstring(picture)
+        _, _, width, height = map(float, root.attrib["viewBox"].split())
+        lines: dict[float, list[tuple[float, float]]] = {}
+        for item in root.iter("text"):
+            x, y, wide = float(item.attrib["x"]), float(item.attrib["y"]), shape.character * len(item.text or "")
+            start = x - {"start": 0.0, "middle": wide / 2, "end": wide}[item.attrib["text-anchor"]]
+            assert 0 < y < height
+            assert start >= -6
+            assert start + wide <= width + 6, item.text
+            lines.setdefault(y, []).append((start, start + wide))
+        for found in lines.values():
+            found.sort()
+            assert all(left[1] <= right[0] for left, right in pairwise(found)), found
