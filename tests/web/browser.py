@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,18 +21,35 @@ from typing import Any, Final, TypeVar
 import pytest
 import trio
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.web.people import PASSWORD
 
-__all__ = ["SHOTS", "browser_page", "enter", "fits", "grave_issues", "in_browser", "in_node", "screenshot"]
+__all__ = [
+    "SHOTS",
+    "browser_page",
+    "enter",
+    "fits",
+    "grave_issues",
+    "in_browser",
+    "in_node",
+    "keep_picture",
+    "pictures_wanted",
+    "screenshot",
+]
 
 T = TypeVar("T")
 _CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 SHOTS: Final = Path(os.environ.get("COFFRE_SCREENSHOTS") or Path(__file__).parents[2] / "build" / "screenshots")
-"""The folder in which screenshots are kept."""
+"""The folder in which pictures of pages are kept, where they are wanted: COFFRE_SCREENSHOTS names one."""
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 _PATIENCE_MS: Final = 60_000
+_AXE: Final = Axe().axe_script
+_JUDGE: Final = """async () => {
+  const {violations} = await axe.run({resultTypes: ["violations"]});
+  return violations.filter((item) => ["serious", "critical"].includes(item.impact)).map((item) =>
+    `${item.id}: ${item.nodes.slice(0, 4).map((node) => `${node.target}: ${node.failureSummary}`).join("; ")}`);
+}"""
 
 
 class _Chromium:
@@ -117,7 +134,12 @@ def browser_page(
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
         page.goto(url)
-        yield page
+        try:
+            yield page
+        except BaseException:
+            with suppress(Error):
+                keep_picture(page, "where-it-went-wrong")
+            raise
         assert wrong == []
     finally:
         context.close()
@@ -149,15 +171,25 @@ def fits(page: Page) -> bool:
 
 
 def grave_issues(page: Page) -> list[str]:
-    """What axe-core calls serious or critical on this page, each with the places."""
-    return [
-        f"{item['id']}: {[node['target'] for node in item['nodes']]}"
-        for item in Axe().run(page).response["violations"]
-        if item["impact"] in ("serious", "critical")
-    ]
+    """What axe-core calls serious or critical on this page, each with the first places."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(_AXE)
+    issues: list[str] = page.evaluate(_JUDGE)
+    return issues
+
+
+def pictures_wanted() -> bool:
+    """Whether whoever runs the tests wants to look at the pages too: taking pictures is slow."""
+    return bool(os.environ.get("COFFRE_SCREENSHOTS"))
 
 
 def screenshot(page: Page, name: str, *, full: bool = True) -> None:
-    """Keep a picture among the test output: in build/screenshots, or where COFFRE_SCREENSHOTS says."""
+    """Keep a picture of the page, where pictures are wanted."""
+    if pictures_wanted():
+        keep_picture(page, name, full=full)
+
+
+def keep_picture(page: Page, name: str, *, full: bool = True) -> None:
+    """Keep a picture of the page in SHOTS."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{re.sub('[^a-z0-9-]+', '-', name)}.png", full_page=full)

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, ViewportSize
 from playwright.sync_api import Route as WebRequest
 from starlette.routing import BaseRoute, Match, Route
 
-from tests.web.browser import fits, screenshot
+from tests.web.browser import fits, grave_issues, keep_picture, pictures_wanted
 
 __all__ = ["WIDE", "Looker"]
 
@@ -28,7 +27,6 @@ _WAYS: Final[tuple[tuple[Literal["light", "dark"], ViewportSize], ...]] = (
     ("dark", WIDE),
     ("light", TELEPHONE),
 )
-_GRAVE: Final = ("serious", "critical")
 _NO_PAGES: Final = {
     "/": "leads to the inbox or the log-in",
     "/language/{code}": "leads back",
@@ -43,6 +41,13 @@ _NO_PAGES: Final = {
     "/box/{box}/{side}/{row}/view/{index:int}": "an image or a PDF",
     "/pickup/letter/file/{index:int}": "a file",
     "/pickup/letter/view/{index:int}": "an image or a PDF",
+    "/staff": "leads to the overview or the log-in",
+    "/staff/statistics/own/{name}": "a file",
+    "/staff/statistics/region/{name}": "a file",
+    "/staff/maintainer/publish/maintainer.coffre-feed": "a file",
+    "/staff/auditor/alarms/{alarm}/proof": "a file",
+    "/staff/auditor/alarms/log-head.txt": "a file",
+    "/staff/admin/alarms/{alarm}/proof": "a file",
 }
 """GET routes that answer with something else than a page, and what it is."""
 
@@ -64,7 +69,7 @@ class Looker:
 
     def look(self, page: Page, name: str) -> None:
         """Let axe-core judge the page as it stands: light and wide, dark and on a telephone, and the other two ways
-        if all are wanted. A picture of each is kept.
+        if all are wanted.
         """
         self.seen.add(self._route(page.url))
         for scheme, size in _WAYS:
@@ -72,10 +77,7 @@ class Looker:
                 continue
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.set_viewport_size(size)
-            way = f"{name}-{scheme}-{size['width']}"
-            self.judge(page, way)
-            if not fits(page):
-                self.issues.append(f"{way}: wider than its window")
+            self.judge(page, f"{name}-{scheme}-{size['width']}")
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.set_viewport_size(WIDE)
 
@@ -92,19 +94,20 @@ class Looker:
         self.look(page, name)
         page.unroute(url)
 
-    def unseen(self) -> set[str]:
-        """The pages of the site that were not looked at."""
+    def unseen(self, below: str = "") -> set[str]:
+        """The pages of the site that were not looked at. below: those of the staff (`/staff`), else all others."""
         pages = {route.path for route in self.routes if "GET" in (route.methods or ())}
-        pages = {path for path in pages if not path.startswith("/staff")}  # their tests have a look of their own
+        pages = {path for path in pages if path.startswith("/staff") is (below == "/staff")}
         return {path for path in pages if path not in _NO_PAGES and not path.startswith("/log/")} - self.seen
 
     def judge(self, page: Page, way: str) -> None:
-        """Let axe-core judge the page as it stands now; keep a picture."""
-        screenshot(page, f"{self.prefix}-{way}")
-        for item in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]:
-            if item["impact"] in _GRAVE:
-                places = [(node["target"], node["failureSummary"][:300]) for node in item["nodes"][:4]]
-                self.issues.append(f"{way}: {item['id']}: {places}")
+        """Let axe-core judge the page as it stands now. A picture is kept where one is wanted, and of what is wrong."""
+        found = [f"{way}: {issue}" for issue in grave_issues(page)]
+        if not fits(page):
+            found.append(f"{way}: wider than its window")
+        self.issues += found
+        if found or pictures_wanted():
+            keep_picture(page, f"{self.prefix}-{way}")
 
     def _route(self, url: str) -> str:
         scope = {"type": "http", "method": "GET", "path": urlsplit(url).path, "root_path": ""}
