@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.errors import LimitError, NotFoundError, StateError
+from node.errors import ConfigError, LimitError, NotFoundError, StateError
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory, named_relays
@@ -23,6 +23,9 @@ from protocol.logleaf import EventKind
 __all__ = ["Admission", "Client", "RelayClients"]
 
 DAY_MS: Final = 86_400_000
+_MAX_LETTERS: Final = 100_000
+_MAX_DAYS: Final = 30
+_MAX_QUOTA_BYTES: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,15 @@ class Admission:
     quota_bytes: int
     quota_letters: int
     max_age_ms: int
+
+    def __post_init__(self) -> None:
+        """ConfigError for more than a relay can keep count of."""
+        if not (
+            0 < self.quota_bytes < _MAX_QUOTA_BYTES
+            and 0 < self.quota_letters <= _MAX_LETTERS
+            and 0 < self.max_age_ms <= _MAX_DAYS * DAY_MS
+        ):
+            raise ConfigError(f"1 to {_MAX_LETTERS} letters, 1 MB and more, 1 to {_MAX_DAYS} days")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

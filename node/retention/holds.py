@@ -20,11 +20,17 @@ from protocol.ids import MailboxId
 from protocol.labels import Label
 from protocol.logleaf import EventKind
 
-__all__ = ["FOREVER_MS", "Hold", "HoldRows", "NewHold", "is_held"]
+__all__ = ["FOREVER_MS", "Hold", "HoldRows", "NewHold", "check_reason", "is_held"]
 
 FOREVER_MS: Final = 2**62
 # As long as a leaf's code: the reason stands in the log itself.
 _MAX_REASON_BYTES: Final = 64
+
+
+def check_reason(reason: str) -> None:
+    """ConfigError for a reason that the log cannot hold."""
+    if not 1 <= len(reason.encode()) <= _MAX_REASON_BYTES or not reason.isprintable():
+        raise ConfigError(f"a reason has 1 to {_MAX_REASON_BYTES} bytes", hint="name the file or the order")
 
 
 def is_held() -> sa.ColumnElement[bool]:
@@ -51,8 +57,7 @@ class NewHold:
 
     def __post_init__(self) -> None:
         """ConfigError for a reason that the log cannot hold, and a period that is none."""
-        if not 1 <= len(self.reason.encode()) <= _MAX_REASON_BYTES or not self.reason.isprintable():
-            raise ConfigError(f"a reason has 1 to {_MAX_REASON_BYTES} bytes", hint="name the file or the order")
+        check_reason(self.reason)
         if self.from_ms >= self.until_ms:
             raise ConfigError("a period begins before it ends")
 

@@ -183,7 +183,7 @@ class StaffRows:
                 results.append(_gone())
                 continue
             roles = stored.account.roles if item.roles is None else item.roles
-            fault = self._last_one(tx, stored.account, roles)
+            fault = self._last_one(tx.connection, stored.account, roles)
             if fault is not None:
                 results.append(fault)
                 continue
@@ -202,7 +202,7 @@ class StaffRows:
         results: list[Exception | None] = []
         for account in items:
             stored = self._locked(tx, account)
-            fault = _gone() if stored is None else self._last_one(tx, stored.account, frozenset())
+            fault = _gone() if stored is None else self._last_one(tx.connection, stored.account, frozenset())
             if fault is None:
                 end_sessions(tx, self.blinded(account))
                 factors = schema.second_factors
@@ -216,11 +216,18 @@ class StaffRows:
         row = tx.connection.execute(sa.select(_TABLE).where(_TABLE.c.id == account).with_for_update()).one_or_none()
         return None if row is None else self._open(row)
 
-    def _last_one(self, tx: Transaction, account: StaffAccount, roles: frozenset[StaffRole]) -> StateError | None:
+    def check_removal(self, connection: sa.Connection, account: StaffAccount) -> None:
+        """StateError for the last administrator."""
+        if fault := self._last_one(connection, account, frozenset()):
+            raise fault
+
+    def _last_one(
+        self, connection: sa.Connection, account: StaffAccount, roles: frozenset[StaffRole]
+    ) -> StateError | None:
         """The pages must not be locked from inside: whoever is left would need the terminal."""
         if StaffRole.ADMINISTRATOR not in account.roles - roles:
             return None
-        others = [one for one in self.all(tx.connection) if StaffRole.ADMINISTRATOR in one.roles]
+        others = [one for one in self.all(connection) if StaffRole.ADMINISTRATOR in one.roles]
         if len(others) > 1:
             return None
         return StateError(f"{account.name} is the only administrator", hint="make another one first: coffre staff add")

@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from node.errors import ConfigError, LockedError, NotFoundError, WrongSecretError
+from node.errors import ConfigError, LockedError, NotFoundError, StateError, WrongSecretError
 from node.staff.account import StaffAccount, StaffRole, staff_name
 from node.staff.rows import Change, NewStaff, StaffRows, StaffSort, StoredStaff, Verifier
 from node.vault.database import Database
@@ -56,12 +56,18 @@ class Staff:
 
     # -- making, changing, removing
 
+    async def check_new(self, name: str, roles: frozenset[StaffRole]) -> None:
+        """What `add` would refuse, before a first password is shown to anybody. ConfigError, StateError."""
+        if not roles:
+            raise ConfigError("a staff account has at least one role", hint="give --role")
+        if await self._database.read(self.rows.find, kept := staff_name(name)) is not None:
+            raise StateError(f"{kept} is there already", hint="see: coffre staff list")
+
     async def add(self, name: str, roles: frozenset[StaffRole], first_password: Secret) -> StaffAccount:
         """Make an account; its first log-in sets another password, and a second factor. ConfigError, StateError,
         WrongSecretError.
         """
-        if not roles:
-            raise ConfigError("a staff account has at least one role", hint="give --role")
+        await self.check_new(name, roles)
         kept = staff_name(name)
         new = NewStaff(
             id=StaffId(self._database.world.random_bytes(StaffId.LENGTH)),
@@ -88,6 +94,10 @@ class Staff:
         """The own password. All sessions end. NotFoundError, WrongSecretError."""
         verifier = await self._verifier(password, is_first=False)
         await self._database.write(self.rows.change, Change(id=account, verifier=verifier, code="password changed"))
+
+    async def check_removal(self, account: StaffAccount) -> None:
+        """StateError for the last administrator."""
+        await self._database.read(self.rows.check_removal, account)
 
     async def remove(self, account: StaffId) -> None:
         """Remove an account. NotFoundError; StateError for the last administrator."""

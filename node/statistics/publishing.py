@@ -100,8 +100,8 @@ class Publisher:
             _logger.info("monthly totals published", months=len(months))
         return months
 
-    async def publish(self, month: str) -> None:
-        """Publish a month, once more if it was. StateError: not ended, nothing counted, or not wished."""
+    async def check(self, month: str) -> None:
+        """StateError for a month that cannot be published: not ended, nothing counted, or not wished."""
         if not self.is_on:
             raise StateError(
                 "this node publishes no totals", hint="set publish = true under [statistics] in coffre.toml"
@@ -110,6 +110,10 @@ class Publisher:
             raise StateError(f"{month} has not ended, and settled, yet")
         if not await self._database.read(self._rows.months, (month_number(month),)):
             raise StateError(f"nothing was counted in {month}")
+
+    async def publish(self, month: str) -> None:
+        """Publish a month, once more if it was. StateError as `check` has it."""
+        await self.check(month)
         await self._database.write(self._write, _Order((month,)))
 
     async def withdraw(self, month: str) -> None:

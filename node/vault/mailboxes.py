@@ -112,8 +112,10 @@ class Mailboxes:
     ) -> NewMailbox:
         """A new mailbox with fresh keys, for `create`; nothing is stored yet.
 
-        ConfigError if what is said of it cannot be published.
+        ConfigError if what is said of it cannot be published, and for a quota that is none.
         """
+        if quota_bytes:  # 0: never made, but to see what would be published
+            _check_quota(quota_bytes)
         secrets = ways.make_secrets(self._world.random_bytes)
         entry = MailboxEntry(
             mailbox=MailboxId(self._world.random_bytes(MailboxId.LENGTH)),
@@ -440,8 +442,7 @@ class Mailboxes:
 
     async def set_quota(self, mailbox: MailboxId, quota_bytes: int) -> None:
         """How much a mailbox may hold from now on; what it holds stays. On record. ConfigError, NotFoundError."""
-        if not 0 < quota_bytes < _MAX_QUOTA_BYTES:
-            raise ConfigError("a quota is above 0, and below 8 PB", hint="for example 20 GB")
+        _check_quota(quota_bytes)
         await self._database.write(self._rows.set_quota, NewQuota(mailbox, quota_bytes))
 
     async def close_all(self, mailboxes: Sequence[MailboxId]) -> list[Exception | None]:
@@ -457,3 +458,8 @@ class Mailboxes:
         """
         mailbox = await self.find(address)
         await self._database.write(self._rows.close, Closing(mailbox, moved_to))
+
+
+def _check_quota(quota_bytes: int) -> None:
+    if not 0 < quota_bytes < _MAX_QUOTA_BYTES:
+        raise ConfigError("a quota is above 0, and below 8 PB", hint="for example 20 GB")

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from node.errors import CoffreError
 from node.reports.rendering import N_, Language
 
-__all__ = ["error_words"]
+__all__ = ["error_words", "words_of"]
 
 _KNOWN: Final = (
     N_("{typed} is not an e-mail address"),
@@ -141,6 +141,17 @@ _KNOWN: Final = (
     N_("make it first"),
     N_("{institution} is not accepted"),
     N_("accept its invitation first"),
+    N_("give --role"),
+    N_("see: coffre staff list"),
+    N_("1 to {letters} letters, 1 MB and more, 1 to {days} days"),
+    N_("{count} of {threshold} maintainers vouch for it"),
+    N_("a maintainer says that its keys are compromised"),
+    N_("suspended by a maintainer"),
+    N_("its maintainers name different domains"),
+    N_("it claims {domain}, which is this node's own domain"),
+    N_("{domain} is held by {node}"),
+    N_("it was accepted here with {before}, not with {domain}"),
+    N_("{domain} is claimed by {node} as well"),
 )
 _ADDRESS: Final = re.compile(r"https?://\S+$")
 _PLACE: Final = re.compile(r"\\{(\w+)\\}")
@@ -158,11 +169,12 @@ _PATTERNS: Final = sorted(
 
 def error_words(error: CoffreError, language: Language) -> Markup:
     """The error's sentence and, in brackets, its hint, as a page of this language shows them."""
-    said = _line(error.message, language)
-    return Markup("{} ({})").format(said, _line(error.hint, language)) if error.hint else said
+    said = words_of(error.message, language)
+    return Markup("{} ({})").format(said, words_of(error.hint, language)) if error.hint else said
 
 
-def _line(text: str, language: Language) -> Markup:
+def words_of(text: str, language: Language) -> Markup:
+    """A sentence that the node said, in this language if it is known."""
     for message, pattern in _PATTERNS:
         if found := pattern.fullmatch(text):
             return escape(language.text(message, **found.groupdict()))

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import trio
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from node.web.doors import MailboxDoor
 from node.web.frame import Frames
-from node.web.guard import BodyError, BodyRule, Guard
+from node.web.guard import BodyRule, Guard
 from node.web.pages.absence import AbsencePages
 from node.web.pages.alerts import AlertPages
 from node.web.pages.answering import AnswerPages
@@ -38,6 +36,7 @@ from node.web.pages.uploads import UploadPages
 from node.web.pages.writing_texts import WritingTextPages
 from node.web.proxies import ProxyHeaders
 from node.web.published_log import PublishedLog
+from node.web.refusals import Refusals
 from node.web.sessions import MAILBOX_COOKIES, Sessions
 from node.web.staff.gate import StaffGate
 from node.web.staff.site import staff_desk, staff_routes
@@ -64,7 +63,13 @@ _STAFF_FILES = BodyRule(
 _STAFF_LISTS = BodyRule(re.compile(r"/staff/admin/import/(do|passwords)"), 7 * 1024 * 1024, 30)
 
 
-def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
+def _templates(node: Node) -> Templates:
+    web = node.settings.web
+    static = StaticFiles()
+    return Templates(static, institution=node.settings.institution, language=web.language, timezone=web.timezone)
+
+
+def site_routes(node: Node, stop: trio.Event | None = None, *, templates: Templates | None = None) -> list[BaseRoute]:
     """Every route of a node's site. stop: as `build_site` takes it."""
     published = PublishedLog(
         database=node.database,
@@ -73,8 +78,7 @@ def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
         public=node.settings.web.publish_log,
     )
     web = node.settings.web
-    static = StaticFiles()
-    templates = Templates(static, institution=node.settings.institution, language=web.language, timezone=web.timezone)
+    templates = templates or _templates(node)
     sessions = Sessions(
         database=node.database,
         rows=node.session_rows,
@@ -94,7 +98,7 @@ def site_routes(node: Node, stop: trio.Event | None = None) -> list[BaseRoute]:
     files, drafts = FilePages(desk), DraftPages(desk)
     return [
         *published.routes(),
-        static.route(),
+        templates.static.route(),
         *Entrance(desk).routes(),
         # -- write
         *SentLetterPages(desk).routes(),
@@ -124,7 +128,10 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
     """The ASGI application of a node. stop: set when the node stops: what streams, ends."""
     web = node.settings.web
     # Here, before Starlette's own handler of errors makes a 500 of it.
-    app = Starlette(routes=site_routes(node, stop), exception_handlers={BodyError: _refuse_body})
+    templates = _templates(node)
+    app = Starlette(
+        routes=site_routes(node, stop, templates=templates), exception_handlers=Refusals(templates).handlers()
+    )
     rules = [
         _FILES_IN_FORMS,
         _DESK_FILES,
@@ -135,8 +142,3 @@ def build_site(node: Node, stop: trio.Event | None = None) -> ASGIApp:
         *UploadPages.body_rules(node.drafts.most_bytes),
     ]
     return ProxyHeaders(Guard(StaffGate(app, web), rules), web)
-
-
-def _refuse_body(_request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, BodyError) else 400
-    return PlainTextResponse("request refused\n", status)

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from node.reports.rendering import LANGUAGES, N_, language_of
 from node.sizes import shown_size, typed_size
-from node.web.error_words import error_words
+from node.web.error_words import error_words, words_of
 from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
 
@@ -44,6 +44,7 @@ class Templates:
     """Renders the pages. language: where the browser asks for none that there is; timezone: of all times shown."""
 
     def __init__(self, static: StaticFiles, *, institution: str, language: str, timezone: str) -> None:
+        self.static = static
         self._language = language
         self._zone = ZoneInfo(timezone)
         self._environments = {code: self._environment(code, static, institution) for code in LANGUAGES}
@@ -121,6 +122,7 @@ class Templates:
         made.filters.update(moment=moment, month=month, short_moment=short_moment, size=size, number=language.number)
         made.filters["typed_size"] = lambda count: typed_size(count, language)
         made.filters["told"] = lambda error: error_words(error, language)
+        made.filters["said"] = lambda text: words_of(text, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")
         made.globals.update(static=static.url, institution=institution, language=code, languages=LANGUAGES)

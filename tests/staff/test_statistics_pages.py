@@ -10,7 +10,7 @@ from node.demo.synthetic_months import Growth, synthetic_months
 from node.opening import open_node
 from node.staff.account import StaffRole
 from node.statistics.months import month_at, month_text
-from tests.staff.colleagues import logged_in, press
+from tests.staff.colleagues import confirm, logged_in, press
 from tests.web.published import made_node
 
 OTHERS = {f"{letter * 51}a": ("", share) for letter, share in (("a", 0.7), ("b", 0.29), ("c", 0.01))}
@@ -74,7 +74,9 @@ async def test_months_are_published_again_and_withdrawn(tmp_path: Path) -> None:
         refused = await press(client, page, f"/staff/statistics/published/{first}/publish")
         assert (refused.status_code, "publishes no totals" in refused.text) == (409, True)
         node.statistics.publisher.is_on = True
-        done = await press(client, page, f"/staff/statistics/published/{first}/publish")
+        asked = await press(client, page, f"/staff/statistics/published/{first}/publish")
+        assert "antidaté" not in (await client.get(f"{page}?from={first}")).text
+        done = await confirm(client, asked)
         assert done.headers["location"] == f"{page}?done=published"
         shown = (await client.get(f"{page}?from={first}")).text
         assert "Publier à nouveau" in shown

@@ -182,7 +182,7 @@ class MailboxPages:
         new = node.mailboxes.prepare(
             address=address,
             name=line(form, "name") or address.partition("@")[0],
-            quota_bytes=parse_size(line(form, "quota")),
+            quota_bytes=parse_size(line(form, "quota")) or -1,
             kind=kind,
             profession=line(form, "profession"),
             specialty=line(form, "specialty"),

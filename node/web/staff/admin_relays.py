@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.errors import ConfigError, StateError
+from node.errors import StateError
 from node.relay.clients import Admission
 from node.reports.rendering import N_
 from node.vault.directory import named_relays
@@ -22,8 +22,6 @@ __all__ = ["RELAYS_PATH", "RelayPages"]
 RELAYS_PATH: Final = "/admin/relays"
 _DAY_MS: Final = 86_400_000
 _MB: Final = 1_000_000
-_MAX_DAYS: Final = 30
-_MAX_LETTERS: Final = 100_000
 _DONE: Final = {
     "admitted": N_("Letters for it may wait here. It must name this node too."),
     "removed": N_("Nothing is kept for it any more."),
@@ -76,8 +74,6 @@ class RelayPages:
         form = await request.form()
         peer = await self._accepted(line(form, "peer"))
         letters, megabytes, days = (number(form, name) for name in ("letters", "megabytes", "days"))
-        if not (1 <= letters <= _MAX_LETTERS and megabytes >= 1 and 1 <= days <= _MAX_DAYS):
-            raise ConfigError(f"1 to {_MAX_LETTERS} letters, 1 MB and more, 1 to {_MAX_DAYS} days")
         admission = Admission(
             node=peer.node_id, quota_bytes=megabytes * _MB, quota_letters=letters, max_age_ms=days * _DAY_MS
         )

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from node.errors import ConfigError
 from node.reports.rendering import N_
-from node.retention.holds import FOREVER_MS, NewHold
+from node.retention.holds import FOREVER_MS, NewHold, check_reason
 from node.retention.policy import KeepDays
 from node.web.staff.admin_mailboxes import MAILBOX_PATH, mailbox_of
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
@@ -116,7 +116,7 @@ class RetentionPages:
         """The beginning of a day, in the time zone of the pages."""
         try:
             day = date.fromisoformat(text) + timedelta(days=days_later)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ConfigError(f"{text!r} is not a day", hint="for example 2026-08-31") from None
         zone = ZoneInfo(self.desk.node.settings.web.timezone)
         return int(datetime.combine(day, time(), zone).timestamp() * 1000)
@@ -125,6 +125,7 @@ class RetentionPages:
         """End a hold: what it alone kept goes as if it had never been."""
         form, node, hold, say = await request.form(), self.desk.node, raw_id(request, "hold").hex(), self.desk.text
         reason = line(form, "reason")
+        check_reason(reason)
         if not is_confirmed(form):
             return self.desk.confirm(
                 request,

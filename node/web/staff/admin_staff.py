@@ -82,6 +82,7 @@ class StaffAccountPages:
         """First show the first password, then make the account."""
         form, say = await request.form(), self.desk.text
         name, roles = line(form, "name"), _chosen(form)
+        await self.desk.node.staff.check_new(name, frozenset(roles))
         if not is_confirmed(form):
             drawn = self._drawn()
             return self.desk.confirm(
@@ -153,6 +154,7 @@ class StaffAccountPages:
     async def remove(self, request: Request, visit: StaffVisit) -> Response:
         """Remove an account; what it did stays on record."""
         form, account, say = await request.form(), await self._account(request), self.desk.text
+        await self.desk.node.staff.check_removal(account)
         if not is_confirmed(form):
             return self.desk.confirm(
                 request,
@@ -165,8 +167,8 @@ class StaffAccountPages:
                 button=say(request, N_("Remove the account")),
                 back=f"/staff{STAFF_ACCOUNTS_PATH}",
             )
-        await self._note(visit, "removed", account)
         await self.desk.node.staff.remove(account.id)
+        await self._note(visit, "removed", account)
         return self.desk.done(STAFF_ACCOUNTS_PATH, "removed")
 
 

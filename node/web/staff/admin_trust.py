@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from directory_sync.trust import Verdict
 from node.errors import ConfigError
 from node.reports.rendering import N_
 from node.trust.meeting import check_digits
@@ -31,6 +32,12 @@ _WARNINGS: Final = {
     MaintainerWarning.AHEAD: N_("dated in the future: its new endorsements do not count"),
     MaintainerWarning.STALE: N_("not dated for 14 days: its new endorsements do not count"),
     MaintainerWarning.LATE: N_("not dated for 3 days"),
+}
+_VERDICTS: Final = {
+    Verdict.VOUCHED: N_("vouched for"),
+    Verdict.WAITING: N_("too few vouch for it yet"),
+    Verdict.CONFLICT: N_("conflict: another institution has its domain"),
+    Verdict.STOPPED: N_("stopped: revoked after a theft, or suspended"),
 }
 
 
@@ -62,6 +69,7 @@ class TrustPages:
             findings=[(finding, warned_days(finding, now_ms)) for finding in findings],
             threshold=node.trust.threshold,
             warnings=_WARNINGS,
+            verdicts=_VERDICTS,
             done=_DONE.get(request.query_params.get("done", "")),
         )
 

@@ -62,6 +62,7 @@ class DisclosurePages:
             status=200 if error is None else 422,
             requests=await self.desk.node.disclosure_requests.of_account(visit.account.id),
             states=STATES,
+            zone=self.desk.node.settings.web.timezone,
             given=given,
             error=error,
             done=_DONE.get(request.query_params.get("done", "")) if error is None else None,

@@ -49,10 +49,12 @@ _FIELDS: Final = {
     "staff": N_("staff account"),
 }
 _MAX_PARAMETER: Final = 100
+_ZONE: Final = "UTC"
+"""Of what is typed to filter, as of what the page shows: the log's own times."""
 
 
 def moment_of(text: str, zone: str) -> int:
-    """A day or a minute as a browser's field has it, in ms; 0 for what is neither."""
+    """A day or a minute as a browser's field has it, in this time zone; in ms, 0 for what is neither."""
     try:
         return max(0, round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000))
     except (ValueError, OverflowError, OSError):
@@ -135,7 +137,7 @@ class LogPages:
         )
 
     def _filter(self, given: Mapping[str, str]) -> LogFilter:
-        zone, kind, tag = self.desk.node.settings.web.timezone, given["kind"], given["tag"]
+        kind, tag = given["kind"], given["tag"]
         if kind in _FAMILIES:
             _, low, high = _FAMILIES[kind]
             kinds = frozenset(int(item) for item in EventKind if low <= item < high)
@@ -147,7 +149,7 @@ class LogPages:
             raw = b""
         return LogFilter(
             kinds=kinds,
-            from_ms=moment_of(given["from"], zone),
-            until_ms=moment_of(given["until"], zone),
+            from_ms=moment_of(given["from"], _ZONE),
+            until_ms=moment_of(given["until"], _ZONE),
             tag=LeafTag(raw) if len(raw) == LeafTag.LENGTH else None,
         )

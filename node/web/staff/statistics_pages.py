@@ -17,6 +17,7 @@ from node.statistics.months import MonthRange, month_number, month_text
 from node.statistics.region import RegionReport
 from node.statistics.report import Report
 from node.web.staff.desk import ADMINISTRATOR, AUDITOR, StaffDesk, StaffVisit
+from node.web.staff.forms import is_confirmed
 
 __all__ = ["StatisticsPages"]
 
@@ -157,17 +158,30 @@ class StatisticsPages:
     # -- publishing
 
     async def publish(self, request: Request, visit: StaffVisit) -> Response:
-        """Publish an ended month, once more if it was."""
-        del visit
+        """Publish an ended month, once more if it was, after a question: what is published stays in sight."""
         statistics, month = self.desk.node.statistics, month_text(month_number(request.path_params["month"]))
         await statistics.counting.catch_up()
+        await statistics.publisher.check(month)
+        if not is_confirmed(await request.form()):
+            text = self.desk.text
+            return self.desk.confirm(
+                request,
+                visit,
+                title=text(request, N_("Publish the totals of {month} again?"), month=month),
+                points=[
+                    text(request, N_("They are counted anew, signed, and shown as a correction.")),
+                    text(request, N_("What was published before stays in the directory.")),
+                ],
+                button=text(request, N_("Publish again")),
+                back="/staff/statistics/region",
+            )
         await statistics.publisher.publish(month)
         return self.desk.done("/statistics/region", "published")
 
     async def withdraw(self, request: Request, visit: StaffVisit) -> Response:
         """Take a month back, after a question: that it was published stays in the feed."""
         month = month_text(month_number(request.path_params["month"]))
-        if (await request.form()).get("confirmed") != "yes":
+        if not is_confirmed(await request.form()):
             text = self.desk.text
             return self.desk.confirm(
                 request,
