@@ -35,9 +35,9 @@ async def test_numbers_and_days_that_no_database_holds_are_refused(tmp_path: Pat
         admit = {"peer": "pont.example", "letters": "1", "megabytes": "1", "days": "1"}
         before = len(await events(node))
         for page, action, form in (
-            (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": HUGE, "confirmed": "yes"}),
-            (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": "0", "confirmed": "yes"}),
-            (one, f"{one}/quota", {"quota": HUGE}),
+            (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": "9999999 TB", "confirmed": "yes"}),
+            (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": "0 GB", "confirmed": "yes"}),
+            (one, f"{one}/quota", {"quota": "9999999 TB"}),
             (one, f"{one}/days", {"received": HUGE[:10], "sent": "", "trash": ""}),
             (relays, f"{relays}/admit", admit | {"megabytes": HUGE}),
             (relays, f"{relays}/admit", admit | {"letters": HUGE}),
