@@ -119,7 +119,7 @@ def certificate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new self-signed certificate for the web server; a running node uses it after a restart."""
+    """Make a new self-signed certificate for the web server; a running node uses it after `coffre reload`."""
 
     async def body() -> dict[str, Any]:
         from node.config import load_settings

@@ -17,7 +17,7 @@ import ssl
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import trio
@@ -63,17 +63,6 @@ def web_files(folder: Folder, settings: WebSettings) -> WebFiles:
     return WebFiles(folder.web_certificate_file, folder.web_key_file, own=True)
 
 
-class _Config(Config):
-    """Hypercorn's, with one TLS context for all of its life: certificates are changed in it."""
-
-    context: ssl.SSLContext | None = None
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        if self.context is None:
-            self.context = super().create_ssl_context()
-        return self.context
-
-
 class _Answered(HTTPStream):
     """In the place of a request that was answered already: what still comes of it is passed over."""
 
@@ -109,25 +98,23 @@ class WebServer:
         self._settings = settings
         self._files = web_files(folder, settings)
         self._now_ms = now_ms
+        self._config: Config | None = None
         self._context: ssl.SSLContext | None = None
+        self._checked: ssl.SSLContext | None = None
 
     def check_certificate(self) -> None:
-        """Read certificate and key as they are on the disk now. ConfigError if they do not load."""
-        if self._context is not None:
-            self._load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+        """Read certificate and key as they are on the disk now. ConfigError if they do not load or do not fit."""
+        if self._config is not None:
+            self._checked = _tls_context(self._config)
 
     def use_certificate(self) -> None:
-        """New connections get the certificate that is on the disk now; open ones go on. ConfigError."""
-        if self._context is not None:
-            self._load(self._context)
+        """New connections get the certificate that was checked last; open ones go on.
 
-    def _load(self, context: ssl.SSLContext) -> None:
-        try:
-            context.load_cert_chain(self._files.certificate, self._files.key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"the certificate or key of the pages does not load: {error}", hint="see [web] in coffre.toml"
-            ) from error
+        A context is made anew and never changed: one into which a certificate was loaded without its key would serve
+        nobody.
+        """
+        if self._checked is not None:
+            self._context, self._checked = self._checked, None
 
     async def run(
         self, listen: str, stop: trio.Event, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -142,7 +129,7 @@ class WebServer:
             make_web_certificate(self._files.certificate, self._files.key, names, now_ms=self._now_ms)
         listening = _open_socket(listen)
         host, port = listening.getsockname()[:2]
-        config = _Config()
+        config = Config()
         config.bind = [f"fd://{listening.detach()}"]
         if not plain:
             config.certfile, config.keyfile = str(self._files.certificate), str(self._files.key)
@@ -152,12 +139,11 @@ class WebServer:
         config.h11_max_incomplete_size = _MAX_HEADER_BYTES
         config.h2_max_header_list_size = _MAX_HEADER_BYTES
         try:
-            self._context = config.create_ssl_context()
-        except (OSError, ssl.SSLError) as error:
+            self._context = _tls_context(config)
+        except ConfigError:
             os.close(int(config.bind[0].removeprefix("fd://")))
-            raise ConfigError(
-                f"the certificate or key of the pages does not load: {error}", hint="see [web] in coffre.toml"
-            ) from error
+            raise
+        self._config = config
         async with trio.open_nursery() as nursery:
             await nursery.start(self._serve, config, stop)
             task_status.started(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
@@ -167,14 +153,22 @@ class WebServer:
         app = wrap_app(self._app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
         context = WorkerContext(None)
 
-        async def connection(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        async def connection(accepted: trio.SocketStream) -> None:
+            tls = self._context
+            stream: Any = accepted
+            if tls is not None:
+                stream = trio.SSLStream(accepted, tls, server_side=True, https_compatible=True)
             try:
                 await _Connection(app, config, context, ConnectionState({}), stream)
             except* Exception as group:
                 # The kinds of the errors, not their texts, which may hold what somebody sent.
                 _logger.warning("a connection failed", kind=_kinds(group))
 
-        listeners = _listeners(config)
+        sockets = config.create_sockets()
+        listeners = [
+            trio.SocketListener(trio.socket.from_stdlib_socket(one))
+            for one in (*sockets.secure_sockets, *sockets.insecure_sockets)
+        ]
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
                 await accepting.start(partial(trio.serve_listeners, connection, listeners, handler_nursery=connections))
@@ -185,15 +179,14 @@ class WebServer:
             connections.cancel_scope.deadline = trio.current_time() + _GRACEFUL_S
 
 
-def _listeners(config: Config) -> list[trio.SSLListener[trio.SocketStream] | trio.SocketListener]:
-    """What is accepted from: TLS where there is a certificate."""
-    sockets = config.create_sockets()
-    plain = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in sockets.insecure_sockets]
-    secure = [trio.SocketListener(trio.socket.from_stdlib_socket(one)) for one in sockets.secure_sockets]
-    context = config.create_ssl_context()
-    if context is None:
-        return [*plain]
-    return [trio.SSLListener(one, context, https_compatible=True) for one in secure]
+def _tls_context(config: Config) -> ssl.SSLContext | None:
+    """With certificate and key as they are on the disk now; None without a certificate. ConfigError."""
+    try:
+        return config.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate or key of the pages does not load: {error}", hint="see [web] in coffre.toml"
+        ) from error
 
 
 def _kinds(group: BaseExceptionGroup[BaseException]) -> str:

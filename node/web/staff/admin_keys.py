@@ -24,7 +24,7 @@ KEYS_PATH: Final = "/admin/keys"
 _DAY_MS: Final = 86_400_000
 _DONE: Final = {
     "renewed": N_("The node has new keys. Make a backup: an older one does not hold them."),
-    "certificate": N_("The pages have a new certificate, from the node's next start on."),
+    "certificate": N_("There is a new certificate for the pages. It counts after coffre reload, or the next start."),
 }
 
 
@@ -107,7 +107,7 @@ class KeyPages:
                 points=[
                     say(request, N_("Browsers that were told to trust the present one ask again.")),
                     say(request, N_("Auditors who were given its fingerprint are to be admitted again.")),
-                    say(request, N_("It counts from the node's next start on.")),
+                    say(request, N_("It counts once the settings are read anew: coffre reload, or the next start.")),
                 ],
                 button=say(request, N_("Make a new certificate")),
                 back=f"/staff{KEYS_PATH}",
