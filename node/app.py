@@ -60,6 +60,7 @@ from protocol.logleaf import EventKind
 if TYPE_CHECKING:
     from node.audit.timestamping import Timestamper
     from node.operation.running import Operation
+    from node.vault.engine import Engines
 
 __all__ = ["Node"]
 
@@ -67,8 +68,8 @@ __all__ = ["Node"]
 class Node(VaultParts):
     """One institution's node. Make it with `open_node` (node/opening.py)."""
 
-    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World) -> None:
-        super().__init__(folder, settings, own_keys, world)
+    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World, engines: Engines) -> None:
+        super().__init__(folder, settings, own_keys, world, engines)
         access, limits = self.access, settings.limits
         self.web_listening_on = ""
         self.operation: Operation | None = None

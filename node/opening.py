@@ -14,6 +14,7 @@ from node.errors import ConfigError
 from node.folder import Folder
 from node.identity.own_keys import OwnKeys, file_mark
 from node.passphrase_sources import read_passphrase
+from node.vault.engine import database_url, open_engines
 from node.vault.keyring import load_keyring
 from node.world import World
 from protocol.crypto import Secret
@@ -39,16 +40,19 @@ async def open_node(path: Path, passphrase: Secret | None = None, *, world: Worl
     mark = file_mark(folder.keyring_file)
     keyring = await world.run_blocking(load_keyring, folder.keyring_file, passphrase)
     own_keys = OwnKeys(folder, keyring, passphrase, world, mark=mark)
-    node = await world.run_blocking(Node, folder, settings, own_keys, world)
+    engines = await world.run_blocking(open_engines, database_url(folder, settings))
     try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(node.database.run)
-            await node.history.settle()
-            await node.key_keeper.settle()
-            await node.erasures.settle()
-            yield node
-            await node.history.write_head_file()
-            nursery.cancel_scope.cancel()
+        node = await world.run_blocking(Node, folder, settings, own_keys, world, engines)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(node.database.run)
+                await node.history.settle()
+                await node.key_keeper.settle()
+                await node.erasures.settle()
+                yield node
+                await node.history.write_head_file()
+                nursery.cancel_scope.cancel()
+        finally:
+            node.claims.close()
     finally:
-        node.claims.close()
-        node.database.engines.close()
+        engines.close()

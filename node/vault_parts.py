@@ -36,7 +36,7 @@ from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
 from node.vault.disk import DiskWatch
-from node.vault.engine import database_url, open_engines
+from node.vault.engine import Engines
 from node.vault.filing import Filing
 from node.vault.keyring import Keyring
 from node.vault.login_tries import LoginTries
@@ -66,9 +66,12 @@ __all__ = ["VaultParts"]
 
 
 class VaultParts:
-    """The vault of one institution and everything that reads and writes it. A node (node/app.py) is made on it."""
+    """The vault of one institution and everything that reads and writes it. A node (node/app.py) is made on it.
 
-    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World) -> None:
+    engines: of its database; whoever opened them closes them, also where this fails.
+    """
+
+    def __init__(self, folder: Folder, settings: Settings, own_keys: OwnKeys, world: World, engines: Engines) -> None:
         keyring = own_keys.keyring
         self.folder = folder
         self.settings = settings
@@ -76,7 +79,6 @@ class VaultParts:
         self.world = world
         self.node_id = keyring.chain.node_id
         self.keys = RowKeys(self.node_id, keyring.data_key, keyring.index_key, world.random_bytes)
-        engines = open_engines(database_url(folder, settings))
         open_schema(folder, engines)
         self.log = Log(node_id=self.node_id, log_secret=own_keys.log, keys=self.keys, world=world)
         self.database = Database(engines, world, self.log.open)

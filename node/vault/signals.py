@@ -153,7 +153,11 @@ class Signals:
 
         def listen() -> psycopg.Connection:
             connection = psycopg.connect(address, autocommit=True)
-            connection.execute(f"LISTEN {_CHANNEL}")
+            try:
+                connection.execute(f"LISTEN {_CHANNEL}")
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
         def wait(connection: psycopg.Connection) -> set[Topic]:
