@@ -149,22 +149,29 @@ class Completion:
         return count
 
 
+# Built once: a search asks it a dozen times.
+_LEAF: Final = sa.select(schema.log_leaves.c.leaf).where(
+    schema.log_leaves.c.epoch == sa.bindparam("of_epoch"), schema.log_leaves.c.position == sa.bindparam("of_position")
+)
+
+
 def end_before(connection: sa.Connection, epoch: int, low: int, high: int, time_ms: int) -> int:
     """The position of the first leaf from `low` on that is not older than this; times rise with positions, nearly."""
-    leaves = schema.log_leaves
     while low < high:
         middle = (low + high) // 2
-        query = sa.select(leaves.c.leaf).where(leaves.c.epoch == epoch, leaves.c.position == middle)
-        if LogLeaf.decode(connection.execute(query).scalar_one()).time_ms < time_ms:
+        leaf = connection.execute(_LEAF, {"of_epoch": epoch, "of_position": middle}).scalar_one()
+        if LogLeaf.decode(leaf).time_ms < time_ms:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def overdue_counts(connection: sa.Connection, heads: CosignedHeads, now_ms: int) -> tuple[int, int]:
-    """How many pieces of evidence have lacked the wanted cosignatures for 7 days: of other nodes, and own leaves."""
-    wanted = heads.wanted(connection)
+def overdue_counts(connection: sa.Connection, heads: CosignedHeads, now_ms: int, *, wanted: int) -> tuple[int, int]:
+    """How many pieces of evidence have lacked the wanted cosignatures for 7 days: of other nodes, and own leaves.
+
+    wanted: as `heads.wanted` says.
+    """
     if not wanted:
         return 0, 0
     table, epochs = schema.peer_evidence, schema.log_epochs

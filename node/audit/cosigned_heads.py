@@ -87,6 +87,11 @@ _BEST: Final = (
     .limit(1)
 )
 
+_NEWEST_SIZE: Final = (
+    sa.select(schema.log_epochs.c.epoch, schema.log_epochs.c.size).order_by(schema.log_epochs.c.epoch.desc()).limit(1)
+)
+_ACCEPTED: Final = sa.select(sa.func.count()).select_from(schema.peers).where(schema.peers.c.status == "accepted")
+
 
 def best_head(connection: sa.Connection, epoch: int, position: int = 0) -> CosignedHead | None:
     """The head that includes this leaf and has most cosignatures, the newest of those; None if none has any."""
@@ -96,8 +101,7 @@ def best_head(connection: sa.Connection, epoch: int, position: int = 0) -> Cosig
 
 def newest_size(connection: sa.Connection) -> tuple[int, int]:
     """The own log's newest epoch, and how many entries it has."""
-    epochs = schema.log_epochs
-    row = connection.execute(sa.select(epochs.c.epoch, epochs.c.size).order_by(epochs.c.epoch.desc()).limit(1)).one()
+    row = connection.execute(_NEWEST_SIZE).one()
     return row.epoch, row.size
 
 
@@ -114,9 +118,7 @@ class CosignedHeads:
 
     def possible(self, connection: sa.Connection) -> int:
         """How many others could cosign: the institutions that are accepted."""
-        peers = schema.peers
-        query = sa.select(sa.func.count()).select_from(peers).where(peers.c.status == "accepted")
-        return int(connection.execute(query).scalar_one())
+        return int(connection.execute(_ACCEPTED).scalar_one())
 
     def newest(self, connection: sa.Connection) -> CosignedHead | None:
         """The head that is offered now: the newest one of the newest epoch."""

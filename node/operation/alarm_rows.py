@@ -27,6 +27,13 @@ _TABLE: Final = schema.operator_alarms
 MAX_REASON_BYTES: Final = MAX_CODE_BYTES - max(len(code) for code in AlarmCode) - 2
 _NODE_ID_BYTES: Final = 32
 _LANGUAGES: Final = ("fr", "en")
+# Built once: asked with each look.
+_OPEN_BY_CODE: Final = (
+    sa.select(_TABLE.c.code, sa.func.count())
+    .where(_TABLE.c.raised_at_ms > 0, _TABLE.c.cleared_at_ms == 0)
+    .group_by(_TABLE.c.code)
+)
+_NOT_CLEARED: Final = sa.select(_TABLE).where(_TABLE.c.cleared_at_ms == 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +144,11 @@ class OperatorAlarms:
 
     def open_by_code(self, connection: sa.Connection) -> dict[str, int]:
         """How many are open, for each code there is."""
-        query = sa.select(_TABLE.c.code, sa.func.count()).where(_TABLE.c.raised_at_ms > 0, _TABLE.c.cleared_at_ms == 0)
-        counts = {row.code: int(row[1]) for row in connection.execute(query.group_by(_TABLE.c.code))}
+        counts = {row.code: int(row[1]) for row in connection.execute(_OPEN_BY_CODE)}
         return {code.value: counts.get(code.value, 0) for code in AlarmCode}
 
     def _known(self, connection: sa.Connection) -> dict[bytes, OperatorAlarm]:
-        rows = connection.execute(sa.select(_TABLE).where(_TABLE.c.cleared_at_ms == 0))
-        return {row.id: self._alarm(row) for row in rows}
+        return {row.id: self._alarm(row) for row in connection.execute(_NOT_CLEARED)}
 
     def _alarm(self, row: sa.Row[Any]) -> OperatorAlarm:
         fields = self._keys.open_map("operator_alarms", row.id, "sealed", row.sealed)

@@ -12,6 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from node.audit.completion import end_before
+from node.audit.cosigned_heads import newest_size
 from node.vault import schema
 from protocol.logleaf import EventKind
 
@@ -22,9 +23,23 @@ _LEAVES: Final = schema.log_leaves
 _KIND: Final = sa.func.substr(_LEAVES.c.leaf, 2, 2)
 
 
-def _counts(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> Counter[EventKind]:
-    query = sa.select(_KIND.label("kind"), sa.func.count()).where(*where).group_by(_KIND)
-    return Counter({EventKind(int.from_bytes(row.kind, "big")): int(row[1]) for row in connection.execute(query)})
+_COUNTS: Final = (
+    sa.select(_KIND.label("kind"), sa.func.count())
+    .where(
+        _LEAVES.c.epoch == sa.bindparam("of_epoch"),
+        _LEAVES.c.position >= sa.bindparam("low"),
+        _LEAVES.c.position < sa.bindparam("high"),
+    )
+    .group_by(_KIND)
+)
+
+
+def _counts(connection: sa.Connection, epoch: int, low: int, high: int) -> Counter[EventKind]:
+    """Of the leaves of an epoch from one position to before another."""
+    if low >= high:
+        return Counter()
+    rows = connection.execute(_COUNTS, {"of_epoch": epoch, "low": low, "high": high})
+    return Counter({EventKind(int.from_bytes(row.kind, "big")): int(row[1]) for row in rows})
 
 
 class EventCounter:
@@ -42,19 +57,14 @@ class EventCounter:
             for epoch, size in sizes.items():
                 before = self._sizes.get(epoch, 0)
                 if size > before:
-                    new = (_LEAVES.c.epoch == epoch, _LEAVES.c.position >= before, _LEAVES.c.position < size)
-                    self._counts += _counts(connection, *new)
+                    self._counts += _counts(connection, epoch, before, size)
         self._sizes = sizes
         return {kind: self._counts[kind] for kind in EventKind}
 
 
 def count_since(connection: sa.Connection, kinds: Iterable[EventKind], since_ms: int) -> int:
     """How many leaves of these kinds the present epoch has from a time on; times rise with positions, nearly."""
-    row = connection.execute(
-        sa.select(schema.log_epochs.c.epoch, schema.log_epochs.c.size)
-        .order_by(schema.log_epochs.c.epoch.desc())
-        .limit(1)
-    ).one()
-    low = end_before(connection, row.epoch, 0, int(row.size), since_ms)
-    counts = _counts(connection, _LEAVES.c.epoch == row.epoch, _LEAVES.c.position >= low)
+    epoch, size = newest_size(connection)
+    low = end_before(connection, epoch, 0, size, since_ms)
+    counts = _counts(connection, epoch, low, size)
     return sum(counts[kind] for kind in kinds)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from directory_sync.trust import threshold_end_ms
 from node.audit.completion import overdue_counts
-from node.audit.cosigned_heads import best_head
+from node.audit.cosigned_heads import best_head, newest_size
 from node.errors import ConfigError
 from node.operation.last_backup import last_backup_ms
 from node.vault import schema
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlertFacts",
+    "Amounts",
     "CosignatureFacts",
     "Endings",
     "Facts",
@@ -36,6 +37,7 @@ __all__ = [
     "certificate_end_ms",
     "endorsement_end_ms",
     "gather",
+    "gather_amounts",
     "read_alerts",
     "read_cosignatures",
     "read_log",
@@ -44,6 +46,44 @@ __all__ = [
 ]
 
 _CLASS_WORDS: Final = {number: letter_class.value for letter_class, number in CLASS_NUMBERS.items()}
+
+# Built once: every node asks them every five minutes, and building costs as much as asking.
+_OUTBOX: Final = schema.outbox.c
+_OUTBOX_COUNTS: Final = (
+    sa.select(_OUTBOX.letter_class, _OUTBOX.state, sa.func.count())
+    .where(_OUTBOX.state != OutboxState.ENDED)
+    .group_by(_OUTBOX.letter_class, _OUTBOX.state)
+)
+_OLDEST_WAITING: Final = (
+    sa.select(_OUTBOX.id)
+    .where(_OUTBOX.state == OutboxState.WAITING, _OUTBOX.letter_class == sa.bindparam("class"))
+    .order_by(_OUTBOX.id)
+    .limit(1)
+)
+_PEERS: Final = schema.peers.c
+_ACCEPTED: Final = (
+    sa.select(_PEERS.node_id, _PEERS.institution, _PEERS.failures, _PEERS.alarm)
+    .where(_PEERS.status == "accepted")
+    .order_by(_PEERS.institution)
+)
+_FORKED: Final = sa.select(schema.alarms.c.node_id).where(schema.alarms.c.cleared_at_ms == 0).distinct()
+_RIVALS: Final = sa.select(schema.rival_statements.c.node_id).distinct()
+_ALERTS: Final = schema.alerts.c
+_ALERT_COUNTS: Final = (
+    sa.select(_ALERTS.channel, _ALERTS.state, sa.func.count())
+    .where(_ALERTS.state != AlertState.SENT)
+    .group_by(_ALERTS.channel, _ALERTS.state)
+)
+# A failed one is planned anew each time: what tells is how long its lifetime has run.
+_ALERTS_OVERDUE: Final = (
+    sa.select(_ALERTS.channel, sa.func.min(_ALERTS.expires_at_ms))
+    .where(_ALERTS.state == AlertState.WAITING, _ALERTS.attempts > 0)
+    .group_by(_ALERTS.channel)
+)
+_NEWEST_EPOCH: Final = sa.select(schema.log_epochs).order_by(schema.log_epochs.c.epoch.desc()).limit(1)
+_FIRST_LEAF: Final = (
+    sa.select(schema.log_leaves.c.leaf).order_by(schema.log_leaves.c.epoch, schema.log_leaves.c.position).limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +162,35 @@ class Facts:
     endings: Endings
     forks: tuple[NodeId, ...]
     backup_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """What there is much or little of: figures show it, nobody is alarmed by it."""
+
     unread: int
     mailboxes: Mapping[str, int]
     used_bytes: int
     database_bytes: int
 
 
-def gather(connection: sa.Connection, node: Node) -> Facts:
-    """Look at everything that the database says, and at the certificate's file."""
+def gather_amounts(connection: sa.Connection, node: Node) -> Amounts:
+    """Count it."""
     letters = schema.letters
     unread = sa.select(sa.func.count()).select_from(letters).where(sa.text(schema.UNREAD))
     boxes = schema.mailboxes
     by_status = sa.select(boxes.c.status, sa.func.count(), sa.func.sum(boxes.c.used_bytes)).group_by(boxes.c.status)
     mailboxes = connection.execute(by_status).all()
+    return Amounts(
+        unread=int(connection.execute(unread).scalar_one()),
+        mailboxes={row.status: int(row[1]) for row in mailboxes},
+        used_bytes=sum(int(row[2] or 0) for row in mailboxes),
+        database_bytes=node.database.engines.size_bytes(connection),
+    )
+
+
+def gather(connection: sa.Connection, node: Node) -> Facts:
+    """Look at everything else that the database says, and at the certificate's file."""
     peers = read_peers(connection)
     return Facts(
         at_ms=node.world.now_ms(),
@@ -150,35 +206,19 @@ def gather(connection: sa.Connection, node: Node) -> Facts:
         ),
         forks=_forks(connection, peers),
         backup_at_ms=last_backup_ms(connection, node.state),
-        unread=int(connection.execute(unread).scalar_one()),
-        mailboxes={row.status: int(row[1]) for row in mailboxes},
-        used_bytes=sum(int(row[2] or 0) for row in mailboxes),
-        database_bytes=node.database.engines.size_bytes(connection),
     )
 
 
 def read_outbox(connection: sa.Connection) -> OutboxFacts:
     """See OutboxFacts."""
-    table = schema.outbox
-    query = (
-        sa.select(table.c.letter_class, table.c.state, sa.func.count())
-        .where(table.c.state != OutboxState.ENDED)
-        .group_by(table.c.letter_class, table.c.state)
-    )
     counts = {
         (_CLASS_WORDS[row.letter_class], OutboxState(row.state).name.lower()): int(row[2])
-        for row in connection.execute(query)
+        for row in connection.execute(_OUTBOX_COUNTS)
     }
     waiting, oldest_ms = OutboxState.WAITING.name.lower(), {}
     for number, word in _CLASS_WORDS.items():
         if (word, waiting) in counts:
-            oldest = (
-                sa.select(table.c.id)
-                .where(table.c.state == OutboxState.WAITING, table.c.letter_class == number)
-                .order_by(table.c.id)
-                .limit(1)
-            )
-            row = connection.execute(oldest).scalar_one_or_none()
+            row = connection.execute(_OLDEST_WAITING, {"class": number}).scalar_one_or_none()
             if row is not None:
                 oldest_ms[word] = int.from_bytes(row[:6], "big")  # row ids begin with their time (spec/delivery.md, 8)
     return OutboxFacts(counts=counts, oldest_ms=oldest_ms)
@@ -186,9 +226,6 @@ def read_outbox(connection: sa.Connection) -> OutboxFacts:
 
 def read_peers(connection: sa.Connection) -> tuple[PeerFacts, ...]:
     """The accepted ones."""
-    table = schema.peers
-    columns = (table.c.node_id, table.c.institution, table.c.failures, table.c.alarm)
-    rows = connection.execute(sa.select(*columns).where(table.c.status == "accepted").order_by(table.c.institution))
     return tuple(
         PeerFacts(
             node_id=NodeId(row.node_id),
@@ -196,30 +233,22 @@ def read_peers(connection: sa.Connection) -> tuple[PeerFacts, ...]:
             failures=row.failures,
             alarmed=row.alarm is not None,
         )
-        for row in rows
+        for row in connection.execute(_ACCEPTED)
     )
 
 
 def _forks(connection: sa.Connection, peers: tuple[PeerFacts, ...]) -> tuple[NodeId, ...]:
-    table = schema.alarms
-    seen = connection.scalars(sa.select(table.c.node_id).where(table.c.cleared_at_ms == 0).distinct())
-    rivals = {NodeId(node) for node in connection.scalars(sa.select(schema.rival_statements.c.node_id).distinct())}
+    seen = connection.scalars(_FORKED)
+    rivals = {NodeId(node) for node in connection.scalars(_RIVALS)}
     return tuple(sorted({*map(NodeId, seen), *(rivals & {peer.node_id for peer in peers})}))
 
 
 def read_alerts(connection: sa.Connection, now_ms: int) -> AlertFacts:
     """See AlertFacts."""
-    table = schema.alerts
-    unsent = table.c.state != AlertState.SENT
-    query = sa.select(table.c.channel, table.c.state, sa.func.count()).where(unsent)
     counts = {
-        (row.channel, AlertState(row.state).name.lower()): int(row[2])
-        for row in connection.execute(query.group_by(table.c.channel, table.c.state))
+        (row.channel, AlertState(row.state).name.lower()): int(row[2]) for row in connection.execute(_ALERT_COUNTS)
     }
-    failed_before = (table.c.state == AlertState.WAITING, table.c.attempts > 0)
-    # A failed one is planned anew each time: what tells is how long its lifetime has run.
-    overdue = sa.select(table.c.channel, sa.func.min(table.c.expires_at_ms)).where(*failed_before)
-    since = {row.channel: int(row[1]) for row in connection.execute(overdue.group_by(table.c.channel))}
+    since = {row.channel: int(row[1]) for row in connection.execute(_ALERTS_OVERDUE)}
     return AlertFacts(
         counts=counts,
         overdue_since_ms={name: min(expires - ALERT_LIFETIME_MS, now_ms) for name, expires in since.items()},
@@ -228,11 +257,8 @@ def read_alerts(connection: sa.Connection, now_ms: int) -> AlertFacts:
 
 def read_log(connection: sa.Connection) -> LogFacts:
     """See LogFacts."""
-    table, leaves = schema.log_epochs, schema.log_leaves
-    row = connection.execute(sa.select(table).order_by(table.c.epoch.desc()).limit(1)).one()
-    first = connection.execute(
-        sa.select(leaves.c.leaf).order_by(leaves.c.epoch, leaves.c.position).limit(1)
-    ).scalar_one_or_none()
+    row = connection.execute(_NEWEST_EPOCH).one()
+    first = connection.execute(_FIRST_LEAF).scalar_one_or_none()
     return LogFacts(
         epoch=row.epoch,
         size=row.size,
@@ -243,11 +269,11 @@ def read_log(connection: sa.Connection) -> LogFacts:
 
 def read_cosignatures(connection: sa.Connection, node: Node) -> CosignatureFacts:
     """See CosignatureFacts."""
-    epoch = connection.execute(sa.select(sa.func.max(schema.log_epochs.c.epoch))).scalar_one()
-    best = best_head(connection, epoch)
-    peers, own = overdue_counts(connection, node.cosigned, node.world.now_ms())
+    wanted = node.cosigned.wanted(connection)
+    best = best_head(connection, newest_size(connection)[0])
+    peers, own = overdue_counts(connection, node.cosigned, node.world.now_ms(), wanted=wanted)
     return CosignatureFacts(
-        wanted=node.cosigned.wanted(connection),
+        wanted=wanted,
         held=0 if best is None else best.cosigners,
         overdue_own=own,
         overdue_peers=peers,

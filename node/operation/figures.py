@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from node.operation.event_counts import EventCounter
-from node.operation.facts import Facts, gather
+from node.operation.facts import Amounts, Facts, gather, gather_amounts
 from node.vault.migrate import HEAD_REVISION
 from node.vault.states import AlertState, OutboxState
 from protocol.letter import LetterClass
@@ -110,7 +110,7 @@ class Figures:
         facts = gather(connection, node)
         alarms = node.operator_alarms.open_by_code(connection)
         families = [
-            *_of_database(facts),
+            *_of_database(facts, gather_amounts(connection, node)),
             *_of_disk(node),
             _events(self._events, connection),
             *_of_links(links, offset_ms),
@@ -168,18 +168,18 @@ def _of_disk(node: Node) -> Iterator[GaugeMetricFamily]:
     yield GaugeMetricFamily("coffre_disk_size_bytes", "Size of the disk with the node's folder.", total)
 
 
-def _of_database(facts: Facts) -> Iterator[GaugeMetricFamily]:
+def _of_database(facts: Facts, amounts: Amounts) -> Iterator[GaugeMetricFamily]:
     now_ms = facts.at_ms
     yield from _of_outbox(facts)
-    yield GaugeMetricFamily("coffre_unread_letters", "Unread letters in inboxes.", facts.unread)
-    yield _gauge("coffre_mailboxes", "Own mailboxes.", "status", dict(facts.mailboxes))
+    yield GaugeMetricFamily("coffre_unread_letters", "Unread letters in inboxes.", amounts.unread)
+    yield _gauge("coffre_mailboxes", "Own mailboxes.", "status", dict(amounts.mailboxes))
     peers = {"reached": 0, "unreached": 0, "alarmed": 0}
     for peer in facts.peers:
         peers["alarmed" if peer.alarmed else "unreached" if peer.failures else "reached"] += 1
     yield _gauge("coffre_peers", "Accepted institutions.", "state", peers)
     yield from _of_alerts(facts)
-    yield GaugeMetricFamily("coffre_mailbox_bytes", "What counts against the quotas of mailboxes.", facts.used_bytes)
-    yield GaugeMetricFamily("coffre_database_bytes", "Size of the database.", facts.database_bytes)
+    yield GaugeMetricFamily("coffre_mailbox_bytes", "What counts against the quotas of mailboxes.", amounts.used_bytes)
+    yield GaugeMetricFamily("coffre_database_bytes", "Size of the database.", amounts.database_bytes)
     yield GaugeMetricFamily("coffre_log_entries", "Leaves of the log's present epoch.", facts.log.size)
     age_s = (now_ms - facts.log.signed_at_ms) / 1000
     yield GaugeMetricFamily("coffre_log_head_age_seconds", "Since the newest head of the log was signed.", age_s)

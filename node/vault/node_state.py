@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 
 from node.vault import schema
@@ -10,6 +12,8 @@ from node.vault.sealing import RowKeys
 from protocol.codec import FieldReader, Value
 
 __all__ = ["NodeState"]
+
+_SEALED: Final = sa.select(schema.node_state.c.sealed).where(schema.node_state.c.name == sa.bindparam("of_name"))
 
 
 class NodeState:
@@ -20,8 +24,7 @@ class NodeState:
 
     def find(self, connection: sa.Connection, name: str) -> FieldReader | None:
         """The fields under this name; None if there are none."""
-        table = schema.node_state
-        sealed = connection.execute(sa.select(table.c.sealed).where(table.c.name == name)).scalar_one_or_none()
+        sealed = connection.execute(_SEALED, {"of_name": name}).scalar_one_or_none()
         return None if sealed is None else self._keys.open_map("node_state", name.encode(), "sealed", sealed)
 
     def set(self, tx: Transaction, name: str, fields: dict[str, Value]) -> None:

@@ -33,10 +33,6 @@ HEALTHY = Facts(
     endings=Endings(keys_ms=NOW_MS + 300 * DAY_MS, certificate_ms=None, endorsement_ms=None),
     forks=(),
     backup_at_ms=NOW_MS - DAY_MS,
-    unread=0,
-    mailboxes={},
-    used_bytes=0,
-    database_bytes=0,
 )
 QUIET = Surroundings(percent_used=10.0, clock_offset_ms=None, failed_log_ins=0, keys_renew=True)
 
