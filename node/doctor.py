@@ -1,16 +1,16 @@
-"""`coffre doctor`: is everything as it must be? Each check is one line. Spec: spec/delivery.md, 8."""
+"""`coffre doctor`: is everything as it must be? Each check is one line. Spec: spec/operation.md, 8."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from directory_sync.spellings import alike_domains
 from node.config import split_endpoint
+from node.doctor_findings import FAILED, Check, Said
 from node.errors import CoffreError
 from node.expiry import DAY_MS, days_left, warned_within
 from node.operation.facts import read_cosignatures, read_log, read_outbox
@@ -18,6 +18,7 @@ from node.operation.findings import CLOCK_BEHIND_MS
 from node.operation.last_backup import last_backup_ms
 from node.operation.readiness import clock_behind_ms
 from node.operation.watch import look_at
+from node.reports.rendering import N_
 from node.vault import schema
 from node.vault.lookalike_book import shared_keys
 from node.vault.rival_rows import are_keys_forked
@@ -29,20 +30,10 @@ from protocol.merkle import CompactRange
 if TYPE_CHECKING:
     from node.app import Node
 
-__all__ = ["Check", "examine"]
+__all__ = ["examine"]
 
 _HOUR_MS: Final = 3_600_000
 _NAMED: Final = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One finding. warning: it works, but somebody should look."""
-
-    name: str
-    ok: bool
-    message: str
-    warning: bool = False
 
 
 async def examine(node: Node) -> list[Check]:
@@ -69,62 +60,53 @@ async def examine(node: Node) -> list[Check]:
         try:
             findings.append(await check(node))
         except (CoffreError, RemoteProtocolError, OSError) as error:
-            findings.append(Check(name=name, ok=False, message=str(error)))
+            findings.append(Check(name=name, code=FAILED, values={"reason": str(error)}))
     return findings
 
 
 async def _clock(node: Node) -> Check:
     behind_ms = await node.database.read(clock_behind_ms, node.world.now_ms())
-    ok = behind_ms < CLOCK_BEHIND_MS
-    message = "in step with the log" if ok else f"{behind_ms // 1000} s behind the last log entry: set the clock"
-    return Check(name="clock", ok=ok, message=message)
+    if behind_ms < CLOCK_BEHIND_MS:
+        return Check(name="clock", code="clock_right")
+    return Check(name="clock", code="clock_behind", values={"seconds": behind_ms // 1000})
 
 
 async def _disk(node: Node) -> Check:
-    percent = node.disk.percent_used()
-    limits = node.settings.limits
-    warning = percent >= limits.disk_bulk_percent
-    return Check(
-        name="disk",
-        ok=percent < limits.disk_all_percent,
-        warning=warning and percent < limits.disk_all_percent,
-        message=(
-            f"{percent:.0f} % used; bulk letters wait from {limits.disk_bulk_percent} %,"
-            f" all from {limits.disk_all_percent} %"
-        ),
-    )
+    percent, limits = node.disk.percent_used(), node.settings.limits
+    code = "disk_free"
+    if percent >= limits.disk_bulk_percent:
+        code = "disk_filling" if percent < limits.disk_all_percent else "disk_full"
+    values = {"percent": f"{percent:.0f}", "bulk": limits.disk_bulk_percent, "all": limits.disk_all_percent}
+    return Check(name="disk", code=code, values={**values})
 
 
 async def _port(node: Node) -> Check:
     listen = node.settings.link.listen
     if not listen:
-        return Check(name="port", ok=True, message="dials out only")
+        return Check(name="port", code="port_none")
     if node.folder.is_running():
-        return Check(name="port", ok=True, message=f"the node runs, on {listen}")
+        return Check(name="port", code="port_serving", values={"listen": listen})
     host, port = split_endpoint(listen)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Check(name="port", ok=False, message=f"{listen} cannot be had: {error.strerror}")
-    return Check(name="port", ok=True, message=f"{listen} is free; the node does not run")
+            return Check(name="port", code="port_taken", values={"listen": listen, "reason": error.strerror})
+    return Check(name="port", code="port_free", values={"listen": listen})
 
 
 async def _keys(node: Node) -> Check:
     until_ms, now_ms = node.keyring.chain.current.valid_until_ms, node.world.now_ms()
     days, within = days_left(until_ms, now_ms), warned_within(until_ms, now_ms)
     if node.key_keeper.are_lost():
-        message = "the keys were renewed after the backup was made, and are lost: coffre keys recover"
-        return Check(name="keys", ok=False, message=message)
+        return Check(name="keys", code="keys_lost")
     if days < 0:
-        message = "the node's keys have ended: nobody takes letters from it (coffre keys renew)"
-    elif within is not None:
-        message = f"the node's keys end in {days} days, within {within}: coffre keys renew"
-    else:
-        how = "the node renews them by itself" if node.settings.keys.renew else "[keys] renew is off"
-        message = f"the node's keys are valid for {days} days; {how}"
-    return Check(name="keys", ok=days >= 0, warning=days >= 0 and within is not None, message=message)
+        return Check(name="keys", code="keys_ended")
+    if within is not None:
+        return Check(name="keys", code="keys_ending", values={"days": days, "within": within})
+    code = "keys_valid" if node.settings.keys.renew else "keys_valid_by_hand"
+    return Check(name="keys", code=code, values={"days": days})
 
 
 async def _database(node: Node) -> Check:
@@ -136,52 +118,51 @@ async def _database(node: Node) -> Check:
 
     result = await node.database.read(integrity)
     kind = "SQLite" if node.database.engines.is_sqlite else "PostgreSQL"
-    return Check(name="database", ok=result == "ok", message=f"{kind}: {result}")
+    if result == "ok":
+        return Check(name="database", code="database_sound", values={"kind": kind})
+    return Check(name="database", code="database_damaged", values={"kind": kind, "reason": result})
 
 
 async def _log(node: Node) -> Check:
-    def recompute(connection: sa.Connection) -> str:
+    def recompute(connection: sa.Connection) -> Check:
         table = schema.log_epochs
         verifier = CheckpointVerifier(node.node_id, node.keyring.chain.log_keys())
         total = 0
         for row in connection.execute(sa.select(table)):
             head = verifier.open(row.note)
             if (row.size, CompactRange.from_bytes(row.size, row.frontier).root()) != (head.size, head.root):
-                return f"the head of epoch {row.epoch} is not that of its tree"
+                return Check(name="log", code="log_head_wrong", values={"epoch": row.epoch})
             leaves = schema.log_leaves
             count = connection.execute(
                 sa.select(sa.func.count()).select_from(leaves).where(leaves.c.epoch == row.epoch)
             ).scalar_one()
             if count != row.size:
-                return f"epoch {row.epoch} has {count} of {row.size} entries"
+                values = {"epoch": row.epoch, "count": count, "size": row.size}
+                return Check(name="log", code="log_entries_missing", values=values)
             total += row.size
-        return f"ok {total}"
+        return Check(name="log", code="log_sound", values={"count": total})
 
-    result = await node.database.read(recompute)
-    ok = result.startswith("ok ")
-    return Check(name="log", ok=ok, message=f"{result[3:]} entries under verified heads" if ok else result)
+    return await node.database.read(recompute)
 
 
 async def _timestamps(node: Node) -> Check:
     newest = await node.database.read(node.timestamps.newest)
     if newest is None:
-        message = "no head of the log is stamped yet (coffre log timestamp)"
-        return Check(name="timestamps", ok=True, warning=True, message=message)
+        return Check(name="timestamps", code="timestamps_none")
     hours = (node.world.now_ms() - newest.kept_at_ms) // _HOUR_MS
     late = hours > 3 * node.settings.evidence.timestamp_every_hours
-    message = f"the last timestamp is {hours} h old" + (": does the authority answer?" if late else "")
-    return Check(name="timestamps", ok=True, warning=late, message=message)
+    return Check(name="timestamps", code="timestamps_late" if late else "timestamps_fresh", values={"hours": hours})
 
 
 async def _witnesses(node: Node) -> Check:
     found = await node.database.read(read_cosignatures, node)
     if found.overdue_peers or found.overdue_own:
-        lacking = f"{found.overdue_own} events of the own log and {found.overdue_peers} pieces of others' evidence"
-        return Check(name="witnesses", ok=False, message=f"{lacking} lack cosignatures for 7 days (coffre log head)")
+        values: dict[str, object] = {"own": found.overdue_own, "peers": found.overdue_peers}
+        return Check(name="witnesses", code="cosignatures_overdue", values=values)
     if not found.wanted:
-        return Check(name="witnesses", ok=True, message="no cosignatures wanted, or no peer to give one")
-    message = f"{found.held} of {found.wanted} cosignatures wanted"
-    return Check(name="witnesses", ok=True, warning=found.held < found.wanted, message=message)
+        return Check(name="witnesses", code="cosignatures_unwanted")
+    code = "cosignatures_fewer" if found.held < found.wanted else "cosignatures_held"
+    return Check(name="witnesses", code=code, values={"held": found.held, "wanted": found.wanted})
 
 
 async def _payloads(node: Node) -> Check:
@@ -195,26 +176,24 @@ async def _payloads(node: Node) -> Check:
         return len(names), sum(name not in on_disk for name in names)
 
     count, lost = await node.database.read(missing)
-    message = f"{count} in files, all there" if not lost else f"{lost} of {count} files are missing: restore a backup"
-    return Check(name="payloads", ok=not lost, message=message)
+    if lost:
+        return Check(name="payloads", code="payloads_missing", values={"lost": lost, "count": count})
+    return Check(name="payloads", code="payloads_there", values={"count": count})
 
 
 async def _peers(node: Node) -> Check:
     peers = await node.database.read(node.peers.accepted)
-    alarms = [peer.institution for peer in peers if peer.alarm is not None]
-    if alarms:
-        return Check(
-            name="peers", ok=False, message=f"two histories shown by {', '.join(alarms)} (coffre directory alarms)"
-        )
-    forked = await node.database.read(
-        lambda connection: [peer.institution for peer in peers if are_keys_forked(connection, peer.node_id)]
-    )
-    if forked:
-        message = f"two successors of one key stated by {', '.join(forked)}: new trust waits for a recovery"
-        return Check(name="peers", ok=False, message=message)
-    failing = [peer.institution for peer in peers if peer.failures]
-    message = f"{len(peers)} accepted" + (f"; not reached: {', '.join(failing)}" if failing else "")
-    return Check(name="peers", ok=True, warning=bool(failing), message=message)
+
+    def keys_forked(connection: sa.Connection) -> list[str]:
+        return [peer.institution for peer in peers if are_keys_forked(connection, peer.node_id)]
+
+    if alarms := [peer.institution for peer in peers if peer.alarm is not None]:
+        return Check(name="peers", code="peers_forked", values={"names": ", ".join(alarms)})
+    if forked := await node.database.read(keys_forked):
+        return Check(name="peers", code="peers_keys_forked", values={"names": ", ".join(forked)})
+    if failing := [peer.institution for peer in peers if peer.failures]:
+        return Check(name="peers", code="peers_unreached", values={"count": len(peers), "names": ", ".join(failing)})
+    return Check(name="peers", code="peers_reached", values={"count": len(peers)})
 
 
 async def _lookalikes(node: Node) -> Check:
@@ -226,17 +205,22 @@ async def _lookalikes(node: Node) -> Check:
         return shared, alike_domains([*domains, *own])
 
     shared, pairs = await node.database.read(look)
-    found = [f"one key: {who}" for who in shared] + [f"{one} looks like {other}" for one, other in pairs]
-    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    message = "; ".join(found[:_NAMED]) + more if found else "no shared key, no domain like another"
-    return Check(name="look-alikes", ok=not shared, warning=bool(pairs) and not shared, message=message)
+    if not shared and not pairs:
+        return Check(name="look-alikes", code="lookalikes_none")
+    found: list[tuple[str, dict[str, object]]] = [(N_("one key: {names}"), {"names": names}) for names in shared]
+    found += [(N_("{one} looks like {other}"), {"one": one, "other": other}) for one, other in pairs]
+    more: list[tuple[str, dict[str, object]]] = [(N_("and {count} more"), {"count": len(found) - _NAMED})]
+    told = Said((*found[:_NAMED], *(more if len(found) > _NAMED else ())))
+    code = "lookalikes_keys" if shared else "lookalikes_domains"
+    return Check(name="look-alikes", code=code, values={"found": told})
 
 
 async def _outbox(node: Node) -> Check:
     found = await node.database.read(read_outbox)
     waiting, aside = found.of_state(OutboxState.WAITING), found.of_state(OutboxState.SET_ASIDE)
-    message = f"{waiting} wait" + (f", {aside} set aside (coffre outbox)" if aside else "")
-    return Check(name="outbox", ok=True, warning=bool(aside), message=message)
+    if aside:
+        return Check(name="outbox", code="outbox_set_aside", values={"waiting": waiting, "aside": aside})
+    return Check(name="outbox", code="outbox_waiting", values={"waiting": waiting})
 
 
 async def _backup(node: Node) -> Check:
@@ -246,15 +230,18 @@ async def _backup(node: Node) -> Check:
     made_ms, begun_ms = await node.database.read(look)
     limit = node.settings.operation.alarms.backup_days
     days = (node.world.now_ms() - (begun_ms if made_ms is None else made_ms)) // DAY_MS
-    message = "none was made yet (coffre backup)" if made_ms is None else f"the last one is {days} days old"
-    return Check(name="backup", ok=True, warning=bool(limit) and days >= limit, message=message)
+    late = bool(limit) and days >= limit
+    if made_ms is None:
+        return Check(name="backup", code="backup_missing" if late else "backup_not_yet")
+    return Check(name="backup", code="backup_old" if late else "backup_fresh", values={"days": days})
 
 
 async def _alarms(node: Node) -> Check:
     """What a look finds now, whether or not a running node has told of it; and whether anybody is told."""
     found = (await node.database.read(look_at, node)).findings
     settings = node.settings.operation.alarms
-    told = bool(settings.email or settings.webhook)
-    who = "" if told else "; nobody is told: [operation.alarms] email or webhook"
+    untold = "" if settings.email or settings.webhook else "_untold"
     codes = ", ".join(dict.fromkeys(finding.code.value for finding in found if not finding.patience_ms))
-    return Check(name="alarms", ok=True, warning=bool(codes), message=f"{codes or 'none'}{who}")
+    if not codes:
+        return Check(name="alarms", code=f"alarms_none{untold}")
+    return Check(name="alarms", code=f"alarms_raised{untold}", values={"alarms": codes})

@@ -168,7 +168,9 @@ def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
         async with opened_node(context) as node:
             checks = await examine(node)
         if as_json:
-            emit([{"id": c.name, "ok": c.ok, "warning": c.warning, "message": c.message} for c in checks])
+            emit(
+                [{"id": c.name, "code": c.code, "ok": c.ok, "warning": c.warning, "message": c.message} for c in checks]
+            )
         else:
             marks = {True: "ok", False: "WRONG"}
             rows = [("warning" if c.warning else marks[c.ok], c.name, c.message) for c in checks]

@@ -11,10 +11,11 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from node.doctor_findings import FAILED, Check
 from node.errors import CoffreError
 from node.reports.rendering import N_, Language
 
-__all__ = ["error_words", "words_of"]
+__all__ = ["error_words", "finding_words", "words_of"]
 
 _KNOWN: Final = (
     N_("{typed} is not an e-mail address"),
@@ -171,6 +172,13 @@ def error_words(error: CoffreError, language: Language) -> Markup:
     """The error's sentence and, in brackets, its hint, as a page of this language shows them."""
     said = words_of(error.message, language)
     return Markup("{} ({})").format(said, words_of(error.hint, language)) if error.hint else said
+
+
+def finding_words(check: Check, language: Language) -> Markup:
+    """What a look at the node found, in this language."""
+    if check.code == FAILED:
+        return words_of(str(check.values["reason"]), language)
+    return escape(check.words(language))
 
 
 def words_of(text: str, language: Language) -> Markup:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 
 from node.reports.rendering import LANGUAGES, N_, language_of
 from node.sizes import shown_size, typed_size
-from node.web.error_words import error_words, words_of
+from node.web.error_words import error_words, finding_words, words_of
 from node.web.shown import shown_in_place
 from node.web.static_files import StaticFiles
 
@@ -123,6 +123,7 @@ class Templates:
         made.filters["typed_size"] = lambda count: typed_size(count, language)
         made.filters["told"] = lambda error: error_words(error, language)
         made.filters["said"] = lambda text: words_of(text, language)
+        made.filters["finding"] = lambda check: finding_words(check, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")
         made.globals.update(static=static.url, institution=institution, language=code, languages=LANGUAGES)

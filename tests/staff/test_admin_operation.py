@@ -167,8 +167,9 @@ async def test_backups_and_health(tmp_path: Path, database_url: str) -> None:
         assert 'role="alert"' not in page.text
         assert "<table" in page.text
         page = await press(client, "/staff/admin/health", "/staff/admin/health")
-        for name in ("clock", "database", "outbox"):
+        for name in ("Horloge", "Base de données", "Courriers au départ"):
             assert f'<th scope="row">{name}</th>' in page.text
+        assert "en accord avec le journal" in page.text
 
 
 async def test_the_charter_and_who_accepted_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from node.audit.newest import newest_events
 from node.doctor import examine
+from node.doctor_findings import NAMES
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
 from protocol.logleaf import EventKind
 
@@ -52,4 +53,4 @@ class HealthPages:
     async def check(self, request: Request, visit: StaffVisit) -> Response:
         """Look at everything now. It changes nothing, and takes as long as the database takes to be read."""
         checks = await examine(self.desk.node)
-        return self.desk.show(request, "staff/health.html", visit, checks=checks)
+        return self.desk.show(request, "staff/health.html", visit, checks=checks, names=NAMES)
