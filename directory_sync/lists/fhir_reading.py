@@ -11,7 +11,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from directory_sync.lists.listed import BadRow, Listed, clean
+from directory_sync.lists.fhir_values import (
+    NotFhir,
+    concept_of,
+    identifiers_of,
+    items_of,
+    list_of,
+    mails_of,
+    reference_of,
+    text_of,
+    town_of,
+)
+from directory_sync.lists.listed import BadRow, Listed
 from protocol.entry import Identifier, MailboxKind
 
 __all__ = ["MAILBOX_EXTENSION", "read_bundle"]
@@ -62,7 +73,7 @@ def read_bundle(entries: Iterable[Any], domain: str) -> Iterator[Listed | BadRow
         if not isinstance(resource, dict):
             yield BadRow(where, "no resource in it")
             continue
-        kind = _text(resource.get("resourceType"))
+        kind = text_of(resource.get("resourceType"))
         try:
             if kind == "PractitionerRole":
                 roles.append(_role(where, resource))
@@ -70,7 +81,7 @@ def read_bundle(entries: Iterable[Any], domain: str) -> Iterator[Listed | BadRow
                 part = _PARTS[kind](resource)
                 for name in _names(entry, resource, kind):
                     parts[name] = part
-        except _NotFhir as error:
+        except NotFhir as error:
             yield BadRow(where, f"{kind}: {error}")
     for role in roles:
         if role.active:
@@ -78,102 +89,48 @@ def read_bundle(entries: Iterable[Any], domain: str) -> Iterator[Listed | BadRow
 
 
 def _names(entry: dict[str, Any], resource: dict[str, Any], kind: str) -> Iterator[str]:
-    if url := _text(entry.get("fullUrl")):
+    if url := text_of(entry.get("fullUrl")):
         yield url
-    if number := _text(resource.get("id")):
+    if number := text_of(resource.get("id")):
         yield f"{kind}/{number}"
 
 
-class _NotFhir(ValueError):
-    """A resource that is not of its shape."""
-
-
-def _text(value: Any) -> str:
-    return clean(value) if isinstance(value, str) else ""
-
-
-def _items(resource: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The maps of a list, or of one alone."""
-    value = resource.get(name, [])
-    items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, dict) for item in items):
-        raise _NotFhir(f"{name} is not what FHIR says")
-    return items
-
-
-def _reference(resource: dict[str, Any], name: str) -> str:
-    return next((_text(item.get("reference")) for item in _items(resource, name)), "")
-
-
-def _concept(resource: dict[str, Any], name: str) -> str:
-    """The texts of CodeableConcepts, or else a coding's display or code."""
-    found = []
-    for item in _items(resource, name):
-        text = _text(item.get("text"))
-        if not text:
-            codings = _items(item, "coding")
-            shown = [_text(coding.get("display")) or _text(coding.get("code")) for coding in codings]
-            text = next(filter(None, shown), "")
-        found.append(text)
-    return "; ".join(dict.fromkeys(filter(None, found)))
-
-
-def _identifiers(resource: dict[str, Any]) -> tuple[Identifier, ...]:
-    pairs = ((_text(item.get("system")), _text(item.get("value"))) for item in _items(resource, "identifier"))
-    return tuple(dict.fromkeys(Identifier(system, value) for system, value in pairs if system and value))
-
-
-def _mails(resource: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(
-        _text(item.get("value")).lower() for item in _items(resource, "telecom") if item.get("system") == "email"
-    )
-
-
-def _town(resource: dict[str, Any]) -> str:
-    return next(filter(None, (_text(item.get("city")) for item in _items(resource, "address"))), "")
-
-
 def _practitioner(resource: dict[str, Any]) -> _Part:
-    names = _items(resource, "name")
+    names = items_of(resource, "name")
     name: dict[str, Any] = names[0] if names else {}
-    given = " ".join(_text(item) for item in _list(name, "given"))
-    prefix = " ".join(_text(item) for item in _list(name, "prefix"))
-    family = _text(name.get("family"))
-    text = _text(name.get("text")) or " ".join(filter(None, (prefix, given, family)))
-    codings = (coding for item in _items(resource, "communication") for coding in _items(item, "coding"))
-    languages = tuple(dict.fromkeys(filter(None, (_text(coding.get("code")) for coding in codings))))
-    mail = next(iter(_mails(resource)), "")
+    given = " ".join(text_of(item) for item in list_of(name, "given"))
+    prefix = " ".join(text_of(item) for item in list_of(name, "prefix"))
+    family = text_of(name.get("family"))
+    text = text_of(name.get("text")) or " ".join(filter(None, (prefix, given, family)))
+    codings = (coding for item in items_of(resource, "communication") for coding in items_of(item, "coding"))
+    languages = tuple(dict.fromkeys(filter(None, (text_of(coding.get("code")) for coding in codings))))
+    mail = next(iter(mails_of(resource)), "")
     return _Part(
-        name=text, given=given, family=family, address=mail, languages=languages, identifiers=_identifiers(resource)
+        name=text, given=given, family=family, address=mail, languages=languages, identifiers=identifiers_of(resource)
     )
-
-
-def _list(value: dict[str, Any], name: str) -> list[Any]:
-    found = value.get(name, [])
-    return found if isinstance(found, list) else [found]
 
 
 def _organization(resource: dict[str, Any]) -> _Part:
     return _Part(
-        name=_text(resource.get("name")),
-        town=_town(resource),
-        parent=_reference(resource, "partOf"),
-        identifiers=_identifiers(resource),
+        name=text_of(resource.get("name")),
+        town=town_of(resource),
+        parent=reference_of(resource, "partOf"),
+        identifiers=identifiers_of(resource),
     )
 
 
 def _location(resource: dict[str, Any]) -> _Part:
-    return _Part(town=_town(resource) or _text(resource.get("name")))
+    return _Part(town=town_of(resource) or text_of(resource.get("name")))
 
 
 def _endpoint(resource: dict[str, Any]) -> _Part:
     told = []
-    for extension in _items(resource, "extension"):
+    for extension in items_of(resource, "extension"):
         if extension.get("url") == MAILBOX_EXTENSION:
-            for part in _items(extension, "extension"):
+            for part in items_of(extension, "extension"):
                 values = [value for name, value in part.items() if name.startswith("value")]
-                told.append((_text(part.get("url")), values[0] if values else None))
-    address = _text(resource.get("address"))
+                told.append((text_of(part.get("url")), values[0] if values else None))
+    address = text_of(resource.get("address"))
     return _Part(address=address.removeprefix("mailto:").lower(), told=tuple(told))
 
 
@@ -186,18 +143,18 @@ _PARTS: Final = {
 
 
 def _role(where: str, resource: dict[str, Any]) -> _Role:
-    locations = _items(resource, "location")
+    locations = items_of(resource, "location")
     return _Role(
         where=where,
         active=resource.get("active", True) is not False,
-        practitioner=_reference(resource, "practitioner"),
-        organization=_reference(resource, "organization"),
-        locations=tuple(_text(item.get("reference")) for item in locations),
-        location_names=tuple(_text(item.get("display")) for item in locations),
-        endpoints=tuple(_text(item.get("reference")) for item in _items(resource, "endpoint")),
-        profession=_concept(resource, "code"),
-        specialty=_concept(resource, "specialty"),
-        mails=_mails(resource),
+        practitioner=reference_of(resource, "practitioner"),
+        organization=reference_of(resource, "organization"),
+        locations=tuple(text_of(item.get("reference")) for item in locations),
+        location_names=tuple(text_of(item.get("display")) for item in locations),
+        endpoints=tuple(text_of(item.get("reference")) for item in items_of(resource, "endpoint")),
+        profession=concept_of(resource, "code"),
+        specialty=concept_of(resource, "specialty"),
+        mails=mails_of(resource),
     )
 
 
@@ -268,11 +225,11 @@ def _told(parts: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
         elif name == "max":
             said["max_bytes"] = int(value)
         elif name == "purpose":
-            said["purpose"] = _text(value)
+            said["purpose"] = text_of(value)
         elif name == "listed":
             said["listed"] = value is not False
         elif name in _LISTS:
-            lists.setdefault(_LISTS[name], []).append(_text(value))
+            lists.setdefault(_LISTS[name], []).append(text_of(value))
     return said | {name: tuple(values) for name, values in lists.items()}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from directory_sync.lists.columns import COLUMNS, ColumnMap
 from directory_sync.lists.listed import BadRow, Listed, ListError, clean
 from protocol.entry import Identifier, MailboxEntry, MailboxKind
 
-__all__ = ["EXPORTED", "delimiter_of", "read_rows", "read_table", "table_cells", "table_line"]
+__all__ = ["EXPORTED", "Row", "delimiter_of", "read_mapped", "read_rows", "read_table", "table_cells", "table_line"]
 
 _DELIMITERS: Final = ";,\t|"
 _MAX_COLUMNS: Final = 1000
@@ -57,8 +58,17 @@ def read_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[
             yield begin, cells
 
 
-def read_table(lines: Iterable[str], delimiter: str, columns: ColumnMap) -> Iterator[Listed | BadRow]:
-    """The mailboxes that a table lists. ListError for no header, or one without the mapped columns."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a row says by a column map: texts by field, and identifiers. where: its line."""
+
+    where: str
+    said: dict[str, str]
+    identifiers: tuple[Identifier, ...]
+
+
+def read_mapped(lines: Iterable[str], delimiter: str, columns: ColumnMap) -> Iterator[Row | BadRow]:
+    """The rows of a table under its map. ListError for no header, or one without the mapped columns."""
     rows = read_rows(lines, delimiter)
     first = next(rows, None)
     if first is None or isinstance(first, BadRow):
@@ -67,7 +77,6 @@ def read_table(lines: Iterable[str], delimiter: str, columns: ColumnMap) -> Iter
     if len(header) > _MAX_COLUMNS:
         raise ListError(f"{len(header)} columns are more than the {_MAX_COLUMNS} of any list")
     fields, identifiers = columns.places(header)
-    read = _RowReader(fields, identifiers, columns)
     for row in rows:
         if isinstance(row, BadRow):
             yield row
@@ -77,36 +86,36 @@ def read_table(lines: Iterable[str], delimiter: str, columns: ColumnMap) -> Iter
             hint = "; the file may be cut here" if len(cells) < len(header) else ""
             yield BadRow(f"line {line}", f"{len(cells)} cells under {len(header)} columns{hint}")
             continue
-        try:
-            yield read(f"line {line}", cells)
-        except ValueError as error:
-            yield BadRow(f"line {line}", str(error))
-
-
-class _RowReader:
-    """Makes a row of cells into what it says. ValueError for a cell that says nothing that is known."""
-
-    def __init__(self, fields: dict[str, tuple[int, ...]], identifiers: dict[str, int], columns: ColumnMap) -> None:
-        self._fields = fields
-        self._identifiers = identifiers
-        self._values = columns.values
-        self._systems = frozenset(identifiers) if identifiers and "identifiers" not in fields else None
-
-    def __call__(self, where: str, cells: Sequence[str]) -> Listed:
-        said: dict[str, Any] = {}
-        for name, places in self._fields.items():
+        said = {}
+        for name, places in fields.items():
             text = " ".join(filter(None, (_without_apostrophe(clean(cells[place])) for place in places)))
-            text = self._values.get(name, {}).get(text, text)
-            reader = _READERS.get(name)
-            said[name] = text if reader is None else reader(text)
-        given, family = said.get("given", ""), said.get("family", "")
-        if "name" not in said and {"given", "family"} <= said.keys():
-            said["name"] = f"{given} {family}".strip()
-        if self._identifiers:
-            told = ((system, clean(cells[place])) for system, place in self._identifiers.items())
-            own = said.get("identifiers") or ()
-            said["identifiers"] = (*own, *(Identifier(system, value) for system, value in told if value))
-        return Listed(where=where, systems=self._systems, **said)
+            said[name] = columns.values.get(name, {}).get(text, text)
+        told = ((system, clean(cells[place])) for system, place in identifiers.items())
+        yield Row(f"line {line}", said, tuple(Identifier(system, value) for system, value in told if value))
+
+
+def read_table(lines: Iterable[str], delimiter: str, columns: ColumnMap) -> Iterator[Listed | BadRow]:
+    """The mailboxes that a table lists. ListError as `read_mapped`."""
+    has_systems = columns.identifiers and "identifiers" not in columns.columns
+    systems = frozenset(columns.identifiers) if has_systems else None
+    for row in read_mapped(lines, delimiter, columns):
+        try:
+            yield row if isinstance(row, BadRow) else _listed(row, systems, mapped=bool(columns.identifiers))
+        except ValueError as error:
+            yield BadRow(row.where, str(error))
+
+
+def _listed(row: Row, systems: frozenset[str] | None, *, mapped: bool) -> Listed:
+    """ValueError for a cell that says nothing that is known. mapped: whether columns hold identifiers."""
+    said: dict[str, Any] = {}
+    for name, text in row.said.items():
+        reader = _READERS.get(name)
+        said[name] = text if reader is None else reader(text)
+    if "name" not in said and {"given", "family"} <= said.keys():
+        said["name"] = f"{said['given']} {said['family']}".strip()
+    if mapped:
+        said["identifiers"] = (*(said.get("identifiers") or ()), *row.identifiers)
+    return Listed(where=row.where, systems=systems, **said)
 
 
 def _without_apostrophe(text: str) -> str:

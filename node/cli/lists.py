@@ -59,7 +59,8 @@ class _Shown:
 def _list_file(
     node: Node, file: Path, form: str, maps: list[str], encoding: str, delimiter: str, structures: list[str]
 ) -> ListFile:
-    from node.lists.files import ENCODINGS, FORMATS, ListFile, read_column_map
+    from node.lists.files import FORMATS, ListFile
+    from node.lists.source import ENCODINGS, read_column_map
 
     if len(delimiter) > 1 and delimiter != "tab":
         raise ConfigError("a delimiter is one character, or the word tab")
