@@ -183,11 +183,12 @@ def publish(
 
 def add_to(main: typer.Typer) -> None:
     """Register the commands."""
-    from node.cli import maintainer_keys, maintainer_requests, maintainer_sign, maintainer_standings
+    from node.cli import maintainer_keys, maintainer_lists, maintainer_requests, maintainer_sign, maintainer_standings
 
     maintainer_requests.add_to(app)
     maintainer_standings.add_to(app)
     app.command("publish")(publish)
     maintainer_sign.add_to(app)
+    maintainer_lists.add_to(app)
     maintainer_keys.add_to(app)
     main.add_typer(app, name="maintainer")

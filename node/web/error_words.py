@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from node.doctor_findings import FAILED, Check
 from node.errors import CoffreError
 from node.reports.rendering import N_, Language
+from node.web.list_words import LIST_SENTENCES
 
 __all__ = ["error_words", "finding_words", "words_of"]
 
@@ -164,7 +165,7 @@ def _pattern(message: str) -> re.Pattern[str]:
 
 # Those that begin with a name match almost anything: they are tried last.
 _PATTERNS: Final = sorted(
-    ((message, _pattern(message)) for message in _KNOWN), key=lambda item: item[0].startswith("{")
+    ((message, _pattern(message)) for message in (*_KNOWN, *LIST_SENTENCES)), key=lambda item: item[0].startswith("{")
 )
 
 
@@ -183,7 +184,21 @@ def finding_words(check: Check, language: Language) -> Markup:
 
 def words_of(text: str, language: Language) -> Markup:
     """A sentence that the node said, in this language if it is known."""
+    said = _said(text, language)
+    if said is not None:
+        return escape(said)
+    return escape(text) if _ADDRESS.match(text) else Markup('<span lang="en">{}</span>').format(text)
+
+
+def _said(text: str, language: Language) -> str | None:
     for message, pattern in _PATTERNS:
         if found := pattern.fullmatch(text):
-            return escape(language.text(message, **found.groupdict()))
-    return escape(text) if _ADDRESS.match(text) else Markup('<span lang="en">{}</span>').format(text)
+            values = found.groupdict()
+            # A place in a list is a sentence of its own: "line 7".
+            if (place := values.get("place")) is not None:
+                values["place"] = _said(place, language) or place
+            return language.text(message, **values)
+    # What was read of a file may begin with its name.
+    name, colon, rest = text.partition(": ")
+    told = _said(rest, language) if colon else None
+    return None if told is None else f"{name}: {told}"

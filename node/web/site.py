@@ -52,8 +52,10 @@ __all__ = ["build_site", "site_routes"]
 
 # Forms with files in them.
 _FILES_IN_FORMS = BodyRule(re.compile(r"/pickup/answer|/box/[0-9a-f]{32}/outside/new"), MAX_FORM_BYTES, 30)
-# Files of evidence, signed files (again in the form that confirms them), invitations.
-_DESK_FILES = BodyRule(re.compile(r"/staff/(auditor/evidence|maintainer/(requests|publish(/do)?))"), MAX_FORM_BYTES, 30)
+# Files of evidence, signed files (again in the form that confirms them), invitations, national lists.
+_DESK_FILES = BodyRule(
+    re.compile(r"/staff/(auditor/evidence|maintainer/(requests|list|publish(/do)?))"), MAX_FORM_BYTES, 30
+)
 
 
 _STAFF_FILES = BodyRule(

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from node.app import Node
 from node.demo.statistics_scene import statistics_scene
+from node.maintainer.difference import import_list
 from node.maintainer.keys import OfflineKey, OnlineKeys
+from node.maintainer.list_source import InstitutionFile
 from node.opening import open_node
 from node.setup import init_node, prepare
 from node.staff.account import StaffRole
@@ -38,6 +40,11 @@ from tests.web.published import made_node
 __all__ = ["FIRST", "NAME", "Furnished", "furnished"]
 
 NAME, FIRST = "camille", "premier passage"
+_LIST = (
+    "name,kind,region,town,telephone\nCLINIQUE DU PONT,clinic,Occitanie,Albi,05 00 00 00 00\n"
+    "CENTRE HOSPITALIER ERABLE,hospital,Occitanie,Foix,\nCabinet du Gué,practice,,,\ncut,here\n"
+)
+"""A national list: who asks, one like the one that is endorsed, one to invite, and a bad row."""
 _SETTINGS = 'listen = "127.0.0.1:0"\ncharter_file = "charter.md"\nmaintainer_desk = "../region"\n'
 _YEAR_MS = 365 * 86_400_000
 
@@ -113,6 +120,9 @@ async def _at_the_desk(folder: Path, node: Node, asking: Node, other: Node) -> N
     invite = decode_invite(other.invitation())
     desk.publish([desk.endorse(invite, offline, kind="hospital", region="Occitanie", days=20)], online)
     desk.add_request(asking.invitation())
+    listed = folder.with_name("list.csv")
+    listed.write_text(_LIST, "utf-8")
+    import_list(desk, InstitutionFile(path=listed), listed.name, node.world, lambda _bytes: None)
     await node.trust.trust(decode_feed_file(desk.feed_file))
     await node.trust.settle()
 

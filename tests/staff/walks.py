@@ -101,7 +101,7 @@ class Walk:
         self.look("outbox-empty")
 
     def maintainer(self) -> None:
-        """A request, wrong digits, an endorsement that ends, what looks alike, the feed."""
+        """A request, an endorsement that ends, what a national list says of both, the feed."""
         ids = self.found.ids
         self.go("maintainer/requests", "requests")
         self.go(f"maintainer/requests/{ids['request']}", "request")
@@ -109,6 +109,7 @@ class Walk:
         self.go(f"maintainer/institutions/{ids['node']}", "endorsed")
         self.page.check("input[value=compromised]")
         self.press("form[action$='/revoke'] button", "revoke-confirm")
+        self.go("maintainer/list", "national-list")
         self.go("maintainer/publish", "publish")
         self.page.set_input_files("#file", self.found.evidence)
         self.press("main form[enctype] button", "publish-refused")

@@ -45,6 +45,7 @@ _NO_PAGES: Final = {
     "/staff/statistics/own/{name}": "a file",
     "/staff/statistics/region/{name}": "a file",
     "/staff/maintainer/publish/maintainer.coffre-feed": "a file",
+    "/staff/maintainer/list/to-invite.csv": "a file",
     "/staff/auditor/alarms/{alarm}/proof": "a file",
     "/staff/auditor/alarms/log-head.txt": "a file",
     "/staff/admin/alarms/{alarm}/proof": "a file",

@@ -9,7 +9,7 @@ import pytest
 from node.errors import CoffreError
 from node.opening import open_node
 from node.reports.rendering import language_of
-from node.web.error_words import error_words
+from node.web.error_words import error_words, words_of
 from tests.web.people import form_token, log_in, people
 from tests.web.published import client_of, made_node
 
@@ -47,6 +47,14 @@ async def test_a_french_page_refuses_in_french(tmp_path: Path, page: str, form: 
 def test_a_known_sentence_keeps_its_names_and_what_they_hold_is_escaped() -> None:
     error = CoffreError("<b>x@y.example is closed", hint="choose another recipient")
     assert error_words(error, language_of("fr")) == "&lt;b&gt;x@y.example est fermée (choisissez un autre destinataire)"
+
+
+def test_what_is_said_of_a_list_names_file_and_place() -> None:
+    french = language_of("fr")
+    error = CoffreError("gens.csv: line 7 is not utf-8: byte 0xe9")
+    assert error_words(error, french) == "gens.csv: ligne 7 n’est pas en utf-8 : octet 0xe9"
+    assert words_of("the same institution as in line 2", french) == "déjà indiqué (ligne 2)"
+    assert words_of("odd: <b>", french) == '<span lang="en">odd: &lt;b&gt;</span>'
 
 
 def test_an_unknown_sentence_is_shown_as_the_english_that_it_is() -> None:

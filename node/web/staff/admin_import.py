@@ -24,8 +24,9 @@ from directory_sync.lists.listed import BadRow, ListError
 from directory_sync.lists.matching import Held
 from directory_sync.lists.tables import table_line
 from node.errors import CoffreError, ConfigError
-from node.lists.files import ENCODINGS, FORMATS, ListFile
+from node.lists.files import FORMATS, ListFile
 from node.lists.importing import Change, Importer, New, Plan, Step
+from node.lists.source import ENCODINGS
 from node.vault import ways
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
 from node.web.staff.forms import is_confirmed, line, text, upload
@@ -168,6 +169,7 @@ class ImportPages:
         try:
             source = ListFile(
                 path=path,
+                shown_as="the list",
                 domain=node.settings.domain,
                 format=options["format"] if options["format"] in FORMATS else "",
                 delimiter={"tab": "\t"}.get(options["delimiter"], options["delimiter"][:1]),

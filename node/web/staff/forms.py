@@ -13,7 +13,7 @@ from node.web.staff.desk import StaffVisit
 from node.web.uploads import parse_documents
 from protocol.ids import NodeId
 
-__all__ = ["MAX_LINE", "is_confirmed", "line", "node_of", "number", "raw_id", "text", "upload"]
+__all__ = ["MAX_LINE", "is_confirmed", "line", "node_of", "number", "raw_id", "text", "upload", "upload_named"]
 
 MAX_LINE: Final = 400
 
@@ -64,6 +64,14 @@ async def upload(request: Request, visit: StaffVisit, field: str, *, most_bytes:
 
     Empty where no file was chosen.
     """
+    form, data, _ = await upload_named(request, visit, field, most_bytes=most_bytes)
+    return form, data
+
+
+async def upload_named(
+    request: Request, visit: StaffVisit, field: str, *, most_bytes: int
+) -> tuple[FormData, bytes, str]:
+    """The same with the file's name."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ForbiddenError
     form, files = await parse_documents(request, field)
@@ -73,4 +81,4 @@ async def upload(request: Request, visit: StaffVisit, field: str, *, most_bytes:
     data = files[0].data if files else b""
     if len(data) > most_bytes:
         raise ConfigError(f"the file has more than {most_bytes} bytes", hint="use the command line for larger ones")
-    return form, data
+    return form, data, files[0].name if files else ""

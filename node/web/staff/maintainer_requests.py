@@ -12,12 +12,15 @@ from starlette.routing import Route
 from directory_sync.trust import Verdict
 from node.errors import ConfigError, StateError
 from node.maintainer.desk import Desk
+from node.maintainer.difference import Found, compare_requests
 from node.maintainer.overview import conflicts
 from node.maintainer.task_file import MAX_DAYS, EndorseTask
 from node.reports.rendering import N_
 from node.web.staff.desk import MAINTAINER, StaffDesk, StaffVisit
 from node.web.staff.forms import line, node_of, number, text, upload
 from node.web.staff.maintainer_desk import MAINTAINER_PATH, MaintainerDoor
+from node.web.staff.maintainer_lists import FIELD_WORDS
+from protocol.entry.institution import KIND
 from protocol.errors import RemoteProtocolError
 from protocol.statement import node_digits, parse_digits
 
@@ -66,7 +69,8 @@ class RequestPages:
         return await self._list(request, visit, desk, None)
 
     async def _list(self, request: Request, visit: StaffVisit, desk: Desk, error: ConfigError | None) -> Response:
-        waiting = await self.desk.node.world.run_blocking(desk.requests)
+        run = self.desk.node.world.run_blocking
+        waiting = await run(desk.requests)
         return self.desk.show(
             request,
             "staff/maintainer_requests.html",
@@ -74,6 +78,7 @@ class RequestPages:
             status=200 if error is None else 422,
             maintainer=desk.entry,
             waiting=[(invite, len(desk.warnings(invite))) for invite in waiting],
+            listed=await run(compare_requests, desk),
             error=error,
             done=_DONE.get(request.query_params.get("done", "")) if error is None else None,
         )
@@ -94,13 +99,20 @@ class RequestPages:
     async def show_one(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """What it says of itself, what is like it, and the form that endorses."""
         invite = desk.find_request(node_of(request).text)
+        listed = await self.desk.node.world.run_blocking(compare_requests, desk)
+        item = None if listed is None else listed.get(invite.chain.node_id)
+        entry = item.entries[0] if item is not None and item.found is Found.LISTED else None
         return self.desk.show(
             request,
             "staff/maintainer_request.html",
             visit,
             invite=invite,
+            item=item,
+            entry=entry,
+            field_words=FIELD_WORDS,
+            kind=entry.kind if entry is not None and KIND.fullmatch(entry.kind) else "hospital",
             warnings=desk.warnings(invite),
-            region=desk.entry.region,
+            region=(entry.region if entry is not None else "") or desk.entry.region,
             most_days=MAX_DAYS,
             **self.door.keys_here,
         )

@@ -66,6 +66,11 @@ _MAINTAINER: Final = MenuGroup(
     (
         MenuItem("/staff/maintainer/requests", N_("Requests"), N_("Institutions that ask to be vouched for.")),
         MenuItem("/staff/maintainer/institutions", N_("Vouched for"), N_("Until when; renew, suspend, revoke.")),
+        MenuItem(
+            "/staff/maintainer/list",
+            N_("National list"),
+            N_("Who is in it, who no longer, what differs, whom to invite."),
+        ),
         MenuItem("/staff/maintainer/conflicts", N_("Conflicts"), N_("What looks alike, or cannot all be true.")),
         MenuItem("/staff/maintainer/publish", N_("Publish"), N_("Signed files, and the date of the feed.")),
     ),

@@ -34,6 +34,7 @@ from node.web.staff.desk import StaffDesk
 from node.web.staff.door import STAFF_COOKIES, STAFF_PATH, StaffDoor
 from node.web.staff.home import StaffHome, to_home
 from node.web.staff.maintainer_institutions import InstitutionPages
+from node.web.staff.maintainer_lists import NationalListPages
 from node.web.staff.maintainer_publish import PublishPages
 from node.web.staff.maintainer_requests import RequestPages
 from node.web.staff.statistics_pages import StatisticsPages
@@ -75,6 +76,7 @@ def staff_routes(desk: StaffDesk) -> list[Route]:
         *RequestPages(desk).routes(),
         *InstitutionPages(desk).routes(),
         *PublishPages(desk).routes(),
+        *NationalListPages(desk).routes(),
         *LogPages(desk).routes(),
         *CheckPages(desk).routes(),
         *EvidencePages(desk).routes(),
