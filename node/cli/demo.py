@@ -42,7 +42,7 @@ def demo(
                     await scene.play()
                 say("every letter was opened byte for byte, every piece of evidence verified")
                 if not once:
-                    await _stay(place, PASSWORD, scene.pages())
+                    await _stay(place, PASSWORD, scene.pages(), scene.figures)
         finally:
             if folder is None:
                 shutil.rmtree(place, ignore_errors=True)
@@ -50,7 +50,7 @@ def demo(
     run_command(body)
 
 
-async def _stay(place: Path, password: str, pages: list[tuple[str, str, list[str]]]) -> None:
+async def _stay(place: Path, password: str, pages: list[tuple[str, str, list[str]]], figures: str) -> None:
     import signal
 
     import trio
@@ -65,7 +65,9 @@ async def _stay(place: Path, password: str, pages: list[tuple[str, str, list[str
 
     say(f"The statistics of a year, and the region's growth, are at {pages[0][1]}/staff/statistics/region:")
     say(f"  log in as {STAFF_NAME} with the first password {STAFF_PASSWORD}; it asks for another, and a second factor")
+    say(f"The hospital shows figures and health to those who run it at {figures}/metrics and {figures}/ready")
     say("In another terminal, for example:")
+    say(f"  coffre -C {place}/hospital health; coffre -C {place}/hospital alarms; coffre -C {place}/hospital doctor")
     say(f"  coffre -C {place}/hospital statistics region")
     pw = f"--password-file {secret}"
     say(f"  coffre -C {place}/clinic inbox dr.modele {pw}")

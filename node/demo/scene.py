@@ -19,6 +19,7 @@ from node.app import Node
 from node.demo.audit_scene import audit_all
 from node.demo.documents import write_cda, write_pdf
 from node.demo.mail_sink import MailSink
+from node.demo.operation_scene import operation_scene, operation_settings
 from node.demo.region import NAME as REGION
 from node.demo.region import vouch_for_all
 from node.demo.statistics_scene import statistics_scene
@@ -135,6 +136,8 @@ class Scene:
         after = after.replace('listen = ""', f'listen = "127.0.0.1:{web_port}"', 1)
         # By name, not by number: passkeys exist for names alone.
         text = before + web + after.replace('url = ""', f'url = "https://localhost:{web_port}"', 1)
+        if key == "hospital":
+            text = operation_settings(text, f"127.0.0.1:{await _free_port()}")
         settings.write_text(text, encoding="utf-8")
         node = await stack.enter_async_context(open_node(new.path))
         where = f"on 127.0.0.1:{port}" if listens else "dials out only"
@@ -162,6 +165,11 @@ class Scene:
             url = self.institutions[key].node.settings.web.url
             found.append((name, url, [local for local, _ in people]))
         return found
+
+    @property
+    def figures(self) -> str:
+        """Where the hospital shows figures and health."""
+        return f"http://{self.institutions['hospital'].node.settings.operation.listen}"
 
     # -- the story
 
@@ -215,6 +223,11 @@ class Scene:
         nodes = [item.node for item in self.institutions.values()]
         await audit_all(self.folder, nodes, first.letter_id, proofs, self._tell)
         self._tell(await statistics_scene(self.folder / "region-year", hospital))
+        await operation_scene(hospital, "urgences@tilleuls.example", self._mail_to, self._tell)
+
+    async def _mail_to(self, recipient: str) -> str:
+        await _eventually(lambda: _true(any(to == recipient for to, _ in self.sink.mails)), f"no mail to {recipient}")
+        return next(subject for to, subject in self.sink.mails if to == recipient)
 
     async def _by_relay(self, practice: Node, sender: OpenMailbox, pdf: Path) -> None:
         """Two practices behind their routers: neither can dial the other."""
