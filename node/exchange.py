@@ -9,15 +9,16 @@ from node.bundle.reading import BundleReader
 from node.bundle.rows import BundleRows
 from node.bundle.taking import TakingParts
 from node.bundle.writing import BundleWriter
+from node.post.checking import Checker
 from node.post.cosigning import CosigningParts
-from node.post.deposit import Checker, Depositor
-from node.post.forward import SenderSide
+from node.post.deposit import Depositor
 from node.post.inflight import InFlight
 from node.post.intake import Intake
 from node.post.network import Network
 from node.post.parts import PostParts
 from node.post.pull import PayloadPuller
 from node.post.results import Verifiers
+from node.post.sender_side import SenderSide
 from node.post.serve import Server
 from node.relay.book import RelayBook
 from node.trust.followed import Following

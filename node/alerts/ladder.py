@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from node.config import LadderSettings
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion, letter_path
+from node.vault.alert import Occasion, letter_path
+from node.vault.alert_queue import AlertQueue
 from node.vault.changes import mark_changed
 from node.vault.database import Database, Transaction
 from node.vault.directory import Directory

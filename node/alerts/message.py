@@ -19,7 +19,7 @@ from babel.dates import format_datetime
 
 from node.alerts.wording import DEFAULT_PICKUP, DEFAULT_WORDINGS, MailSort, Wordings, filled
 from node.operation.notices import compose_notice, notice_fields
-from node.vault.alert_queue import Alert, PickupMail
+from node.vault.alert import Alert, PickupMail
 
 __all__ = ["WebhookCall", "alert_url", "compose_email", "compose_pickup", "compose_webhook", "sign_webhook"]
 

@@ -11,7 +11,8 @@ import trio
 from node.alerts.channels import Channel, ChannelError, EmailChannel, WebhookChannel
 from node.alerts.wording import DEFAULT_WORDINGS, WordingRows, Wordings
 from node.config import AlertSettings
-from node.vault.alert_queue import Alert, AlertQueue
+from node.vault.alert import Alert
+from node.vault.alert_queue import AlertQueue
 from node.vault.database import Database
 from node.vault.signals import ALERTS
 

@@ -15,7 +15,8 @@ from node.bundle.report import ReadReport
 from node.bundle.rows import Answer, ReadBundle
 from node.bundle.taking import ItemTaker, TakingParts
 from node.errors import BundleError, StoreError
-from node.post.deposit import CheckedOffer, Checker, Depositor, OfferedEnvelope, Refusal
+from node.post.checking import CheckedOffer, Checker, OfferedEnvelope, Refusal
+from node.post.deposit import Depositor
 from node.post.intake import result_frames
 from node.vault.outcomes import MailboxOutcome, RefusalCode
 from node.vault.payload_rows import Arriving, PayloadRows

@@ -18,12 +18,12 @@ from node.bundle.report import ReadReport
 from node.bundle.rows import Answer, BundleRows, ShownState
 from node.bundle.stick_link import ItemStream, StickLink
 from node.post.feed_replica import FEED_LIMITS, FeedReplica, log_feed_event
-from node.post.forward import SenderSide
 from node.post.heads_shown import HeadsShown
 from node.post.intake import result_frames
 from node.post.network import first_of
 from node.post.offer_again import OfferAgain
 from node.post.results import Verifiers
+from node.post.sender_side import SenderSide
 from node.post.withdraw import Withdrawals
 from node.trust.followed import Following
 from node.vault.database import Database

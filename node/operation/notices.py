@@ -12,7 +12,7 @@ from typing import Final
 
 from node.operation.alarm_texts import WHAT_WORDS
 from node.vault.alarm_notices import AlarmLine, AlarmNotice
-from node.vault.alert_queue import Alert
+from node.vault.alert import Alert
 
 __all__ = ["compose_notice", "notice_fields"]
 

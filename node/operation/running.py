@@ -15,8 +15,8 @@ from node.operation.watch import AlarmWatch
 if TYPE_CHECKING:
     from node.alerts.sender import AlertSender
     from node.app import Node
-    from node.post.forward import SenderSide
     from node.post.office import PostOffice
+    from node.post.sender_side import SenderSide
     from node.web.server import WebServer
 
 __all__ = ["Operation"]

@@ -17,7 +17,8 @@ from node.post.compose import Draft
 from node.post.sent_rows import Submission
 from node.post.submit import Submitter
 from node.vault.access import Access, OpenMailbox
-from node.vault.alert_queue import AlertQueue, Occasion, PickupMail
+from node.vault.alert import Occasion, PickupMail
+from node.vault.alert_queue import AlertQueue
 from node.vault.database import Database, Transaction
 from node.vault.sealing import RowKeys
 from node.vault.states import PickupState

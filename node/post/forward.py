@@ -1,4 +1,4 @@
-"""Offering what waits for one peer, and taking in what it answers. Spec: spec/delivery.md, 3."""
+"""Offering what waits for one peer, over one link. Spec: spec/delivery.md, 3."""
 
 from __future__ import annotations
 
@@ -11,186 +11,32 @@ import sqlalchemy as sa
 import structlog
 import trio
 
-from node.errors import StoreError
 from node.post.inflight import InFlight
 from node.post.network import first_of
 from node.post.peer_link import PeerLink, Pending
-from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
-from node.vault.database import Database
+from node.post.sender_side import SenderSide
 from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
-from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
+from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
-from protocol.checkpoint import Checkpoint
 from protocol.crypto import SigningSecret
-from protocol.details import Details
-from protocol.errors import Reason, RemoteProtocolError
-from protocol.evidence import boxed_envelope_id, decode_evidence, verify_evidence
+from protocol.errors import RemoteProtocolError
 from protocol.ids import EnvelopeId, NodeId
 from protocol.letter import LetterClass
-from protocol.logleaf import EventKind
 from protocol.message import Message
 from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, StatusQuery, Withdraw, inline_fits
 from protocol.withdrawal import Withdrawal, seal_withdrawal
 
-__all__ = ["Forwarder", "SenderSide"]
+__all__ = ["Forwarder"]
 
 # An urgent letter that comes waits behind at most this many that were read before it.
 _READ_AHEAD: Final = 64
 # Rows whose payload is on its way, remembered until the result is pushed; others are read again.
 _WANTED_ROWS: Final = 256
-# A round trip with a peer that has just renewed its keys.
-_STATEMENT_WAIT_S: Final = 10
-_FINDINGS_AT_ONCE: Final = 128
 
 _logger = structlog.get_logger(__name__)
-
-
-class SenderSide:
-    """What all links of a node share on the sending side: verifying evidence and writing it down in batches."""
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        directory: Directory,
-        outbox: OutboxRows,
-        writer: ResultWriter,
-        verifiers: Verifiers,
-    ) -> None:
-        self.database = database
-        self._directory = directory
-        self._outbox = outbox
-        self.writer = writer
-        self._verifiers = verifiers
-        self._waiting: list[tuple[OutboxItem, bytes, trio.Event, list[Exception]]] = []
-        self._arrived = trio.Event()
-        self._heads: dict[NodeId, tuple[Checkpoint, bytes]] = {}
-        self._head_came: dict[NodeId, trio.Event] = {}
-
-    async def run(self) -> None:
-        """Verify and write what links hand over, in batches, until cancelled."""
-        while True:
-            while not self._waiting:
-                self._arrived = trio.Event()
-                await self._arrived.wait()
-            batch, self._waiting = self._waiting[:_FINDINGS_AT_ONCE], self._waiting[_FINDINGS_AT_ONCE:]
-            failed: Exception | None = None
-            try:
-                findings = await self.database.read_batch(self._verify_batch, batch)
-                results = await self.database.write_many(self.writer.write, findings)
-                failed = next((item for item in results if isinstance(item, Exception)), None)
-            except StoreError as error:
-                failed = error
-            else:
-                self._note_heads(findings)
-            for _, _, done, errors in batch:
-                if failed is not None:
-                    errors.append(failed)
-                done.set()
-
-    # -- heads that evidence shows
-
-    def _note_heads(self, findings: Sequence[Finding]) -> None:
-        for finding in findings:
-            node, head = finding.item.destination, finding.verified.checkpoint
-            known = self._heads.get(node)
-            if known is None or known[0].origin != head.origin or known[0].size < head.size:
-                self._heads[node] = (head, finding.evidence.proof.checkpoint)
-                event = self._head_came.pop(node, None)
-                if event is not None:
-                    event.set()
-
-    def newest_head(self, node: NodeId) -> tuple[Checkpoint, bytes] | None:
-        """The newest head of a peer's log that verified evidence showed, and its note."""
-        return self._heads.get(node)
-
-    def head_ticket(self, node: NodeId) -> trio.Event:
-        """Set when a newer one comes. Take it before looking, then wait for it."""
-        return self._head_came.setdefault(node, trio.Event())
-
-    def _verify_batch(
-        self, connection: sa.Connection, batch: Sequence[tuple[OutboxItem, bytes, trio.Event, list[Exception]]]
-    ) -> list[Finding]:
-        findings = []
-        destinations = {item.destination for item, _, _, _ in batch}
-        chains = {node: self._directory.known_chain(connection, node) for node in destinations}
-        for item, boxed, _, errors in batch:
-            chain = chains[item.destination]
-            try:
-                if chain is not None:
-                    findings.append(check_result_evidence(boxed, item, self._verifiers.of(chain)))
-            except RemoteProtocolError as error:
-                errors.append(error)
-        return findings
-
-    async def take_evidence(self, item: OutboxItem, boxed: bytes) -> None:
-        """Verify boxed evidence about an outbox item and write it down. RemoteProtocolError if it is not true.
-
-        Under a key that is not known the destination may have renewed its keys just now: its statement is on its way.
-        """
-        deadline = trio.current_time() + _STATEMENT_WAIT_S
-        while True:
-            ticket = self.database.signals.ticket(PEERS)
-            done, errors = trio.Event(), list[Exception]()
-            self._waiting.append((item, boxed, done, errors))
-            self._arrived.set()
-            await done.wait()
-            if not errors:
-                return
-            error = errors[0]
-            if not isinstance(error, RemoteProtocolError) or error.reason is not Reason.UNKNOWN_KEY:
-                raise error
-            with trio.move_on_at(deadline) as waiting:
-                await ticket.wait()
-            if waiting.cancelled_caught:
-                raise error
-
-    async def take_custody(self, item: OutboxItem, relay: NodeId, raw: bytes) -> None:
-        """Verify a relay's evidence of custody and write it down; it ends nothing. RemoteProtocolError if not true."""
-        chain = await self.database.read(self._directory.known_chain, relay)
-        if chain is None:
-            return
-        evidence = decode_evidence(raw)
-        expected = Details(node=relay, envelope=item.envelope_id)
-        verified = verify_evidence(evidence, self._verifiers.of(chain), expected=expected)
-        if verified.kind is not EventKind.RELAYED:
-            raise RemoteProtocolError(Reason.MISMATCH, "custody shown by evidence of another kind")
-        await self.database.write(self.writer.write, Finding(item, item.mailboxes[0], evidence, verified))
-
-    async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
-        """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""
-        retry_ms = 0
-        if len(results) == 1 and results[0].evidence:
-            await self.take_evidence(item, results[0].evidence)
-            return retry_ms
-        async with trio.open_nursery() as nursery:
-            for result in results:
-                if result.evidence:
-                    nursery.start_soon(self.take_evidence, item, result.evidence)
-                elif result.status == "deferred":
-                    retry_ms = max(retry_ms, result.after_ms or 60_000)
-        return retry_ms
-
-    async def take_refusal(self, item: OutboxItem, code: str) -> None:
-        """The envelope was refused as a whole, without evidence: our own log records what we were told."""
-        await self.database.write(self.writer.end_refused, EndRefused(item, code))
-
-    async def take_event(self, peer: NodeId, event: Event) -> None:
-        """Later evidence from a destination. Unknown envelopes are passed over: our rows may be gone by right."""
-        envelope_id = boxed_envelope_id(event.evidence)
-        found = await self.database.read(self._outbox.by_envelope, [envelope_id])
-        item = found.get(envelope_id)
-        if item is not None and item.destination == peer:
-            await self.take_evidence(item, event.evidence)
-
-    async def find(self, result: Result, peer: NodeId) -> OutboxItem | None:
-        """The outbox item that a pushed result speaks of."""
-        found = await self.database.read(self._outbox.by_envelope, [result.envelope_id])
-        item = found.get(result.envelope_id)
-        return item if item is not None and item.destination == peer else None
 
 
 @dataclass(slots=True)

@@ -15,10 +15,10 @@ from directory_sync.news import FeedNews
 from directory_sync.replica import Link
 from directory_sync.taking import FeedTaker
 from node.post.feed_replica import FeedReplica
-from node.post.forward import SenderSide
 from node.post.network import LinkError
 from node.post.offer_again import OfferAgain
 from node.post.results import Verifiers
+from node.post.sender_side import SenderSide
 from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH

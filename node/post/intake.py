@@ -14,7 +14,8 @@ import structlog
 import trio
 
 from node.errors import StoreError
-from node.post.deposit import Checked, CheckedOffer, Checker, Depositor, OfferedEnvelope, Refusal
+from node.post.checking import Checked, CheckedOffer, Checker, OfferedEnvelope, Refusal
+from node.post.deposit import Depositor
 from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller

@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from node.post.deposit import Refusal
+from node.post.checking import Refusal
 from node.post.intake import result_frames
 from node.post.parts import PostParts
 from node.supervision import keep_running

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from node.audit.epochs import LogHistory
 from node.identity.own_keys import OwnKeys
 from node.post.cosigning import CosigningParts
-from node.post.forward import SenderSide
 from node.post.inflight import InFlight
 from node.post.intake import Intake
 from node.post.network import Network
 from node.post.results import Verifiers
+from node.post.sender_side import SenderSide
 from node.post.serve import Server
 from node.post.withdraw import Withdrawals
 from node.relay.book import RelayBook

@@ -14,12 +14,13 @@ from directory_sync.forks import ForkNews
 from directory_sync.news import FeedNews
 from directory_sync.taking import FeedTaker
 from node.post.cosigning import Cosigning
-from node.post.forward import Forwarder, SenderSide
+from node.post.forward import Forwarder
 from node.post.heads_shown import HeadsShown
 from node.post.intake import result_frames
 from node.post.network import LinkError, first_of
 from node.post.own_heads import OwnHeads
 from node.post.peer_link import PeerLink
+from node.post.sender_side import SenderSide
 from node.post.serve import Server
 from node.post.turns import Turns
 from node.post.withdraw import Withdrawals

@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.audit.log import LeafRef, read_evidence
-from node.post.deposit import OfferedEnvelope, Refusal
+from node.post.checking import OfferedEnvelope, Refusal
 from node.relay.clients import Admission, RelayClients
 from node.vault import schema
 from node.vault.database import AfterCommit, Transaction

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 import structlog
 import trio
 
-from node.post.deposit import Refusal
-from node.post.forward import SenderSide
+from node.post.checking import Refusal
 from node.post.intake import result_frames
 from node.post.peer_link import PeerLink, Pending
+from node.post.sender_side import SenderSide
 from node.post.withdraw import Withdrawals
 from node.relay.book import RelayBook, first_of_events
 from node.relay.custody import MAX_RESULT_BYTES, Custody, KeptEnvelope, Settled

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 import structlog
 import trio
 
-from node.post.forward import SenderSide
 from node.post.inflight import InFlight
 from node.post.peer_link import PeerLink, Pending
+from node.post.sender_side import SenderSide
 from node.relay.book import RelayBook, first_of_events
 from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows

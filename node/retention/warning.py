@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from node.retention.due import DAY_MS, due_at_ms, has_some, take_some, to_remind, to_unwarn, to_warn
 from node.retention.policy import MailboxPolicy
 from node.vault import schema
-from node.vault.alert_queue import AlertQueue, Occasion, letter_path
+from node.vault.alert import Occasion, letter_path
+from node.vault.alert_queue import AlertQueue
 from node.vault.database import Transaction
 from node.vault.origins import Origin
 from node.vault.returns import ReturnRows

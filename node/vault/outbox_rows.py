@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from node.vault import schema
-from node.vault.alert_queue import Occasion
+from node.vault.alert import Occasion
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 from node.vault.states import CLASS_NUMBERS, DeliveryState, OutboxState

@@ -22,7 +22,8 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from node.alerts.channels import ChannelError, EmailChannel, WebhookChannel
 from node.config import AlertSettings, SmtpSettings
-from node.vault.alert_queue import Alert, AlertPreferences
+from node.vault.alert import Alert
+from node.vault.alert_preferences import AlertPreferences
 from protocol.letter import LetterClass
 from tests.post.harness import Federation, Institution, settled
 

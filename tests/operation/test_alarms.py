@@ -16,7 +16,7 @@ from node.config import AlertSettings, LimitSettings, SmtpSettings
 from node.errors import ConfigError, NotFoundError, StateError, WrongSecretError
 from node.operation.alarm_rows import Acknowledgement, Look, OperatorAlarm
 from node.operation.findings import AlarmCode, Finding
-from node.vault.alert_queue import Alert
+from node.vault.alert import Alert
 from node.vault.disk import DiskWatch
 from protocol.crypto import Secret
 from protocol.logleaf import EventKind

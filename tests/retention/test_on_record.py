@@ -11,7 +11,7 @@ import trio.testing
 from node.config import Settings, StorageSettings
 from node.errors import WrongSecretError
 from node.settings_record import SettingsRecord, flat_settings
-from node.vault.alert_queue import AlertPreferences
+from node.vault.alert_preferences import AlertPreferences
 from node.vault.evidence_export import export_evidence
 from node.vault.log_codes import MAX_CODE_BYTES, joined
 from node.vault.mailboxes import EntryUpdate

@@ -15,7 +15,7 @@ import trio.testing
 from node.errors import NotFoundError, StateError
 from node.retention.holds import NewHold
 from node.vault import schema
-from node.vault.alert_queue import AlertPreferences
+from node.vault.alert_preferences import AlertPreferences
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState, LetterFolder, LetterState
 from protocol.logleaf import EventKind

@@ -17,7 +17,7 @@ from node.opening import open_node
 from node.operation.findings import AlarmCode, Finding
 from node.operation.watch import empty_look
 from node.staff.account import StaffRole
-from node.vault.alert_queue import Alert
+from node.vault.alert import Alert
 from node.web.certificate import certificate_fingerprint
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
