@@ -14,28 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.errors import CoffreError, LimitError, LockedError, NotFoundError, StateError, WrongSecretError
+from node.errors import CoffreError, NotFoundError, StateError
 from node.vault.access import OpenMailbox
-from node.vault.factor_rows import FactorKind
-from node.vault.password_strength import password_fault
 from node.vault.ways import MIN_PASSWORD_CHARACTERS
 from node.web.pages.desk import Box, Desk, see_other
 from node.web.pages.enrolment import Enrolment
+from node.web.pages.own_account import RefusedFormError, add_factor, apart, new_password, present_password, row_in
 from protocol.crypto import Secret
 
 __all__ = ["SettingsPages"]
 
-_MAX_PASSWORD_BYTES: Final = 1024
 _DONE: Final = frozenset({"password", "leaked", "ended", "added", "removed"})
-_ROW_HEX: Final = 32
-
-
-class _RefusedError(Exception):
-    """A form was filled in wrongly. what: which text the page shows."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +68,7 @@ class SettingsPages:
     async def _page(self, request: Request, box: Box, *, status: int = 200, refused: str = "") -> Response:
         node = self.desk.node
         present = await node.second_factors.of_account(box.opened.id)
-        codes = [factor for factor in present if factor.kind is FactorKind.CODES]
+        factors, codes_left = apart(present)
         done = request.query_params.get("done", "")
         return self.desk.page(
             request,
@@ -90,8 +79,8 @@ class SettingsPages:
             refused=refused,
             done=done if done in _DONE and not refused else "",
             least=MIN_PASSWORD_CHARACTERS,
-            factors=[factor for factor in present if factor.kind is not FactorKind.CODES],
-            codes_left=codes[0].codes_left if codes else None,
+            factors=factors,
+            codes_left=codes_left,
             policy=node.settings.web.second_factor,
             sessions=await self.desk.sessions.of_account(box.opened),
             this_session=box.session.stored.row,
@@ -109,24 +98,14 @@ class SettingsPages:
 
     async def _check_password(self, box: Box, form: FormData) -> Secret:
         """The present password, typed again. A wrong one counts as at the log-in."""
-        present = Secret(str(form.get("password", "")).encode()[:_MAX_PASSWORD_BYTES])
-        try:
-            await self.desk.node.mailboxes.open(box.opened.address, present, to_set_another=True, halfway=True)
-        except (WrongSecretError, LockedError):
-            raise _RefusedError("wrong") from None
-        return present
+        mailboxes, address = self.desk.node.mailboxes, box.opened.address
+        return await present_password(
+            form, lambda present: mailboxes.open(address, present, to_set_another=True, halfway=True)
+        )
 
     async def _new_password(self, box: Box, form: FormData, present: Secret) -> Secret:
-        new, node = Secret(str(form.get("new_password", "")).encode()), self.desk.node
-        if form.get("new_password") != form.get("again"):
-            raise _RefusedError("differ")
-        if new.reveal() == present.reveal():
-            raise _RefusedError("same")
-        about = (box.opened.address, node.settings.institution)
-        fault = await node.world.run_blocking(password_fault, new, about)
-        if fault is not None:
-            raise _RefusedError(fault.value)
-        return new
+        node = self.desk.node
+        return await new_password(node.world, form, present, (box.opened.address, node.settings.institution))
 
     async def _again(self, box: Box, opened: OpenMailbox, done: str) -> Response:
         """All sessions ended with the old password; this browser gets a new one."""
@@ -139,7 +118,7 @@ class SettingsPages:
         form = await request.form()
         try:
             new = await self._new_password(box, form, await self._check_password(box, form))
-        except _RefusedError as error:
+        except RefusedFormError as error:
             return await self._page(request, box, status=422, refused=error.what)
         await self.desk.node.mailboxes.change_password(box.opened, new)
         return await self._again(box, box.opened, "password")
@@ -150,7 +129,7 @@ class SettingsPages:
         try:
             present = await self._check_password(box, form)
             new = await self._new_password(box, form, present)
-        except _RefusedError as error:
+        except RefusedFormError as error:
             return self._leaked(request, box, status=422, refused=error.what)
         try:
             renewed = await mailboxes.renew_keys(box.opened.address, present, new)
@@ -162,7 +141,7 @@ class SettingsPages:
 
     async def end_session(self, request: Request, box: Box) -> Response:
         """End one of the own sessions; the present one as by logging out."""
-        row = _row(request)
+        row = row_in(request)
         if not await self.desk.sessions.end_one(box.opened, row):
             raise NotFoundError("no such session")
         return see_other(f"{box.path}/settings?done=ended")
@@ -191,13 +170,9 @@ class SettingsPages:
         form = await request.form()
         try:
             await self._check_password(box, form)
-            codes = await add(form)
-        except _RefusedError as error:
+            codes = await add_factor(form, fault, add)
+        except RefusedFormError as error:
             return await self._adding(request, box, status=422, refused=error.what)
-        except LimitError:
-            return await self._adding(request, box, status=422, refused="many")
-        except (WrongSecretError, StateError):
-            return await self._adding(request, box, status=422, refused=fault)
         return self._codes(request, box, codes) if codes else see_other(f"{box.path}/settings?done=added")
 
     def _codes(self, request: Request, box: Box, codes: list[str]) -> Response:
@@ -226,28 +201,20 @@ class SettingsPages:
             raise NotFoundError("no second factor to recover")
         try:
             await self._check_password(box, await request.form())
-        except _RefusedError as error:
+        except RefusedFormError as error:
             return await self._page(request, box, status=422, refused=error.what)
         return self._codes(request, box, await factors.new_recovery_codes(box.opened))
 
     async def remove_factor(self, request: Request, box: Box) -> Response:
         """Remove one; the last one only where the institution asks for none."""
-        row, keep_one = _row(request), self.desk.node.settings.web.second_factor == "required"
+        row, keep_one = row_in(request), self.desk.node.settings.web.second_factor == "required"
         try:
             await self._check_password(box, await request.form())
             await self.desk.node.second_factors.remove(box.opened.id, row, by="owner", keep_one=keep_one)
-        except _RefusedError as error:
+        except RefusedFormError as error:
             return await self._page(request, box, status=422, refused=error.what)
         except NotFoundError:
             raise
         except CoffreError:
             return await self._page(request, box, status=409, refused="last")
         return see_other(f"{box.path}/settings?done=removed")
-
-
-def _row(request: Request) -> bytes:
-    text = request.path_params["row"]
-    try:
-        return bytes.fromhex(text) if len(text) == _ROW_HEX else b""
-    except ValueError:
-        return b""

@@ -14,12 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.errors import LimitError, LockedError, NotFoundError, StateError, WrongSecretError
-from node.vault.factor_rows import FactorKind
-from node.vault.password_strength import password_fault
+from node.errors import NotFoundError, StateError
 from node.vault.ways import MIN_PASSWORD_CHARACTERS
 from node.web.pages.enrolment import Enrolment
-from node.web.pages.log_in import MAX_PASSWORD_BYTES
+from node.web.pages.own_account import RefusedFormError, add_factor, apart, new_password, present_password, row_in
 from node.web.staff.desk import ANY_ROLE, StaffDesk, StaffVisit
 from protocol.crypto import Secret
 
@@ -27,15 +25,6 @@ __all__ = ["AccountPages"]
 
 _PATH: Final = "/account"
 _DONE: Final = frozenset({"password", "ended", "added", "removed"})
-_ROW_HEX: Final = 32
-
-
-class _RefusedError(Exception):
-    """A form was filled in wrongly. what: which text the page shows."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +54,7 @@ class AccountPages:
 
     async def _page(self, request: Request, visit: StaffVisit, *, status: int = 200, refused: str = "") -> Response:
         present = await self.desk.sessions.factors.of_account(visit.account.id)
-        codes = [factor for factor in present if factor.kind is FactorKind.CODES]
+        factors, codes_left = apart(present)
         done = request.query_params.get("done", "")
         return self.desk.show(
             request,
@@ -75,8 +64,8 @@ class AccountPages:
             refused=refused,
             done=done if done in _DONE and not refused else "",
             least=MIN_PASSWORD_CHARACTERS,
-            factors=[factor for factor in present if factor.kind is not FactorKind.CODES],
-            codes_left=codes[0].codes_left if codes else 0,
+            factors=factors,
+            codes_left=codes_left or 0,
             sessions=await self.desk.sessions.of_account(visit.session.opened),
             this_session=visit.session.stored.row,
         )
@@ -85,28 +74,17 @@ class AccountPages:
 
     async def _check_password(self, visit: StaffVisit, form: FormData) -> Secret:
         """The present password, typed again. A wrong one counts as at the log-in."""
-        present = Secret(str(form.get("password", "")).encode()[:MAX_PASSWORD_BYTES])
-        try:
-            await self.desk.node.staff.check(visit.account.name, present)
-        except (WrongSecretError, LockedError):
-            raise _RefusedError("wrong") from None
-        return present
+        staff, name = self.desk.node.staff, visit.account.name
+        return await present_password(form, lambda present: staff.check(name, present))
 
     async def change_password(self, request: Request, visit: StaffVisit) -> Response:
         """Another password; all other sessions end, and this browser gets a new one."""
         form, node = await request.form(), self.desk.node
         try:
             present = await self._check_password(visit, form)
-            new = Secret(str(form.get("new_password", "")).encode())
-            if form.get("new_password") != form.get("again"):
-                raise _RefusedError("differ")
-            if new.reveal() == present.reveal():
-                raise _RefusedError("same")
             about = (visit.account.name, node.settings.institution)
-            fault = await node.world.run_blocking(password_fault, new, about)
-            if fault is not None:
-                raise _RefusedError(fault.value)
-        except _RefusedError as error:
+            new = await new_password(node.world, form, present, about)
+        except RefusedFormError as error:
             return await self._page(request, visit, status=422, refused=error.what)
         await node.staff.change_password(visit.account.id, new)
         answer = self.desk.done(_PATH, "password")
@@ -116,7 +94,7 @@ class AccountPages:
 
     async def end_session(self, request: Request, visit: StaffVisit) -> Response:
         """End one of the own sessions; the present one as by logging out."""
-        if not await self.desk.sessions.end_one(visit.session.opened, _row(request)):
+        if not await self.desk.sessions.end_one(visit.session.opened, row_in(request)):
             raise NotFoundError("no such session")
         return self.desk.done(_PATH, "ended")
 
@@ -136,13 +114,9 @@ class AccountPages:
         form = await request.form()
         try:
             await self._check_password(visit, form)
-            codes = await add(form)
-        except _RefusedError as error:
+            codes = await add_factor(form, fault, add)
+        except RefusedFormError as error:
             return await self._adding(request, visit, status=422, refused=error.what)
-        except LimitError:
-            return await self._adding(request, visit, status=422, refused="many")
-        except (WrongSecretError, StateError):
-            return await self._adding(request, visit, status=422, refused=fault)
         return self._codes(request, visit, codes) if codes else self.desk.done(_PATH, "added")
 
     def _codes(self, request: Request, visit: StaffVisit, codes: list[str]) -> Response:
@@ -167,7 +141,7 @@ class AccountPages:
         """Ten new recovery codes, shown once."""
         try:
             await self._check_password(visit, await request.form())
-        except _RefusedError as error:
+        except RefusedFormError as error:
             return await self._page(request, visit, status=422, refused=error.what)
         return self._codes(request, visit, await self.desk.sessions.factors.new_recovery_codes(visit.session.opened))
 
@@ -175,17 +149,9 @@ class AccountPages:
         """Remove one, never the last: the staff always has one."""
         try:
             await self._check_password(visit, await request.form())
-            await self.desk.sessions.factors.remove(visit.account.id, _row(request), by="owner", keep_one=True)
-        except _RefusedError as error:
+            await self.desk.sessions.factors.remove(visit.account.id, row_in(request), by="owner", keep_one=True)
+        except RefusedFormError as error:
             return await self._page(request, visit, status=422, refused=error.what)
         except StateError:
             return await self._page(request, visit, status=409, refused="last")
         return self.desk.done(_PATH, "removed")
-
-
-def _row(request: Request) -> bytes:
-    text = request.path_params["row"]
-    try:
-        return bytes.fromhex(text) if len(text) == _ROW_HEX else b""
-    except ValueError:
-        return b""
