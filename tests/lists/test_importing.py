@@ -1,122 +1,27 @@
-"""A list brought into the vault, on both databases; what is exported and brought in again.
+"""A list brought into the vault, on both databases.
 
 Spec: spec/directory.md, 11.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import stat
-import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from trio.testing import MockClock
 
-from directory_sync.lists.addresses import AddressForm
-from directory_sync.lists.columns import ColumnMap, column_map
+from directory_sync.lists.columns import column_map
 from directory_sync.lists.listed import BadRow
-from directory_sync.lists.listed import Listed as Row
-from directory_sync.lists.matching import Matcher, Placed
-from node.app import Node
 from node.errors import ConfigError, LimitError, StateError, StoreError, WrongSecretError
 from node.lists import importing
-from node.lists.exporting import EXPORT_FORMATS, Exporter, new_file
-from node.lists.files import ListFile
-from node.lists.importing import Change, Importer, New, Outcome, Plan, Step
+from node.lists.importing import Change, New, Step
 from node.lists.passwords import PasswordsFile
-from node.vault.feed_store import EPOCH, load_feed
 from node.vault.search.directory_search import SearchQuery
 from protocol.crypto import Secret
-from protocol.entry import EntryStatus, MailboxEntry, MailboxKind
-from tests.post.harness import PASSWORD, Federation, Institution
-
-LIST = """address,name,kind,profession,town,identifiers
-,Zoé Or,person,Médecin,Toulouse,urn:example:rpps|1
-bob@a.example,Bob Argent,person,,,urn:example:rpps|2
-urgences@a.example,Urgences,service,,,
-x@b.example,Ailleurs,,,,
-anna@a.example,Dr Anna Fictive,,Infirmière,,
-"""
-
-
-@dataclass
-class Listed:
-    """One list, imported into one institution."""
-
-    node: Node
-    folder: Path
-    columns: ColumnMap = field(default_factory=ColumnMap)
-    options: dict[str, Any] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    files: int = 0
-
-    def importer(self, text: str | bytes, **options: Any) -> Importer:
-        path = self.folder / "list"
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        file = ListFile(path=path, domain="a.example", **{"columns": self.columns, **self.options, **options})
-        node = self.node
-        return Importer(
-            file,
-            mailboxes=node.mailboxes,
-            directory=node.directory,
-            database=node.database,
-            form=AddressForm(),
-            quota_bytes=2**30,
-        )
-
-    async def plan(self, text: str | bytes, **options: Any) -> Plan:
-        self.steps = []
-        return await self.importer(text, **options).plan(self.steps.append, lambda _done: None)
-
-    async def bring(self, text: str | bytes, *, close: bool = False, **options: Any) -> Outcome:
-        """Plan and apply; first passwords go to files passwords.1, …"""
-        importer = self.importer(text, **options)
-        self.steps = []
-        plan = await importer.plan(self.steps.append, lambda _done: None)
-        self.files += 1
-        with PasswordsFile.made(self.folder / f"passwords.{self.files}") as words:
-            return await importer.apply(lambda _done: None, words, plan.missing if close else ())
-
-    def passwords(self) -> dict[str, str]:
-        rows = list(csv.reader(io.StringIO((self.folder / f"passwords.{self.files}").read_text())))[1:]
-        return {address: word for address, _, word in rows}
-
-    async def entries(self) -> dict[str, MailboxEntry]:
-        found = await self.node.database.read(lambda connection: list(self.node.directory.own_mailboxes(connection)))
-        return {entry.address: entry for entry in found}
-
-    async def versions(self) -> dict[bytes, int]:
-        state, _ = await self.node.database.read(load_feed, self.node.node_id, EPOCH)
-        return {subject: live.operation.leaf.version for subject, live in state.live.items()}
-
-    async def export(self, form: str = "csv", **options: Any) -> str:
-        exporter = Exporter(self.node.database, self.node.directory)
-        stream = io.StringIO(newline="")
-        await exporter.write(stream, form, options.pop("query", SearchQuery()), **options)
-        return stream.getvalue()
-
-
-@asynccontextmanager
-async def listed(tmp_path: Path, database: str = "") -> AsyncIterator[Listed]:
-    """An institution a.example with one mailbox, anna."""
-    folder = tmp_path / "nodes"
-    folder.mkdir(parents=True)
-    async with Federation.opened(folder) as federation:
-        institution: Institution = await federation.make("a", database=database)
-        await institution.add("anna")
-        yield Listed(institution.node, tmp_path)
-
-
-def rows_of(path: Path, text: bytes, **options: Any) -> list[Row | BadRow]:
-    path.write_bytes(text)
-    with ListFile(path=path, domain="a.example", **options).rows() as rows:
-        return list(rows)
+from protocol.entry import EntryStatus, MailboxKind
+from tests.lists.scene import LIST, listed
+from tests.post.harness import PASSWORD
 
 
 def told(steps: list[Step]) -> list[str]:
@@ -273,54 +178,6 @@ async def test_batches_of_a_long_list(
         assert (await a.plan("address,name\n" + "".join(rows))).unchanged == 300
 
 
-@pytest.mark.parametrize("form", ["csv", "fhir"])
-async def test_own_export_is_the_same_mailboxes_again(
-    autojump_clock: MockClock, tmp_path: Path, database_url: str, form: str
-) -> None:
-    async with listed(tmp_path, database_url) as a:
-        await a.bring(LIST)
-        versions, entries = await a.versions(), await a.entries()
-        text = await a.export(form, own=True)
-        assert (await a.plan(text)).unchanged == 4
-        # Everything changed, then the export brought in: as before.
-        await a.bring(LIST.replace(",Médecin,Toulouse", ",,").replace("Infirmière", "Cadre").replace("Bob", "Robert"))
-        assert (await a.entries())["bob@a.example"].name == "Robert Argent"
-        assert (await a.bring(text)).changed == 3
-        assert await a.entries() == entries
-        assert await a.versions() != versions
-        # Another institution of the same domain, from nothing: the same but for ids and keys.
-        async with listed(tmp_path / "other") as b:
-            b.folder = tmp_path
-            b.files = 7
-            await b.bring(text)
-            assert await b.export("csv", own=True, query=SearchQuery()) != ""
-            rows = sorted(csv.reader(io.StringIO(await b.export("csv", own=True))))
-            assert rows == sorted(csv.reader(io.StringIO(await a.export("csv", own=True))))
-
-
-async def test_an_export_has_what_a_search_finds(autojump_clock: MockClock, tmp_path: Path, database_url: str) -> None:
-    async with listed(tmp_path, database_url) as a:
-        await a.bring(LIST + "".join(f"p{number}@a.example,Personne {number},,,,\n" for number in range(230)))
-        await a.node.mailboxes.close("p3@a.example")
-        await a.bring("address,name,listed\np4@a.example,Personne 4,no\n")
-
-        def addresses(text: str) -> list[str]:
-            return [row[0] for row in csv.reader(io.StringIO(text))][1:]
-
-        everything = addresses(await a.export())
-        assert len(everything) == len(set(everything)) == 4 + 230 - 2
-        assert not {"p3@a.example", "p4@a.example"} & set(everything)
-        own = addresses(await a.export(own=True))
-        assert set(own) == {*everything, "p4@a.example"}
-        assert addresses(await a.export(query=SearchQuery(kind="service"))) == ["urgences@a.example"]
-        assert addresses(await a.export(own=True, query=SearchQuery(kind="service"))) == ["urgences@a.example"]
-        assert addresses(await a.export(query=SearchQuery(town="toulouse"))) == ["zoe.or@a.example"]
-        assert len(addresses(await a.export(query=SearchQuery(text="personne")))) == 228
-        assert addresses(await a.export(query=SearchQuery(text="nobody"))) == []
-        for form in EXPORT_FORMATS:
-            assert "zoe.or@a.example" in await a.export(form)
-
-
 async def test_a_feed_that_nobody_would_take_is_refused(
     autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,44 +185,6 @@ async def test_a_feed_that_nobody_would_take_is_refused(
     async with listed(tmp_path) as a:
         with pytest.raises(LimitError, match="1 mailboxes and 3 new ones"):
             await a.plan(LIST)
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "reason"),
-    [
-        pytest.param(b"name,address\nZo\xe9,z@a.example\n", {}, "line 2 is not utf-8: byte 0xe9", id="latin-1"),
-        pytest.param(b"", {}, "no header", id="empty"),
-        pytest.param(b"\x00" * 2**20 + b"\n", {}, "line 1 has more than", id="a line without end"),
-        pytest.param(b'name,address\n"A,a@a.example\n' + b"x,y\n" * 10, {}, "line 2 is not closed", id="quote"),
-        pytest.param(b"{}", {}, "no entry in it", id="no bundle"),
-        pytest.param(b'{"entry": [{"resource": {}}, {"resour', {}, "after entry 1", id="bundle cut"),
-        pytest.param(b"{nonsense", {}, "no whole JSON", id="no json"),
-        pytest.param(b"name,address\n", {"format": "rass"}, "--structure", id="rass without a structure"),
-        pytest.param(
-            b"name,address\n", {"format": "rass", "structures": frozenset("7")}, "not the national", id="no rass"
-        ),
-    ],
-)
-def test_what_is_no_list_is_refused_with_its_place(
-    tmp_path: Path, text: bytes, options: dict[str, Any], reason: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        rows_of(tmp_path / "list", text, **options)
-    assert reason in caught.value.message + caught.value.hint
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding"),
-    [
-        pytest.param("\ufeffname;town\nZoé;Évry\n".encode(), "utf-8", id="byte order mark"),
-        pytest.param("name;town\r\nZoé;Évry\r\n".encode("latin-1"), "latin-1", id="latin-1"),
-        pytest.param("name;town\nZoé;Évry".encode("cp1252"), "cp1252", id="no line end at the end"),
-    ],
-)
-def test_encodings(tmp_path: Path, text: bytes, encoding: str) -> None:
-    (row,) = rows_of(tmp_path / "list", text, encoding=encoding)
-    assert isinstance(row, Row)
-    assert (row.name, row.town) == ("Zoé", "Évry")
 
 
 async def test_a_column_map_is_used(autojump_clock: MockClock, tmp_path: Path) -> None:
@@ -397,45 +216,3 @@ async def test_no_new_mailbox_without_its_password_on_disk(
 
 def _no_space(_descriptor: int) -> None:
     raise OSError(28, "No space left on device")
-
-
-def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
-    def write_half() -> None:
-        with new_file(tmp_path / "out") as stream:
-            stream.write("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_half()
-    assert list(tmp_path.iterdir()) == []
-    with new_file(tmp_path / "out") as stream:
-        stream.write("whole")
-    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("out", "whole")]
-    with pytest.raises(ConfigError, match="there already"), new_file(tmp_path / "out"):
-        pass
-    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("out", "whole")]
-    with pytest.raises(StoreError, match="No such file"), new_file(tmp_path / "nowhere" / "out"):
-        pass
-
-
-def test_a_hundred_thousand_rows_are_read_in_bounded_memory(tmp_path: Path) -> None:
-    """What is held of a row is what its mailbox and number need to be known again: not the row."""
-    row = "p{0}@a.example,Personne {0},Médecin,{1},urn:example:rpps|{0}\n"
-    text = "address,name,profession,purpose,identifiers\n" + "".join(row.format(n, "x" * 150) for n in range(100_000))
-    path = tmp_path / "list"
-    path.write_text(text)
-    del text
-
-    file = ListFile(path=path, domain="a.example")
-    tracemalloc.start()
-    try:
-        matcher, placed = Matcher((), "a.example", AddressForm()), 0
-        with file.rows() as rows:
-            for item in rows:
-                assert not isinstance(item, BadRow)
-                placed += isinstance(matcher.place(item), Placed)
-        assert placed == 100_000
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 100 * 1024 * 1024
