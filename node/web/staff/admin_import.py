@@ -27,6 +27,7 @@ from node.errors import CoffreError, ConfigError
 from node.lists.files import FORMATS, ListFile
 from node.lists.importing import Change, Importer, New, Plan, Step
 from node.lists.source import ENCODINGS
+from node.reports.rendering import N_
 from node.vault import ways
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
 from node.web.staff.forms import is_confirmed, line, text, upload
@@ -41,6 +42,21 @@ MAX_LIST_BYTES: Final = 2 * 1024 * 1024
 """Some ten thousand people; larger lists go by the command line, which reads them piece by piece."""
 _SEED_BYTES: Final = 32
 _SHOWN: Final = 500
+_FIELDS: Final = {
+    "name": N_("Name"),
+    "kind": N_("Kind"),
+    "profession": N_("Profession"),
+    "specialty": N_("Specialty"),
+    "unit": N_("Ward or department"),
+    "town": N_("Town"),
+    "purpose": N_("Preferred for"),
+    "languages": N_("Languages"),
+    "identifiers": N_("Identifiers"),
+    "max_bytes": N_("Largest letter, in bytes"),
+    "classes": N_("Classes of letters taken"),
+    "types": N_("Types of documents taken"),
+    "listed": N_("Shown in the directory"),
+}
 _OPTIONS: Final = ("format", "encoding", "delimiter", "address_form", "structures", "close_missing")
 
 
@@ -129,6 +145,7 @@ class ImportPages:
             visit,
             seen=seen,
             shown=_SHOWN,
+            field_words=_FIELDS,
             passwords=[(step.entry.address, step.entry.name, _drawn(seed, step.entry.address)) for step in seen.new],
             closing=seen.plan.missing if options["close_missing"] and not seen.plan.bad else (),
             fields={**options, "seed": seed},

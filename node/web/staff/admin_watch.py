@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.operation.alarm_rows import MAX_REASON_BYTES, Acknowledgement
+from node.operation.findings import AlarmCode
 from node.reports.rendering import N_
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
 from node.web.staff.forms import line, raw_id
@@ -18,6 +19,18 @@ __all__ = ["WATCH_PATH", "WatchPages"]
 
 WATCH_PATH: Final = "/admin/watch"
 _PAST_SHOWN: Final = 50
+_PAGES: Final = {
+    AlarmCode.LETTERS_STUCK: ("/staff/admin/outbox", N_("Outbox")),
+    AlarmCode.KEYS_EXPIRING: ("/staff/admin/keys", N_("Keys and certificate")),
+    AlarmCode.CERTIFICATE_EXPIRING: ("/staff/admin/keys", N_("Keys and certificate")),
+    AlarmCode.ENDORSEMENT_EXPIRING: ("/staff/admin/trust", N_("Maintainers")),
+    AlarmCode.DISK: ("/staff/admin/health", N_("Health")),
+    AlarmCode.CLOCK: ("/staff/admin/health", N_("Health")),
+    AlarmCode.BACKUP_OLD: ("/staff/admin/backups", N_("Backups")),
+    AlarmCode.FORK_SEEN: ("/staff/admin/alarms", N_("Directory alarms")),
+    AlarmCode.PEER_UNREACHABLE: ("/staff/admin/institutions", N_("Institutions")),
+}
+"""Where more is seen of what an alarm says, or something is done about it."""
 _DONE: Final = {"acknowledged": N_("You know of it: no more reminders, unless it gets worse.")}
 
 
@@ -45,6 +58,7 @@ class WatchPages:
             visit,
             alarms=[alarm for alarm in alarms if alarm.is_open],
             past=[alarm for alarm in alarms if not alarm.is_open][:_PAST_SHOWN],
+            pages=_PAGES,
             is_told=bool(told.email or told.webhook),
             most=MAX_REASON_BYTES,
             done=_DONE.get(request.query_params.get("done", "")),
