@@ -99,7 +99,8 @@ def write_list(
     facts: usable and bad rows are counted here. ConfigError for a list in which nothing can be used, and what `rows`
     raises; FolderError if it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # One name for all, since they take turns: what a killed import left is written over by the next.
+    partial = path.with_name(f"{path.name}.new")
     try:
         os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
         try:

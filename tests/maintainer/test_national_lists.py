@@ -178,3 +178,11 @@ def test_a_damaged_list_says_so_and_is_replaced(work: DeskAtWork) -> None:
             work.difference()
     work.bring(HEAD + "Clinique du Pont,,,,,,,,\n")
     assert work.difference().facts.usable == 1
+
+
+def test_what_a_killed_import_left_is_no_hindrance(work: DeskAtWork) -> None:
+    left = work.desk.path / "national.list.new"
+    left.write_bytes(b"half a list" * 1000)
+    work.bring(HEAD + "Clinique du Pont,,,,,,,,\n")
+    assert work.difference().facts.usable == 1
+    assert not left.exists()
