@@ -14,8 +14,9 @@ def test_what_a_witness_kept_before_it_died_it_gives_afterwards(tmp_path: Path) 
     secrets = Secrets.write(tmp_path)
     owner, witness = (
         make_node(tmp_path / name, secrets, institution=institution, domain=f"{name}.example", listens=listens)
-        for name, institution, listens in (("tilleuls", "Hôpital fictif", False), ("lilas", "Cabinet fictif", True))
+        for name, institution, listens in (("tilleuls", "Hôpital fictif", True), ("lilas", "Cabinet fictif", False))
     )
+    # The witness dials, so that the owner need not find out when it is there.
     owner.env["COFFRE_EVIDENCE__COSIGN_EVERY_S"] = "10"
     introduce(owner, witness)
     with owner.running():

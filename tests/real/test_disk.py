@@ -36,9 +36,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-def _pair(here: Path, there: Path, secrets: Secrets) -> tuple[Node, Node]:
-    sender = make_node(here, secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=False)
-    recipient = make_node(there, secrets, institution="Cabinet des Lilas", domain="lilas.example", listens=True)
+def _pair(here: Path, there: Path, secrets: Secrets, *, sender_listens: bool = True) -> tuple[Node, Node]:
+    """One dials, the other listens. Start the listening one first: who finds nobody tries again after 15 seconds."""
+    sender = make_node(
+        here, secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=sender_listens
+    )
+    recipient = make_node(
+        there, secrets, institution="Cabinet des Lilas", domain="lilas.example", listens=not sender_listens
+    )
     sender.add_mailbox("dr.fictive")
     recipient.add_mailbox("dr.exemple")
     introduce(sender, recipient)
@@ -162,7 +167,7 @@ def test_database_that_another_program_holds(tmp_path: Path) -> None:
 
 def test_strangers_that_say_nothing_keep_nobody_out(tmp_path: Path) -> None:
     secrets = Secrets.write(tmp_path)
-    sender, recipient = _pair(tmp_path / "sender", tmp_path / "recipient", secrets)
+    sender, recipient = _pair(tmp_path / "sender", tmp_path / "recipient", secrets, sender_listens=False)
     with recipient.running() as started:
         host, _, port = started["listening"].rpartition(":")
 

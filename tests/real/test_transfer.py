@@ -17,13 +17,18 @@ from tests.cli.coffre_cli import COFFRE, Node, Secrets, eventually, introduce, m
 TO = "dr.exemple@lilas.example"
 
 
-def _pair(place: Path) -> tuple[Node, Node]:
+def _pair(place: Path, *, sender_listens: bool) -> tuple[Node, Node]:
+    """One dials, the other listens. Start the listening one first: who finds nobody tries again after 15 seconds."""
     secrets = Secrets.write(place)
     sender = make_node(
-        place / "sender", secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=False
+        place / "sender", secrets, institution="Hôpital des Tilleuls", domain="tilleuls.example", listens=sender_listens
     )
     recipient = make_node(
-        place / "recipient", secrets, institution="Cabinet des Lilas", domain="lilas.example", listens=True
+        place / "recipient",
+        secrets,
+        institution="Cabinet des Lilas",
+        domain="lilas.example",
+        listens=not sender_listens,
     )
     sender.add_mailbox("dr.fictive")
     recipient.add_mailbox("dr.exemple")
@@ -39,7 +44,7 @@ def _arriving_bytes(recipient: Node) -> int:
 
 @pytest.mark.parametrize("size", [120_000_000, pytest.param(1 << 30, marks=pytest.mark.soak, id="1 GiB")])
 def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path, size: int) -> None:
-    sender, recipient = _pair(tmp_path)
+    sender, recipient = _pair(tmp_path, sender_listens=True)
     attachment = tmp_path / "serie.dcm"
     with attachment.open("wb") as file:
         for start in range(0, size, 1 << 24):
@@ -61,7 +66,7 @@ def test_stopped_in_mid_transfer_and_resumed(tmp_path: Path, size: int) -> None:
 
 
 def test_without_file_descriptors_it_serves_again_after(tmp_path: Path) -> None:
-    sender, recipient = _pair(tmp_path)
+    sender, recipient = _pair(tmp_path, sender_listens=False)
     log = recipient.folder.with_name("recipient.log").open("ab")
 
     def few() -> None:
