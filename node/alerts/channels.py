@@ -76,6 +76,8 @@ class EmailChannel:
             smtp: smtplib.SMTP = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_TIMEOUT_S, context=self._tls())
         else:
             smtp = smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT_S)
+        # At once, so that it is closed whatever the server says next.
+        self._smtp = smtp
         smtp.ehlo()
         if settings.security == "starttls":
             smtp.starttls(context=self._tls())
@@ -97,7 +99,7 @@ class EmailChannel:
             wordings=self._wordings,
         )
         try:
-            smtp = self._smtp = self._connect()
+            smtp = self._connect()
             _expect(smtp.mail(self._settings.sender), 250)
             _expect(smtp.rcpt(alert.target), 250, 251)
             smtp.putcmd("data")

@@ -74,7 +74,8 @@ def smtp(tmp_path: Path) -> Iterator[tuple[Mailbag, SmtpSettings]]:
 
     def login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         good = isinstance(data, LoginPassword) and data.password == b"secret of the server"
-        return AuthResult(success=good)
+        # Not handled yet: the server is to say 535.
+        return AuthResult(success=good, handled=good)
 
     bag = Mailbag()
     with socket.socket() as probe:
@@ -120,9 +121,12 @@ def test_email_goes_over_starttls_and_holds_nothing_of_the_letter(smtp: tuple[Ma
 def test_wrong_password_and_unknown_authority_are_told(smtp: tuple[Mailbag, SmtpSettings], tmp_path: Path) -> None:
     bag, settings = smtp
     (tmp_path / "wrong").write_text("wrong")
-    for changed in ({"password_file": str(tmp_path / "wrong")}, {"ca_file": ""}):
+    for changed, said in (
+        ({"password_file": str(tmp_path / "wrong")}, "SMTPAuthenticationError"),
+        ({"ca_file": ""}, "SSLCertVerificationError"),
+    ):
         channel = EmailChannel(settings.model_copy(update=changed), institution="Clinique", login_url="")
-        with pytest.raises(ChannelError):
+        with pytest.raises(ChannelError, match=said):
             channel.begin(ALERT, 0)
     assert bag.mails == []
 
