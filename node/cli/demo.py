@@ -61,10 +61,12 @@ async def _stay(place: Path, password: str, pages: list[tuple[str, str, list[str
     say(f"The four nodes stay up. Their pages, with the password {password}, each with a certificate it made itself:")
     for name, url, mailboxes in pages:
         say(f"  {name:24} {url}  {', '.join(mailboxes)}")
+    from node.demo.region import PASSPHRASE
     from node.demo.statistics_scene import STAFF_NAME, STAFF_PASSWORD
 
-    say(f"The statistics of a year, and the region's growth, are at {pages[0][1]}/staff/statistics/region:")
+    say(f"Administration, audit, the maintainer's desk and a year of statistics are at {pages[0][1]}/staff/:")
     say(f"  log in as {STAFF_NAME} with the first password {STAFF_PASSWORD}; it asks for another, and a second factor")
+    say(f"  the passphrase of the maintainer's keys is {PASSPHRASE}")
     say(f"The hospital shows figures and health to those who run it at {figures}/metrics and {figures}/ready")
     say("In another terminal, for example:")
     say(f"  coffre -C {place}/hospital health; coffre -C {place}/hospital alarms; coffre -C {place}/hospital doctor")

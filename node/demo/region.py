@@ -15,9 +15,11 @@ from protocol.entry import MaintainerEntry
 from protocol.feed_file import decode_feed_file
 from protocol.statement import node_digits
 
-__all__ = ["vouch_for_all"]
+__all__ = ["PASSPHRASE", "vouch_for_all"]
 
 NAME: Final = "Région des Tilleuls"
+PASSPHRASE: Final = "demo"
+"""Of the maintainer's keys, which all lie in the demo's folder."""
 _DAYS: Final = 396
 
 
@@ -26,7 +28,7 @@ async def vouch_for_all(folder: Path, nodes: Iterable[tuple[Node, str]]) -> str:
 
     nodes: with the kind of each institution.
     """
-    world, passphrase = World(), Secret(b"demo")
+    world, passphrase = World(), Secret(PASSPHRASE.encode())
     desk = Desk.create(
         folder,
         MaintainerEntry(names=(NAME,), region="Occitanie"),

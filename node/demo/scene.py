@@ -49,6 +49,7 @@ __all__ = ["Institution", "Scene"]
 PASSWORD: Final = "demo-password"
 _STEP_TIMEOUT_S: Final = 30
 
+_REGION_FOLDER: Final = "region"
 _CAST: Final = (
     (
         "hospital",
@@ -135,7 +136,11 @@ class Scene:
         web_port = await _free_port()
         after = after.replace('listen = ""', f'listen = "127.0.0.1:{web_port}"', 1)
         # By name, not by number: passkeys exist for names alone.
-        text = before + web + after.replace('url = ""', f'url = "https://localhost:{web_port}"', 1)
+        after = after.replace('url = ""', f'url = "https://localhost:{web_port}"', 1)
+        if key == "hospital":
+            # The region's maintainer works at the hospital's pages.
+            after = after.replace('maintainer_desk = ""', f'maintainer_desk = "../{_REGION_FOLDER}"', 1)
+        text = before + web + after
         if key == "hospital":
             text = operation_settings(text, f"127.0.0.1:{await _free_port()}")
         settings.write_text(text, encoding="utf-8")
@@ -149,7 +154,7 @@ class Scene:
     async def _acquaint(self) -> None:
         """A maintainer vouches for all; each institution trusts it, so that none has to telephone every other."""
         kinds = [(item.node, _kind(key)) for key, item in self.institutions.items()]
-        digits = await vouch_for_all(self.folder / "region", kinds)
+        digits = await vouch_for_all(self.folder / _REGION_FOLDER, kinds)
         self._tell(f"{REGION:24} {'maintainer':20} fingerprint {digits}")
         self._tell(f"{REGION} vouches for {len(kinds)} institutions, which trust it")
         relay, client = self.institutions["hospital"], self.institutions["doctor"]

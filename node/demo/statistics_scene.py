@@ -80,8 +80,7 @@ async def statistics_scene(folder: Path, hospital: Node) -> str:
     seen = await hospital.statistics.regional(months)
     if sum(territory.institutions for territory in seen.territories) != len(_REGION):
         raise StateError("the region's totals did not all arrive")
-    roles = frozenset({StaffRole.ADMINISTRATOR, StaffRole.AUDITOR})
-    await hospital.staff.add(STAFF_NAME, roles, Secret(STAFF_PASSWORD.encode()))
+    await hospital.staff.add(STAFF_NAME, frozenset(StaffRole), Secret(STAFF_PASSWORD.encode()))
     first, last = seen.months[0], seen.months[-1]
     return (
         f"a year of invented counts: {len(_REGION)} institutions of three territories published {len(seen.months)} "

@@ -144,6 +144,8 @@ _KNOWN: Final = (
     N_("{institution} is not accepted"),
     N_("accept its invitation first"),
     N_("give --role"),
+    N_("the passphrase does not open {file} (or it is damaged)"),
+    N_("check the passphrase file, or restore from a backup"),
     N_("see: coffre staff list"),
     N_("1 to {letters} letters, 1 MB and more, 1 to {days} days"),
     N_("{count} of {threshold} maintainers vouch for it"),
