@@ -2,7 +2,7 @@
 # Needed: make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := test
-.PHONY: install demo test bench soak lint browser format lock vectors clean
+.PHONY: install demo test bench soak lint browser format lock vectors pictures clean
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -50,6 +50,9 @@ lock: $(STAMP)  ## requirements.lock from pyproject.toml; keeps versions that st
 vectors: $(STAMP)  ## spec/vectors/*.json anew; a changed vector is a changed protocol
 	@for script in spec/vectors/make_*.py; do \
 	  module=$${script##*/}; echo "$$script"; $(BIN)/python -m spec.vectors.$${module%.py} || exit 1; done
+
+pictures: $(STAMP) browser  ## docs/pictures anew, of the pages as the tests fill them; look at them before they go in
+	$(BIN)/python -m tests.docs.pictures
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

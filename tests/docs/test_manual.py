@@ -21,6 +21,7 @@ from node.config import Settings
 from node.opening import open_node
 from node.reports.rendering import LOCALE_FOLDER
 from node.web.site import site_routes
+from tests.docs.pictures import PICTURES
 from tests.web.published import made_node
 
 _ROOT: Final = Path(__file__).parents[2]
@@ -161,6 +162,7 @@ def test_pictures_are_small_and_used() -> None:
     for picture in (_ROOT / "docs" / "pictures").iterdir():
         assert picture.stat().st_size < _LARGEST_PICTURE, picture.name
         assert picture.name in used, f"{picture.name} is shown nowhere"
+        assert picture.stem in PICTURES, f"make pictures does not make {picture.name}"
 
 
 def _fields(section: str) -> dict[str, Any]:

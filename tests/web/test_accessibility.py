@@ -20,7 +20,7 @@ from protocol.entry import MailboxKind
 from protocol.letter import LetterClass
 from tests.documents.test_cda import document
 from tests.outside.writing import PERSON, link_of, smtp_server, writing_node
-from tests.web.browser import browser_page, in_browser, in_node
+from tests.web.browser import browser_page, in_browser, in_node, pictures_wanted, screenshot
 from tests.web.looking import WIDE, Looker
 from tests.web.people import PASSWORD, arrived, people, send
 from tests.web.published import running_node
@@ -217,6 +217,10 @@ def lists(visit: Visit) -> None:
     """Lists of letters, and a letter with its documents."""
     page = visit.page
     visit.go("inbox", "inbox")
+    if pictures_wanted():
+        page.get_by_role("link", name="English").click()
+        screenshot(page, "page-inbox-english")
+        page.get_by_role("link", name="Français").click()
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("button", name="Menu").click()
     visit.looker.judge(page, "menu")
