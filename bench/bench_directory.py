@@ -25,6 +25,8 @@ from bench.postgresql import postgresql
 from bench.registry import benchmark
 from node.vault import schema
 from node.vault.engine import Engines, open_engines, sqlite_url
+from node.vault.feed_store import EPOCH
+from node.vault.mailbox_facts import MailboxFacts
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchQuery
 from node.vault.search.index import index_entries
@@ -88,7 +90,7 @@ def _fill(engines: Engines, institutions: list[Institution]) -> float:
     """Index every institution in a transaction of its own, as feeds arrive; microseconds a mailbox."""
     taken_s, count = 0.0, 0
     for institution in institutions:
-        entries = {member.entry.mailbox: member.entry for member in institution.members()}
+        entries = {member.entry.mailbox: MailboxFacts.of(member.entry) for member in institution.members()}
         operation = institution.operation().encode()
         started = time.perf_counter()
         with engines.writer.begin() as connection:
@@ -99,7 +101,11 @@ def _fill(engines: Engines, institutions: list[Institution]) -> float:
                     kind=int(OperationKind.INSTITUTION),
                     position=0,
                     version=1,
-                    operation=operation,
+                )
+            )
+            connection.execute(
+                schema.feed_operations.insert().values(
+                    node_id=institution.node, epoch=EPOCH, position=0, operation=operation
                 )
             )
             _accept(connection, institution)

@@ -181,7 +181,7 @@ class MaintainerRows:
 def _read_view(connection: sa.Connection, maintainer: Maintainer) -> MaintainerView:
     table = schema.feed_entries
     rows = connection.execute(
-        sa.select(table.c.operation).where(
+        sa.select(schema.ENTRY_OPERATION).where(
             table.c.node_id == maintainer.node_id, table.c.kind == OperationKind.STANDING
         )
     ).scalars()
@@ -193,7 +193,7 @@ def _maintainer(connection: sa.Connection, row: sa.Row[Any]) -> Maintainer:
     node_id = NodeId(row.node_id)
     entries, feeds = schema.feed_entries, schema.feeds
     raw = connection.execute(
-        sa.select(entries.c.operation).where(entries.c.node_id == node_id, entries.c.subject == MAINTAINER_SUBJECT)
+        sa.select(schema.ENTRY_OPERATION).where(entries.c.node_id == node_id, entries.c.subject == MAINTAINER_SUBJECT)
     ).scalar_one_or_none()
     entry = None if raw is None else decode_operation(raw).entry
     head = connection.execute(

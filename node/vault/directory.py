@@ -149,7 +149,7 @@ class Directory:
         """The entry of an own mailbox."""
         table = schema.feed_entries
         raw = connection.execute(
-            sa.select(table.c.operation).where(
+            sa.select(schema.ENTRY_OPERATION).where(
                 table.c.node_id == self.node_id, table.c.subject == mailbox, table.c.kind == OperationKind.MAILBOX
             )
         ).scalar_one_or_none()
@@ -173,7 +173,7 @@ class Directory:
 
     def _own_entries(self) -> sa.Select[Any]:
         table = schema.feed_entries
-        query = sa.select(table.c.operation).where(
+        query = sa.select(schema.ENTRY_OPERATION).where(
             table.c.node_id == self.node_id, table.c.kind == OperationKind.MAILBOX
         )
         return query.order_by(table.c.subject)
@@ -182,7 +182,7 @@ class Directory:
         """The entry of any node's mailbox, by id."""
         table = schema.feed_entries
         raw = connection.execute(
-            sa.select(table.c.operation).where(table.c.node_id == node, table.c.subject == mailbox)
+            sa.select(schema.ENTRY_OPERATION).where(table.c.node_id == node, table.c.subject == mailbox)
         ).scalar_one_or_none()
         return None if raw is None else mailbox_of_operation(raw)
 
@@ -215,11 +215,15 @@ class Directory:
         return name
 
     def _candidates(self, connection: sa.Connection, address: str) -> Iterator[FoundMailbox]:
-        table = schema.feed_entries
-        rows = connection.execute(
-            sa.select(table.c.node_id, table.c.operation, table.c.position).where(table.c.address == address)
-        )
+        table, peers = schema.feed_entries, schema.peers
         domain = address.rpartition("@")[2]
+        holders = sa.select(peers.c.node_id).where(peers.c.domain == domain, peers.c.status == "accepted")
+        nodes = [self.node_id, *connection.scalars(holders)]
+        rows = connection.execute(
+            sa.select(table.c.node_id, schema.ENTRY_OPERATION, table.c.position).where(
+                table.c.node_id.in_(nodes), table.c.address == address
+            )
+        )
         for row in rows:
             node = NodeId(row.node_id)
             entry = mailbox_of_operation(row.operation)
@@ -240,7 +244,7 @@ class Directory:
         """The entry of an institution whose feed is held; StoreError if it has none."""
         table = schema.feed_entries
         raw = connection.execute(
-            sa.select(table.c.operation).where(table.c.node_id == node, sa.text(schema.INSTITUTIONS))
+            sa.select(schema.ENTRY_OPERATION).where(table.c.node_id == node, sa.text(schema.INSTITUTIONS))
         ).scalar_one_or_none()
         entry = None if raw is None else _institution_of(raw)
         if entry is None:
@@ -251,7 +255,7 @@ class Directory:
         """The entries of several, without those whose feed is not held."""
         table, found = schema.feed_entries, dict[NodeId, InstitutionEntry]()
         for start in range(0, len(nodes), _ENTRIES_AT_ONCE):
-            query = sa.select(table.c.node_id, table.c.operation).where(table.c.kind == OperationKind.INSTITUTION)
+            query = sa.select(table.c.node_id, schema.ENTRY_OPERATION).where(table.c.kind == OperationKind.INSTITUTION)
             rows = connection.execute(query.where(table.c.node_id.in_(nodes[start : start + _ENTRIES_AT_ONCE])))
             entries = ((NodeId(row.node_id), _institution_of(row.operation)) for row in rows)
             found.update((node, entry) for node, entry in entries if entry is not None)
@@ -288,7 +292,7 @@ def _institution_of(operation: bytes) -> InstitutionEntry | None:
 def all_named_relays(connection: sa.Connection) -> dict[NodeId, tuple[NodeId, ...]]:
     """The relays that each institution names whose feed is held; those without any are left out."""
     table = schema.feed_entries
-    rows = connection.execute(sa.select(table.c.node_id, table.c.operation).where(sa.text(schema.INSTITUTIONS)))
+    rows = connection.execute(sa.select(table.c.node_id, schema.ENTRY_OPERATION).where(sa.text(schema.INSTITUTIONS)))
     found = {NodeId(row.node_id): _institution_of(row.operation) for row in rows}
     return {node: entry.relays for node, entry in found.items() if entry is not None and entry.relays}
 

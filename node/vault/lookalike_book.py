@@ -106,10 +106,11 @@ class _Book:
         found = []
         for some in _pieces(wanted):
             query = (
-                sa.select(entries.c.node_id, entries.c.operation, groups.c.domain)
+                sa.select(entries.c.node_id, schema.ENTRY_OPERATION, groups.c.domain)
                 .join(groups, groups.c.node_id == entries.c.node_id)
                 .where(
                     entries.c.address.in_(some),
+                    groups.c.domain.in_(sorted({address.rpartition("@")[2] for address in some})),
                     is_usable(self._directory.node_id, groups.c.node_id, groups.c.domain),
                 )
             )

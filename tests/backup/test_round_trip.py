@@ -213,7 +213,9 @@ def first_columns(letters: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[Rows]]:
-    """How the first version archived a table: without the columns that came later; tables of later ones not at all."""
+    """How the first version archived a table: without the columns that came later, entries with the operation that now
+    stands in the journal alone; tables of later ones not at all.
+    """
     engines = open_engines(f"sqlite:///{tmp_path / 'first.db'}")
     with engines.writer.begin() as connection:
         create_schema(connection, "0001")
@@ -228,8 +230,17 @@ def as_of_0001(tmp_path: Path) -> Callable[[sa.Connection, sa.Table], Iterator[R
         known = columns.get(table.name)
         if known is None:
             return
+        journal = schema.feed_operations
+        operations: dict[tuple[Any, Any], bytes] = {
+            (bytes(row.node_id), row.position): bytes(row.operation)
+            for row in connection.execute(sa.select(journal))
+            if table is schema.feed_entries
+        }
         for record in now(connection, table):
-            yield Rows(record.table, [{name: row[name] for name in row if name in known} for row in record.rows])
+            rows = [{name: row[name] for name in row if name in known} for row in record.rows]
+            if operations:
+                rows = [{**row, "operation": operations[row["node_id"], row["position"]]} for row in rows]
+            yield Rows(record.table, rows)
 
     return archived
 

@@ -10,7 +10,7 @@ from node.vault import schema
 from node.vault.bulk import insert_rows
 from node.vault.engine import open_engines
 
-COLUMNS = ("node_id", "subject", "kind", "position", "version", "address", "operation")
+COLUMNS = ("node_id", "subject", "kind", "position", "version", "address")
 ROWS = [
     (
         bytes(32),
@@ -19,7 +19,6 @@ ROWS = [
         2**40 + number,
         2**32 - 1,
         address,
-        bytes([0, 255, number % 256]),
     )
     for number, address in ((number, None if number % 2 else f"é\t\\{number}@un.example") for number in range(2_500))
 ]

@@ -13,6 +13,7 @@ from node.vault.schema.base import metadata
 from node.vault.schema.bundles import bundle_answers, bundle_peers, bundles_read, bundles_written
 from node.vault.schema.delivery import deliveries, outbox, peer_evidence, returns, seen_deliveries, seen_envelopes
 from node.vault.schema.directory import (
+    ENTRY_OPERATION,
     INSTITUTIONS,
     feed_entries,
     feed_operations,
@@ -60,6 +61,7 @@ from node.vault.schema.writing import (
 
 __all__ = [
     "DERIVED",
+    "ENTRY_OPERATION",
     "INSTITUTIONS",
     "NOT_BACKED_UP",
     "UNREAD",

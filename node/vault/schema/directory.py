@@ -14,12 +14,14 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    select,
     text,
 )
 
 from node.vault.schema.base import metadata
 
 __all__ = [
+    "ENTRY_OPERATION",
     "INSTITUTIONS",
     "feed_entries",
     "feed_operations",
@@ -34,7 +36,8 @@ __all__ = [
 INSTITUTIONS = "kind = 1"
 """Of `feed_entries`: what institutions say of themselves, in the words of its index."""
 
-# Feeds: the own one and those followed. `feed_entries` is the live set, looked up by address.
+# Feeds: the own one and those followed. `feed_entries` is the live set, looked up by node and address; the operation
+# of each stands in the journal alone.
 feeds = Table(
     "feeds",
     metadata,
@@ -65,11 +68,12 @@ feed_entries = Table(
     Column("kind", SmallInteger, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Column("address", String(254), nullable=True, index=True),
-    Column("operation", LargeBinary, nullable=False),
+    Column("address", String(254), nullable=True),
     # Of a mailbox's keys (node/vault/key_marks.py).
     Column("sign_mark", BigInteger, nullable=True, index=True),
     Column("seal_mark", BigInteger, nullable=True, index=True),
+    # By node first: the addresses of one feed that comes in stand together, and are written together.
+    Index("ix_feed_entries_node_id_address", "node_id", "address"),
     # Of the institution itself there is one entry among thousands of mailboxes.
     Index(
         "ix_feed_entries_institutions",
@@ -79,6 +83,19 @@ feed_entries = Table(
         postgresql_where=text(INSTITUTIONS),
     ),
 )
+
+ENTRY_OPERATION = (
+    select(feed_operations.c.operation)
+    .where(
+        feed_operations.c.node_id == feed_entries.c.node_id,
+        feed_operations.c.epoch == 1,
+        feed_operations.c.position == feed_entries.c.position,
+    )
+    .correlate(feed_entries)
+    .scalar_subquery()
+    .label("operation")
+)
+"""For a selection from `feed_entries`: the operation that published each, from the journal."""
 
 # The search index, made of feed_entries alone (spec/directory.md, 9): whoever writes it locks the one row of its state.
 search_state = Table(

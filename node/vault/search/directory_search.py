@@ -203,7 +203,7 @@ class DirectorySearch:
             return None, moved_to
         entries, groups = schema.feed_entries, schema.search_groups
         query = (
-            sa.select(entries.c.node_id, entries.c.subject, entries.c.operation, groups.c.shown)
+            sa.select(entries.c.node_id, entries.c.subject, schema.ENTRY_OPERATION, groups.c.shown)
             .join(groups, groups.c.node_id == entries.c.node_id)
             .where(
                 entries.c.address == address,
