@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -34,6 +34,7 @@ __all__ = [
     "TwoNodes",
     "accept",
     "add_mailbox",
+    "children_memory_mb",
     "forget_peak_memory",
     "in_fresh_process",
     "make_node",
@@ -141,6 +142,16 @@ def memory_mb(pid: int, field: str) -> float:
         if name == field:
             return int(value.split()[0]) / 1024
     raise RuntimeError(f"no {field} of process {pid}")
+
+
+def children_memory_mb(pid: int) -> float:
+    """VmHWM of the processes that this one started and that live, added up (Linux)."""
+    total = 0.0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, RuntimeError):  # it ended meanwhile
+            if int(stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[1]) == pid:
+                total += memory_mb(int(stat.parent.name), "VmHWM")
+    return total
 
 
 def forget_peak_memory(pid: int) -> None:

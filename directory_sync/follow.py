@@ -5,7 +5,7 @@ Spec: spec/directory.md, 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -13,10 +13,19 @@ import anyio
 
 from protocol.checkpoint import Checkpoint, CheckpointVerifier, feed_origin
 from protocol.errors import Reason, RemoteProtocolError
-from protocol.feed import FeedState, Operation, decode_operation
+from protocol.feed import FeedState, Operation, check_operation, decode_operation
 from protocol.ids import NodeId
 
-__all__ = ["MAX_OPERATIONS", "FeedBatch", "FeedSource", "FeedStore", "FollowResult", "follow"]
+__all__ = [
+    "MAX_OPERATIONS",
+    "Check",
+    "FeedBatch",
+    "FeedSource",
+    "FeedStore",
+    "FollowResult",
+    "check_here",
+    "follow",
+]
 
 MAX_OPERATIONS: Final = 1_000_000
 """Of one feed, replaced entries included: ten changes of each of the most mailboxes that it may have. Else one mailbox
@@ -55,6 +64,17 @@ class FeedStore(Protocol):
         ...
 
 
+Check = Callable[[Sequence[bytes]], Awaitable[Sequence[Operation]]]
+"""Takes operations apart and checks their entries; errors as `decode_operation` and `check_operation`. May work
+elsewhere: it is most of what following a large feed costs.
+"""
+
+
+async def check_here(operations: Sequence[bytes]) -> Sequence[Operation]:
+    """A Check in this very thread."""
+    return [check_operation(decode_operation(raw)) for raw in operations]
+
+
 @dataclass(frozen=True, slots=True)
 class FollowResult:
     """What following brought: operations added, and the size now."""
@@ -81,6 +101,7 @@ async def follow(
     max_entries: int,
     max_bytes: int,
     max_operations: int = MAX_OPERATIONS,
+    check: Check = check_here,
 ) -> FollowResult:
     """Bring a feed up to a head that the peer showed (or a newer one that the source holds).
 
@@ -107,9 +128,9 @@ async def follow(
         taken_bytes += sum(map(len, batch.operations))
         if taken_bytes > max_bytes:
             raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {max_bytes} bytes of operations at once")
-        operations = [decode_operation(raw) for raw in batch.operations]
-        if not operations or trial.size + len(operations) > wanted.size:
-            raise RemoteProtocolError(Reason.MISMATCH, f"{len(operations)} operations after {trial.size}")
+        if not batch.operations or trial.size + len(batch.operations) > wanted.size:
+            raise RemoteProtocolError(Reason.MISMATCH, f"{len(batch.operations)} operations after {trial.size}")
+        operations = await check(batch.operations)
         trial.apply(operations, max_entries=max_entries, max_bytes=max_bytes)
         fresh.extend(operations)
         more = trial.size < wanted.size

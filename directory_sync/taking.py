@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 
 from directory_sync.compare import fetch_leaf_hashes
-from directory_sync.follow import FeedBatch, FeedSource, FollowResult, follow
+from directory_sync.follow import Check, FeedBatch, FeedSource, FollowResult, check_here, follow
 from directory_sync.replica import EPOCH, FeedLocks, Followed, Limits, Link, Place, Say, Store, say_nothing
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
@@ -60,8 +60,11 @@ class FeedTaker:
         limits: Limits,
         verifiers: Callable[[StatementChain], CheckpointVerifier] = verifier_of,
         say: Say = say_nothing,
+        check: Check = check_here,
     ) -> None:
-        """own: whose heads are never taken from others. verifiers: may remember what they verified."""
+        """own: whose heads are never taken from others. verifiers: may remember what they verified. check: may work
+        elsewhere.
+        """
         self._link = link
         self._store = store
         self._locks = locks
@@ -69,6 +72,7 @@ class FeedTaker:
         self._quota = limits
         self._verifiers = verifiers
         self._say = say
+        self._check = check
         self._limit = anyio.CapacityLimiter(limits.at_once)
         # What `ask_missing` got of a feed before it knew the head.
         self._begun: dict[NodeId, FeedBatch] = {}
@@ -108,6 +112,7 @@ class FeedTaker:
                 max_entries=quota.max_entries,
                 max_bytes=quota.max_bytes,
                 max_operations=quota.max_operations,
+                check=self._check,
             )
         if result.added:
             self._say("feed followed", node, f"{result.added} more, {result.size} now")

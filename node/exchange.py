@@ -9,6 +9,7 @@ from node.bundle.reading import BundleReader
 from node.bundle.rows import BundleRows
 from node.bundle.taking import TakingParts
 from node.bundle.writing import BundleWriter
+from node.feed_process.asking import FeedProcess
 from node.post.checking import Checker
 from node.post.cosigning import CosigningParts
 from node.post.deposit import Depositor
@@ -118,6 +119,7 @@ def post_parts(node: Node, network: Network, in_flight: InFlight) -> PostParts:
     following, verifiers = _following(node), Verifiers()
     book = RelayBook(node.database, node.peers, node.node_id)
     return PostParts(
+        feed_process=FeedProcess(node.world.run_blocking),
         node_id=node.node_id,
         own_keys=node.own_keys,
         adopt_statements=node.key_keeper.adopt,

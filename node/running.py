@@ -109,6 +109,8 @@ async def run_node(
                 (operation.watch.run, "alarms"),
                 (node.log_checks.run, "log checks"),
             )
+            if node.world.has_other_cores:
+                nursery.start_soon(keep_running, parts.feed_process.run)
             for work, duty in duties:
                 nursery.start_soon(node.claims.hold, partial(keep_running, work), duty)
             nursery.start_soon(keep_running, partial(_keep_head_file, node))

@@ -67,13 +67,18 @@ def _wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _has_other_cores() -> bool:
+    return len(os.sched_getaffinity(0)) > 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """The outside of one node.
 
     now_ms: wall clock, milliseconds since 1970-01-01 UTC. random_bytes: cryptographic randomness.
     jitter: a number from 0 to 1 for spreading retries. run_blocking: see BlockingRunner. shares_database: whether other
-    processes may change the database, so that it is watched.
+    processes may change the database, so that it is watched. has_other_cores: whether long work is given to a process
+    of its own.
     """
 
     now_ms: Callable[[], int] = _wall_clock_ms
@@ -81,3 +86,4 @@ class World:
     jitter: Callable[[], float] = field(default=random.SystemRandom().random)
     run_blocking: BlockingRunner = run_in_thread
     shares_database: bool = True
+    has_other_cores: bool = field(default_factory=_has_other_cores)

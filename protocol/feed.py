@@ -7,7 +7,7 @@ and compares it with the signed head: inclusion and consistency are proved with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -35,6 +35,7 @@ __all__ = [
     "LiveEntry",
     "Operation",
     "OperationKind",
+    "check_operation",
     "decode_operation",
     "make_operation",
     "snapshot_operation",
@@ -106,6 +107,8 @@ class Operation:
     leaf: FeedLeaf
     opening: bytes | None
     entry: bytes | None
+    checked: object | None = field(default=None, compare=False, repr=False)
+    """Not of the bytes: what was read from the entry by who checked it, for who keeps it; None: to be checked."""
 
     def encode(self) -> bytes:
         """[leaf] or [leaf, opening, entry]."""
@@ -182,12 +185,20 @@ def make_operation(kind: OperationKind, subject: bytes, version: int, entry: byt
     return Operation(leaf, None, None) if kind is OperationKind.ERASE else Operation(leaf, opening, entry)
 
 
-def _check_entry(operation: Operation) -> MailboxEntry | None:
-    """The entry is one of its kind, and a mailbox's is that of the subject, and returned. A withheld one is not looked
-    at.
+def check_operation(operation: Operation) -> Operation:
+    """With its entry checked, if it was not: one of its kind, a mailbox's that of the subject. `checked` is then a
+    mailbox's MailboxEntry, True of all others. A withheld entry, and one outside of the live set, is not looked at.
+
+    RemoteProtocolError: mismatch, and as the entries' `decode`.
     """
-    leaf, entry = operation.leaf, operation.entry
-    if entry is None:
+    if operation.checked is not None:
+        return operation
+    mailbox = _check_entry(operation.leaf, operation.entry)
+    return Operation(operation.leaf, operation.opening, operation.entry, mailbox or True)
+
+
+def _check_entry(leaf: FeedLeaf, entry: bytes | None) -> MailboxEntry | None:
+    if entry is None or leaf.kind not in _LIVE_KINDS:
         return None
     if leaf.kind == OperationKind.INSTITUTION:
         InstitutionEntry.decode(entry)
@@ -210,8 +221,6 @@ class LiveEntry:
 
     position: int
     operation: Operation
-    mailbox: MailboxEntry | None = None
-    """The entry of a mailbox, where this operation was just checked; reading it again would cost as much."""
     hashed: bytes | None = None
     """The hash of its leaf, where it is known: each snapshot asks for that of all live ones."""
 
@@ -311,7 +320,7 @@ class FeedState:
             if leaf.kind == OperationKind.INSTITUTION and known is None and self._has_institution:
                 raise RemoteProtocolError(Reason.MISMATCH, "a second institution in one feed")
             self._forget(leaf.subject)
-            self.live[leaf.subject] = LiveEntry(self.size, operation, _check_entry(operation), hashed)
+            self.live[leaf.subject] = LiveEntry(self.size, check_operation(operation), hashed)
             self._live_bytes += len(operation.entry or b"")
 
     @property

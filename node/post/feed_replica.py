@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,7 +17,8 @@ from node.vault.database import Database, Transaction
 from node.vault.feed_store import EPOCH, drop_feed, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
-from node.vault.search.listing import list_documents, unlisted
+from node.vault.search.listing import LISTED_AT_ONCE, Waiting, read_waiting, unlisted, write_lists
+from node.vault.search.lists import Key
 from node.vault.signals import FEED, PEERS, TRUST
 from protocol.checkpoint import Checkpoint
 from protocol.crypto import sha256
@@ -35,6 +36,7 @@ _JOURNAL_BYTES: Final = 16
 _MANY: Final = 500
 # How long they are not found, but by their address: the longer, the fewer lists are written again.
 _LIST_EVERY_S: Final = 5
+_PASSED_OVER: Final = 6
 
 _logger = structlog.get_logger(__name__)
 
@@ -51,20 +53,31 @@ class _Commit:
         self.node, self.epoch, self.operations, self.state, self.head = node, epoch, operations, state, head
 
 
-def _list_some(tx: Transaction, items: Sequence[None]) -> Sequence[None]:
-    list_documents(tx.connection)
-    return [None] * len(items)
+def _write_lists(tx: Transaction, items: Sequence[tuple[Waiting, Mapping[Key, bytes]]]) -> Sequence[bool]:
+    return [write_lists(tx.connection, waiting, lists) for waiting, lists in items]
 
 
 class FeedReplica:
     """One for a node; all its links share it."""
 
-    def __init__(self, database: Database, following: Following, peers: PeerRows, node: NodeId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        following: Following,
+        peers: PeerRows,
+        node: NodeId,
+        *,
+        lists: Callable[[Waiting], Awaitable[Mapping[Key, bytes]]] | None = None,
+    ) -> None:
+        """lists: makes those of documents that wait, elsewhere than in a thread."""
         self._database = database
         self._following = following
         self._peers = peers
         self._node = node
+        self._lists = lists or self._lists_here
         self._keeps_lists = False
+        # How many documents were left waiting at the last look, and how often that was so.
+        self._left = self._passed_over = 0
 
     async def keep_lists(self) -> None:
         """Bring into the search index what large transactions left out of its lists, until cancelled. Without it they
@@ -74,12 +87,30 @@ class FeedReplica:
         try:
             while True:
                 ticket = self.changed()
-                while await self._database.read(unlisted):
-                    await self._database.write(_list_some, None)
+                while await self._list_waiting():
+                    await trio.sleep(_LIST_EVERY_S)
                 await ticket.wait()
                 await trio.sleep(_LIST_EVERY_S)
         finally:
             self._keeps_lists = False
+
+    async def _list_waiting(self) -> bool:
+        """List what waits; False if nothing is left. While documents pour in, a batch that is not full is left for the
+        next time: it costs nearly as much as a full one.
+        """
+        listed, left = 0, self._left
+        while (waiting := await self._database.read(read_waiting)) is not None:
+            count = len(waiting.documents)
+            if count < LISTED_AT_ONCE and (listed or left) and count != left and self._passed_over < _PASSED_OVER:
+                self._left, self._passed_over = count, self._passed_over + 1
+                return True
+            await self._database.write(_write_lists, (waiting, await self._lists(waiting)))
+            listed, left = listed + count, 0
+        self._left = self._passed_over = 0
+        return False
+
+    async def _lists_here(self, waiting: Waiting) -> Mapping[Key, bytes]:
+        return await self._database.world.run_blocking(waiting.lists)
 
     async def load(self, node: NodeId, epoch: int) -> FeedState:
         """See FeedStore."""

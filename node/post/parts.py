@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from node.audit.epochs import LogHistory
+from node.feed_process.asking import FeedProcess
 from node.identity.own_keys import OwnKeys
 from node.post.cosigning import CosigningParts
 from node.post.inflight import InFlight
@@ -65,3 +66,4 @@ class PostParts:
     book: RelayBook
     custody: Custody
     cosigning: CosigningParts
+    feed_process: FeedProcess

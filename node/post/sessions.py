@@ -39,7 +39,9 @@ class Sessions:
         self._parts = parts
         self._turns = Turns()
         self._feed_locks = FeedLocks()
-        self.replica = FeedReplica(parts.database, parts.following, parts.peers, parts.node_id)
+        self.replica = FeedReplica(
+            parts.database, parts.following, parts.peers, parts.node_id, lists=parts.feed_process.lists
+        )
 
     def hello(self, connection: sa.Connection, peer: Peer) -> Hello:
         """What this node says first on a link to a peer."""
@@ -80,6 +82,7 @@ class Sessions:
             limits=FEED_LIMITS,
             verifiers=parts.verifiers.of,
             say=log_feed_event,
+            check=parts.feed_process.check,
         )
         news = FeedNews(
             link,

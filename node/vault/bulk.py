@@ -1,22 +1,23 @@
 """Many rows of one table at once, by the driver's own means: Core took longer to bind them than the database to write.
 
-SQLite: executemany; PostgreSQL: COPY. Rows come from an iterator, so that they need not all be in memory.
+SQLite: statements of many rows; PostgreSQL: COPY. Rows come from an iterator, so that they need not all be in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-__all__ = ["insert_rows"]
+__all__ = ["in_pieces", "insert_rows", "many_values"]
 
-# Beyond it, one statement gets no faster, and its rows are all in memory.
-_ROWS_AT_ONCE: Final = 1_000
+# Statements of at most so many rows on SQLite: each one waits once for its turn in the interpreter, where executemany
+# waits for it at each row (bench/RESULTS.md, "Feeds between nodes").
+_ROWS_AT_ONCE: Final = 64
 
 _TYPES: Final[tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...]] = (
     (sa.LargeBinary, "bytea"),
@@ -32,9 +33,10 @@ def insert_rows(
 ) -> None:
     """Insert rows that give these columns in this order; the others get their defaults. Errors as of `execute`."""
     if connection.dialect.name == "sqlite":
-        left = iter(rows)
-        while some := [tuple(row) for row in islice(left, _ROWS_AT_ONCE)]:
-            connection.exec_driver_sql(_statement(table, tuple(columns)), some)
+        # Names of our own schema, nothing from outside.
+        begin = f"INSERT INTO {table.name} ({', '.join(columns)})"
+        for some in in_pieces(rows):
+            connection.exec_driver_sql(many_values(begin, len(columns), len(some)), tuple(chain.from_iterable(some)))
         return
     statement, dialect = _copy(table, tuple(columns)), connection.dialect
     errors: Any = dialect.loaded_dbapi
@@ -48,10 +50,18 @@ def insert_rows(
         raise DBAPIError.instance(statement, None, error, errors.Error, dialect=dialect) from error
 
 
-@lru_cache(maxsize=32)
-def _statement(table: sa.Table, columns: tuple[str, ...]) -> str:
-    # Names of our own schema, nothing from outside.
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+def in_pieces(rows: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    """Rows for one statement of `many_values` each."""
+    left = iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        yield some
+
+
+@lru_cache(maxsize=512)
+def many_values(begin: str, columns: int, rows: int, end: str = "") -> str:
+    """An INSERT of so many rows for SQLite, from what stands before VALUES and after them."""
+    row = f"({', '.join('?' * columns)})"
+    return f"{begin} VALUES {', '.join([row] * rows)} {end}"
 
 
 @lru_cache(maxsize=32)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from node.vault.bulk import insert_rows
-from node.vault.key_marks import key_mark, note_shared
+from node.vault.key_marks import note_shared
+from node.vault.mailbox_facts import MailboxFacts
 from node.vault.search.index import IndexBatch
 from node.vault.totals_rows import drop_totals, keep_totals
 from protocol.entry import MailboxEntry
@@ -53,7 +54,7 @@ def load_feed(connection: sa.Connection, node: NodeId, epoch: int, *, lock: bool
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         return FeedState(), b""
-    live = connection.execute(sa.select(entries.c.position, entries.c.operation).where(entries.c.node_id == node))
+    live = connection.execute(sa.select(entries.c.position, schema.ENTRY_OPERATION).where(entries.c.node_id == node))
     state = FeedState(
         CompactRange.from_bytes(row.size, row.frontier),
         [(item.position, stored_operation(item.operation)) for item in live],
@@ -113,7 +114,7 @@ def store_feed(
     kinds = {operation.leaf.kind for operation in operations}
     # An erased subject does not say any more what it was.
     erased = {operation.leaf.subject for operation in operations if operation.leaf.kind == OperationKind.ERASE}
-    changed: dict[MailboxId, MailboxEntry | None] = {MailboxId(subject): None for subject in erased}
+    changed: dict[MailboxId, MailboxFacts | None] = {MailboxId(subject): None for subject in erased}
     gathered.update(
         node,
         changed | mailboxes,
@@ -133,9 +134,9 @@ def _delete_entries(connection: sa.Connection, node: NodeId, subjects: Sequence[
 
 def _insert_entries(
     connection: sa.Connection, node: NodeId, subjects: Iterable[bytes], state: FeedState
-) -> dict[MailboxId, MailboxEntry]:
+) -> dict[MailboxId, MailboxFacts]:
     """Write the live ones of these subjects; returns the mailboxes among them."""
-    mailboxes: dict[MailboxId, MailboxEntry] = {}
+    mailboxes: dict[MailboxId, MailboxFacts] = {}
     marks: list[int] = []
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -143,22 +144,29 @@ def _insert_entries(
             live = state.live.get(subject)
             if live is None:
                 continue
-            leaf, raw, mailbox = live.operation.leaf, live.operation.encode(), None
-            if leaf.kind == OperationKind.MAILBOX:
-                mailbox = live.mailbox or mailbox_of_operation(raw)
-            if mailbox is not None:
-                mailboxes[MailboxId(subject)] = mailbox
+            leaf = live.operation.leaf
             address = sign = seal = None
-            if mailbox is not None:
-                address = mailbox.address
-                sign, seal = key_mark(mailbox.signing_key), key_mark(mailbox.seal_key)
+            facts = _facts(live.operation) if leaf.kind == OperationKind.MAILBOX else None
+            if facts is not None:
+                mailboxes[MailboxId(subject)] = facts
+                address, sign, seal = facts.address, facts.sign_mark, facts.seal_mark
                 marks.extend((sign, seal))
-            yield node, subject, leaf.kind, live.position, leaf.version, address, raw, sign, seal
+            yield node, subject, leaf.kind, live.position, leaf.version, address, sign, seal
 
-    columns = ("node_id", "subject", "kind", "position", "version", "address", "operation", "sign_mark", "seal_mark")
+    columns = ("node_id", "subject", "kind", "position", "version", "address", "sign_mark", "seal_mark")
     insert_rows(connection, schema.feed_entries, columns, rows())
     note_shared(connection, marks)
     return mailboxes
+
+
+def _facts(operation: Operation) -> MailboxFacts | None:
+    """Of the mailbox that is published, as its checker left them, or read anew; None of a withheld entry."""
+    checked = operation.checked
+    if checked is None and operation.entry is not None:
+        checked = MailboxEntry.decode(operation.entry)
+    if isinstance(checked, MailboxEntry):
+        return MailboxFacts.of(checked)
+    return checked if isinstance(checked, MailboxFacts) else None
 
 
 def _set_head(connection: sa.Connection, node: NodeId, epoch: int, state: FeedState, head: bytes) -> None:

@@ -7,7 +7,6 @@ told. Spec: spec/directory.md, 13.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +18,13 @@ import structlog
 from directory_sync.acquaintance import stated_keys
 from node.vault import schema
 from node.vault.chains import unpack_chain
+from node.vault.mailbox_facts import key_mark
 from protocol.entry import MailboxEntry
 from protocol.feed import OperationKind, decode_operation
 from protocol.ids import MailboxId, NodeId
 from protocol.statement import StatementChain
 
-__all__ = ["KeyHolder", "holders_of", "key_mark", "mark_all", "mark_chain", "note_shared", "shared_by"]
+__all__ = ["KeyHolder", "holders_of", "mark_all", "mark_chain", "note_shared", "shared_by"]
 
 _logger = structlog.get_logger(__name__)
 _AT_ONCE = 500
@@ -41,11 +41,6 @@ class KeyHolder:
     node: NodeId
     mailbox: MailboxId | None
     address: str | None
-
-
-def key_mark(key: bytes) -> int:
-    """The mark of a key's bytes: a signed 64-bit number."""
-    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
 
 
 def mark_chain(connection: sa.Connection, chain: StatementChain) -> None:
@@ -103,7 +98,7 @@ def holders_of(connection: sa.Connection, keys: Sequence[bytes], limit: int = _H
     entries, nodes = schema.feed_entries, schema.node_keys
     found: dict[bytes, list[KeyHolder]] = {}
     for column in _Marks:
-        marked = sa.select(entries.c.node_id, entries.c.subject, entries.c.operation, column.label("mark"))
+        marked = sa.select(entries.c.node_id, entries.c.subject, schema.ENTRY_OPERATION, column.label("mark"))
         for row in connection.execute(marked.where(column.in_(list(by_mark))).limit(limit)):
             entry, key = _mailbox(row.operation), by_mark[row.mark]
             if entry is not None and key in (bytes(entry.signing_key), bytes(entry.seal_key)):
@@ -121,11 +116,11 @@ def shared_by(connection: sa.Connection) -> list[list[KeyHolder]]:
     """For each key that two identities have now: who; some where there are very many. Reads what was noted alone."""
     marks = list(connection.scalars(sa.select(schema.shared_keys.c.mark).limit(_LISTED)))
     keys: set[bytes] = set()
-    entries, nodes = schema.feed_entries, schema.node_keys
+    nodes = schema.node_keys
     for start in range(0, len(marks), _AT_ONCE):
         some = marks[start : start + _AT_ONCE]
         rows = connection.scalars(
-            sa.select(entries.c.operation).where(sa.or_(*(c.in_(some) for c in _Marks))).limit(_LISTED)
+            sa.select(schema.ENTRY_OPERATION).where(sa.or_(*(c.in_(some) for c in _Marks))).limit(_LISTED)
         )
         for entry in map(_mailbox, rows):
             if entry is not None:
@@ -149,7 +144,7 @@ def mark_all(connection: sa.Connection) -> None:
     last: tuple[Any, Any] = (b"", b"")
     while True:
         query = (
-            sa.select(entries.c.node_id, entries.c.subject, entries.c.operation)
+            sa.select(entries.c.node_id, entries.c.subject, schema.ENTRY_OPERATION)
             .where(
                 entries.c.kind == OperationKind.MAILBOX,
                 sa.tuple_(entries.c.node_id, entries.c.subject) > sa.tuple_(*map(sa.literal, last)),

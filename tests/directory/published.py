@@ -15,7 +15,7 @@ from node.vault.feed_store import EPOCH, load_feed, store_feed
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchPage, SearchQuery
 from node.vault.search.index import IndexBatch
-from node.vault.search.listing import list_documents
+from node.vault.search.listing import Waiting, list_documents, read_waiting, write_lists
 from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
 from protocol.feed import Operation, OperationKind, make_operation
@@ -42,6 +42,7 @@ class Published:
         self.search = DirectorySearch(OWN)
         self._version: dict[tuple[NodeId, bytes], int] = {}
         self.defers = False
+        self._waiting: Waiting | None = None
         """Whether new mailboxes are left out of the lists, as those of large feeds that are new here."""
 
     @classmethod
@@ -110,6 +111,18 @@ class Published:
         while more:
             with self.engines.writer.begin() as connection:
                 more = list_documents(connection, limit)
+
+    def read_waiting(self, limit: int) -> None:
+        """Read documents that wait, to write their lists later."""
+        with self.engines.reader.connect() as connection:
+            self._waiting = read_waiting(connection, limit)
+
+    def write_lists(self) -> bool:
+        """Write lists of what was read, whatever was changed since; whether that was done."""
+        if self._waiting is None:
+            return False
+        with self.engines.writer.begin() as connection:
+            return write_lists(connection, self._waiting, self._waiting.lists())
 
     def accept(self, node: NodeId, domain: str, status: str = "accepted") -> None:
         table = schema.peers

@@ -70,6 +70,8 @@ _change = st.one_of(
     st.tuples(st.just("accept"), _node, _domain, st.sampled_from(["accepted", "accepted", "removed"])),
     st.tuples(st.just("defer"), st.booleans()),
     st.tuples(st.just("list"), st.integers(1, 3)),
+    st.tuples(st.just("read waiting"), st.integers(1, 3)),
+    st.tuples(st.just("write lists")),
 )
 
 
@@ -131,6 +133,10 @@ def apply(published: Published, model: Model, change: tuple[Any, ...]) -> None:
             published.defers = defers
         case ("list", limit):
             published.list_all(limit)
+        case ("read waiting", limit):
+            published.read_waiting(limit)
+        case ("write lists",):
+            published.write_lists()
 
 
 def dump(published: Published) -> dict[str, Any]:

@@ -176,6 +176,7 @@ class Institution:
             jitter=self._random.random,
             run_blocking=run_at_once,
             shares_database=False,
+            has_other_cores=False,
         )
 
     def _now_ms(self) -> int:

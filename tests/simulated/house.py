@@ -82,6 +82,7 @@ class House(Institution):
             jitter=self._random.random,
             run_blocking=self._run_at_once,
             shares_database=False,
+            has_other_cores=False,
         )
 
     async def _run_at_once(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -16,6 +16,7 @@ from directory_sync.words import FOLDING_VERSION
 from node.errors import StoreError
 from node.vault import schema
 from node.vault.bulk import insert_rows
+from node.vault.mailbox_facts import MailboxFacts
 from node.vault.search.listing import list_documents, write_changes
 from node.vault.search.postings import MAX_NUMBER, PostingChanges
 from node.vault.search.shown import ShownInstitution, ShownMailbox
@@ -50,7 +51,7 @@ class _Group:
 def index_entries(
     connection: sa.Connection,
     node: NodeId,
-    mailboxes: Mapping[MailboxId, MailboxEntry | None],
+    mailboxes: Mapping[MailboxId, MailboxFacts | None],
     *,
     institution_changed: bool,
 ) -> None:
@@ -83,7 +84,7 @@ class IndexBatch:
     def update(
         self,
         node: NodeId,
-        mailboxes: Mapping[MailboxId, MailboxEntry | None],
+        mailboxes: Mapping[MailboxId, MailboxFacts | None],
         *,
         institution_changed: bool,
         is_whole: bool = False,
@@ -149,7 +150,7 @@ class _NodeIndex:
         self._groups = {row.domain: _Group(row.number, ShownInstitution.decode(row.shown)) for row in rows}
 
     def update(
-        self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, institution_changed: bool, is_whole: bool
+        self, mailboxes: Mapping[MailboxId, MailboxFacts | None], *, institution_changed: bool, is_whole: bool
     ) -> None:
         """See IndexBatch.update."""
         added: set[str] = set()
@@ -192,7 +193,7 @@ class _NodeIndex:
     def _institution(self) -> InstitutionEntry | None:
         """The institution's entry; of several, which only a wrong feed has, the oldest."""
         table = schema.feed_entries
-        query = sa.select(table.c.operation).where(table.c.node_id == self._node, sa.text(schema.INSTITUTIONS))
+        query = sa.select(schema.ENTRY_OPERATION).where(table.c.node_id == self._node, sa.text(schema.INSTITUTIONS))
         raw = self._connection.execute(query.order_by(table.c.position).limit(1)).scalar_one_or_none()
         entry = None if raw is None else decode_operation(raw).entry
         return None if entry is None else InstitutionEntry.decode(entry)
@@ -240,10 +241,10 @@ class _NodeIndex:
 
     # -- mailboxes
 
-    def _stored(self, domains: set[str], but: Container[MailboxId]) -> Iterator[tuple[MailboxId, MailboxEntry]]:
+    def _stored(self, domains: set[str], but: Container[MailboxId]) -> Iterator[tuple[MailboxId, MailboxFacts]]:
         """Every stored mailbox of this node under these domains. but: these are done already."""
         table = schema.feed_entries
-        query = sa.select(table.c.subject, table.c.address, table.c.operation).where(
+        query = sa.select(table.c.subject, table.c.address, schema.ENTRY_OPERATION).where(
             table.c.node_id == self._node, table.c.kind == OperationKind.MAILBOX
         )
         # All at once: a cursor that stays open while rows are written is not the same on both databases.
@@ -251,9 +252,9 @@ class _NodeIndex:
             if row.subject not in but and row.address is not None and row.address.rpartition("@")[2] in domains:
                 entry = decode_operation(row.operation).entry
                 if entry is not None:
-                    yield MailboxId(row.subject), MailboxEntry.decode(entry)
+                    yield MailboxId(row.subject), MailboxFacts.of(MailboxEntry.decode(entry))
 
-    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxEntry | None], *, is_new: bool = False) -> None:
+    def _update_mailboxes(self, mailboxes: Mapping[MailboxId, MailboxFacts | None], *, is_new: bool = False) -> None:
         known = {} if is_new else self._known(mailboxes)
         if known:
             self._write()
@@ -261,34 +262,31 @@ class _NodeIndex:
         changed: list[dict[str, Any]] = []
         removed: list[int] = []
         placed: dict[int, list[int]] = {}
-        for subject, entry in mailboxes.items():
-            group = None
-            if entry is not None and entry.listed and entry.status is EntryStatus.OPEN:
-                group = self._groups.get(entry.domain)
+        for subject, facts in mailboxes.items():
+            group = self._groups.get(facts.domain) if facts is not None and facts.shown else None
             old = known.get(subject)
-            if entry is None or group is None:
+            if facts is None or group is None:
                 if old is not None:
                     removed.append(old.number)
                     self._take(old)
                 continue
-            shown = ShownMailbox.of(entry)
             if old is not None and old.group_number == group.number:
-                before = ShownMailbox.decode(old.shown)
-                if shown == before:
+                if facts.shown == old.shown:
                     continue
                 if old.number < self._listed_to:
-                    self._changes.take(before.tokens() - shown.tokens(), [old.number])
-                    self._changes.add(shown.tokens() - before.tokens(), [old.number])
-                changed.append({"b_number": old.number, "b_shown": shown.encode()})
+                    before, after = (ShownMailbox.decode(shown).tokens() for shown in (old.shown, facts.shown))
+                    self._changes.take(before - after, [old.number])
+                    self._changes.add(after - before, [old.number])
+                changed.append({"b_number": old.number, "b_shown": facts.shown})
             else:
                 if old is not None:
                     removed.append(old.number)
                     self._take(old)
                 number = self._number()
                 if not self._defers:
-                    self._changes.add(shown.tokens(), [number])
+                    self._changes.add(ShownMailbox.decode(facts.shown).tokens(), [number])
                     placed.setdefault(group.number, []).append(number)
-                created.append((number, group.number, subject, shown.encode()))
+                created.append((number, group.number, subject, facts.shown))
         for group in self._groups.values():
             if group.number in placed:
                 self._changes.add(group.shown.tokens(group.number), placed[group.number])

@@ -6,7 +6,7 @@ half of the federation has, which no ranking index of the two databases offers (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -16,17 +16,16 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from node.vault import schema
+from node.vault.bulk import in_pieces, many_values
+from node.vault.search.lists import Key, by_key, note
 from node.vault.search.shown import Token
 
 __all__ = ["MAX_NUMBER", "PostingChanges", "WordRange", "read_postings", "read_words"]
 
-CHUNK_BITS: Final = 16
 MAX_NUMBER: Final = 2**32 - 1
 """Numbers of documents and words are never used again; this many last for hundreds of rebuilds of a federation."""
 # One statement reads or writes so many rows: beyond it, statements grow without getting faster.
 _ROWS_AT_ONCE: Final = 500
-
-_Key = tuple[bytes, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +50,37 @@ class PostingChanges:
     def __init__(self) -> None:
         self._added: dict[Token, list[int]] = {}
         self._taken: dict[Token, list[int]] = {}
+        self._lists: Mapping[Key, bytes] = {}
         self.count = 0
         """How many documents were noted since the last writing."""
 
     def add(self, tokens: Iterable[Token], numbers: Iterable[int]) -> None:
         """These documents have these tokens now."""
-        self.count += _note(self._added, tokens, numbers)
+        self.count += note(self._added, tokens, numbers)
 
     def take(self, tokens: Iterable[Token], numbers: Iterable[int]) -> None:
         """These documents do not have these tokens any more."""
-        self.count += _note(self._taken, tokens, numbers)
+        self.count += note(self._taken, tokens, numbers)
+
+    def add_lists(self, lists: Mapping[Key, bytes]) -> None:
+        """Lists that were made elsewhere (node/vault/search/lists.py) have more numbers now; once before writing."""
+        self._lists = lists
 
     def write(self, connection: sa.Connection) -> tuple[set[Token], set[Token]]:
         """Write all; returns the tokens of which some row came, and those of which some row went."""
-        added, taken = _by_key(self._added), _by_key(self._taken)
-        self._added, self._taken, self.count = {}, {}, 0
+        added = {key: BitMap(numbers) for key, numbers in by_key(self._added).items()}
+        taken = by_key(self._taken)
+        for key, made in self._lists.items():
+            found = BitMap.deserialize(made)
+            added[key] = added[key] | found if key in added else found
+        self._added, self._taken, self._lists, self.count = {}, {}, {}, 0
         came: set[Token] = set()
         went: set[Token] = set()
         for keys in _batches(sorted({*added, *taken})):
             known = dict(_read(connection, keys))
             rows, empty = [], []
             for key in keys:
-                bits = known.get(key)
-                if bits is None:
-                    bits = BitMap(added.get(key, ()))
-                elif key in added:
-                    bits |= BitMap(added[key])
+                bits = known.get(key, BitMap()) | added.get(key, BitMap())
                 if key in taken:
                     bits -= BitMap(taken[key])
                 token = key[:2]
@@ -92,40 +96,15 @@ class PostingChanges:
         return came, went
 
 
-def _batches(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
+def _batches(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
     for start in range(0, len(keys), _ROWS_AT_ONCE):
         yield keys[start : start + _ROWS_AT_ONCE]
-
-
-def _note(changes: dict[Token, list[int]], tokens: Iterable[Token], numbers: Iterable[int]) -> int:
-    noted = list(numbers)
-    for token in tokens:
-        known = changes.get(token)
-        if known is None:
-            changes[token] = noted.copy()
-        else:
-            known += noted
-    return len(noted)
-
-
-def _by_key(changes: dict[Token, list[int]]) -> dict[_Key, list[int]]:
-    found: dict[_Key, list[int]] = {}
-    for (token, field), numbers in changes.items():
-        if not numbers:
-            continue
-        low, high = min(numbers) >> CHUNK_BITS, max(numbers) >> CHUNK_BITS
-        if low == high:
-            found[token, field, low] = numbers
-            continue
-        for number in numbers:
-            found.setdefault((token, field, number >> CHUNK_BITS), []).append(number)
-    return found
 
 
 # -- statements by hand: Core took four fifths of the time of a search, and three quarters of that of the index
 
 
-def _read(connection: sa.Connection, keys: Sequence[_Key]) -> Iterator[tuple[_Key, BitMap]]:
+def _read(connection: sa.Connection, keys: Sequence[Key]) -> Iterator[tuple[Key, BitMap]]:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql(_read_on_sqlite(len(keys)), tuple(chain.from_iterable(keys)))
     else:
@@ -149,8 +128,8 @@ _READ_ON_POSTGRESQL: Final = (
     " AS k (token, field, chunk) JOIN search_postings p USING (token, field, chunk)"
 )
 _WRITE_ON_SQLITE: Final = (
-    "INSERT INTO search_postings (token, field, chunk, bits) VALUES (?, ?, ?, ?)"
-    " ON CONFLICT (token, field, chunk) DO UPDATE SET bits = excluded.bits"
+    "INSERT INTO search_postings (token, field, chunk, bits)",
+    "ON CONFLICT (token, field, chunk) DO UPDATE SET bits = excluded.bits",
 )
 _WRITE_ON_POSTGRESQL: Final = (
     "INSERT INTO search_postings (token, field, chunk, bits) SELECT * FROM"
@@ -163,7 +142,9 @@ def _write(connection: sa.Connection, rows: list[tuple[bytes, int, int, bytes]])
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(_WRITE_ON_SQLITE, rows)
+        begin, end = _WRITE_ON_SQLITE
+        for some in in_pieces(rows):
+            connection.exec_driver_sql(many_values(begin, 4, len(some), end), tuple(chain.from_iterable(some)))
     else:
         connection.exec_driver_sql(_WRITE_ON_POSTGRESQL, _columns(rows, 4))
 
@@ -172,7 +153,7 @@ def _columns(rows: Sequence[tuple[object, ...]], count: int) -> tuple[list[objec
     return tuple([row[at] for row in rows] for at in range(count))
 
 
-def _delete(connection: sa.Connection, keys: Sequence[_Key]) -> None:
+def _delete(connection: sa.Connection, keys: Sequence[Key]) -> None:
     if keys:
         connection.execute(
             _table.delete().where(
