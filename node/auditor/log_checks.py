@@ -196,7 +196,8 @@ class LogChecks:
         """In a process of its own; it ends with the duty. StateError if it came to no end."""
         world = self._database.world
         await world.run_blocking(self._write, run)
-        command = [sys.executable, "-m", "node.auditor.check_process", str(self.folder), str(run.made_at_ms)]
+        # -P: what lies in the folder that the node was started in is none of its modules.
+        command = [sys.executable, "-P", "-m", "node.auditor.check_process", str(self.folder), str(run.made_at_ms)]
         reason = ""
         process: trio.Process
         async with trio.open_nursery() as nursery:

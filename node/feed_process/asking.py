@@ -33,7 +33,8 @@ _WORTH_A_START: Final = 2_000
 _WITHIN_S: Final = 10
 _IDLE_S: Final = 30
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-_COMMAND: Final = (sys.executable, "-m", "node.feed_process.work")
+# -P: what lies in the folder that the node was started in is none of its modules.
+_COMMAND: Final = (sys.executable, "-P", "-m", "node.feed_process.work")
 
 _logger = structlog.get_logger(__name__)
 

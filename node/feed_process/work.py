@@ -10,6 +10,7 @@ import gc
 import resource
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO, Any, Final
 
 import msgpack
@@ -20,7 +21,7 @@ from protocol.entry import MailboxEntry
 from protocol.errors import RemoteProtocolError
 from protocol.feed import check_operation, decode_operation
 
-__all__ = ["LENGTH_BYTES", "main"]
+__all__ = ["LENGTH_BYTES", "main", "prepare"]
 
 LENGTH_BYTES: Final = 4
 # Some 40 MB are the interpreter and its libraries, lists of 20,000 documents another 100: beyond this something is
@@ -64,9 +65,16 @@ def main(questions: IO[bytes], answers: IO[bytes]) -> None:
         answers.flush()
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """Limits of this process, and its interpreter for the work."""
     # Nothing here refers to itself; looking for what does took a seventh of the time.
     gc.set_threshold(50_000, 20, 20)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
+    for limit, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, _MOST_MEMORY_BYTES)):
+        # A service may not set any, where its own are set from outside (packaging/systemd).
+        with suppress(OSError, ValueError):
+            resource.setrlimit(limit, (most, most))
+
+
+if __name__ == "__main__":
+    prepare()
     main(sys.stdin.buffer, sys.stdout.buffer)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from directory_sync.follow import check_here
 from node.feed_process.asking import FeedProcess
-from node.feed_process.work import main
+from node.feed_process.work import main, prepare
 from node.vault.mailbox_facts import MailboxFacts
 from node.vault.search.listing import Waiting
 from node.vault.search.shown import ShownInstitution, ShownMailbox
@@ -140,6 +142,31 @@ def answers(*questions: object) -> list[Any]:
     while head := replies.read(4):
         found.append(msgpack.unpackb(replies.read(int.from_bytes(head, "big"))))
     return found
+
+
+def test_limits_that_may_not_be_set_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def forbidden(limit: int, _most: tuple[int, int]) -> None:
+        asked.append(limit)
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "setrlimit", forbidden)
+    monkeypatch.setattr(gc, "set_threshold", lambda *_: None)
+    prepare()
+    assert asked == [resource.RLIMIT_CORE, resource.RLIMIT_AS]
+
+
+def test_what_lies_in_the_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "__init__.py").write_text("raise SystemExit('not of the program')\n")
+    monkeypatch.chdir(tmp_path)
+
+    async def body(process: FeedProcess) -> None:
+        await until_started(process)
+        assert isinstance((await process.check(GOOD))[-1].checked, MailboxFacts)
+
+    run(body)
 
 
 def test_input_that_ends_halfway_is_an_end() -> None:
