@@ -15,6 +15,7 @@ from node.post.inflight import InFlight
 from node.post.network import first_of
 from node.post.peer_link import PeerLink, Pending
 from node.post.sender_side import SenderSide
+from node.post.waiting import retry_mark
 from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
@@ -75,6 +76,7 @@ class Forwarder:
         self._wanted: dict[EnvelopeId, OutboxItem] = {}
         self._retries: dict[bytes, _Retry] = {}
         self._moved = trio.Event()
+        self._retry_mark = 0
         self._destination = outbox.destination(link.peer)
 
     async def run(self) -> None:
@@ -82,6 +84,7 @@ class Forwarder:
         self._after.clear()
         self._busy.clear()
         self._retries.clear()
+        self._retry_mark = await self._database.read(retry_mark, self._link.peer)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._forward, nursery)
             nursery.start_soon(self._withdraw)
@@ -110,6 +113,8 @@ class Forwarder:
                     await self._wait(ticket, moved)
                 else:
                     self._after.clear()
+            if self._retries and await self._is_retry_asked():
+                self._retries = {row: _Retry(trio.current_time()) for row in self._retries}
             self._reset_due()
 
     def _read_ahead(
@@ -131,6 +136,11 @@ class Forwarder:
 
                 nursery.start_soon(until, ticket)
                 nursery.start_soon(until, moved)
+
+    async def _is_retry_asked(self) -> bool:
+        """Whether an administrator wants what waits to be tried now, whenever the peer said."""
+        before, self._retry_mark = self._retry_mark, await self._database.read(retry_mark, self._link.peer)
+        return self._retry_mark != before
 
     def _reset_due(self) -> None:
         now = trio.current_time()

@@ -20,7 +20,7 @@ from protocol.details import Details
 from protocol.ids import NodeId
 from protocol.logleaf import EventKind
 
-__all__ = ["WaitingLetter", "find_waiting", "give_up", "list_waiting", "retry_now"]
+__all__ = ["WaitingLetter", "find_waiting", "give_up", "list_waiting", "retry_mark", "retry_now"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,13 @@ async def find_waiting(database: Database, outbox: OutboxRows, peers: PeerRows, 
     if len(found) != 1:
         raise NotFoundError(f"no single row of the outbox has the id {prefix}", hint="see: coffre outbox")
     return found[0]
+
+
+def retry_mark(connection: sa.Connection, node: NodeId) -> int:
+    """Changes for a linked node whenever `retry_now` is called, here or in another process."""
+    peers = schema.peers
+    mark = connection.scalar(sa.select(peers.c.next_attempt_at_ms).where(peers.c.node_id == node))
+    return 0 if mark is None else int(mark)
 
 
 async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, prefix: str | None) -> int:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import trio
 
 from node.errors import LimitError, RecipientError, StateError
+from node.post.waiting import retry_now
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from node.vault.states import DeliveryState, LetterFolder, LetterState
@@ -124,6 +125,23 @@ async def test_full_mailbox_defers_until_there_is_room(autojump_clock: trio.test
         with b.node.database.engines.writer.connect() as connection:
             enlarge(connection)
         await trio.sleep(HOUR_S / 2)
+        assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
+
+
+async def test_an_administrator_need_not_wait_as_long_as_the_destination_said(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    async with Federation.pair(tmp_path) as (_, a, b):
+        await b.add("petite", quota_bytes=1000)
+        await settled()
+        letter = await a.send("anna", "petite@b.example")
+        await trio.sleep(2 * HOUR_S + 300)  # full mailboxes are tried every quarter of an hour
+        with b.node.database.engines.writer.begin() as connection:
+            connection.execute(schema.mailboxes.update().values(quota_bytes=10**9))
+        await trio.sleep(1)
+        assert await a.states("anna", letter) == [DeliveryState.WAITING]
+        assert await retry_now(a.node.database, a.node.outbox, a.node.peers, None) == 1
+        await trio.sleep(1)
         assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
 
 
