@@ -193,8 +193,11 @@ def _check_order(members: Sequence[Member]) -> None:
         MemberKind.HASHES: (MemberKind.PAYLOAD,),
         MemberKind.PAYLOAD: (MemberKind.PART, MemberKind.ENVELOPE),
     }
+    is_over = False
     for member in members[1:]:
-        if member.kind not in after[before]:
+        # The parts after all envelopes: nothing but parts comes after them.
+        is_over = is_over or (before is MemberKind.PAYLOAD and member.kind is MemberKind.PART)
+        if member.kind not in after[before] or (is_over and member.kind is not MemberKind.PART):
             raise RemoteProtocolError(Reason.MALFORMED, f"{member.kind.word} after {before.word}")
         before = member.kind
     if before in (MemberKind.ENVELOPE, MemberKind.HASHES):

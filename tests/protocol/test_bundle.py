@@ -98,6 +98,14 @@ def test_another_order_is_refused(table: tuple[Member, ...], data: st.DataObject
             decode_manifest(raw)
 
 
+def test_no_envelope_comes_after_the_last_parts() -> None:
+    kinds = (1, 3, 5, 2, 3, 5)
+    members = tuple(Member(MemberKind(kind), 1, bytes(32)) for kind in kinds)
+    with pytest.raises(RemoteProtocolError, match="envelope after part"):
+        decode_manifest(sign_manifest(_manifest(members), _WRITER.identity))
+    assert decode_manifest(sign_manifest(_manifest(members[:4]), _WRITER.identity)).manifest.members == members[:4]
+
+
 def _manifest(members: tuple[Member, ...]) -> Manifest:
     return Manifest(
         bundle_id=BundleId(bytes(16)),
