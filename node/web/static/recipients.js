@@ -35,6 +35,8 @@ function recipients(input) {
     const any = options().length > 0 && document.activeElement === input;
     if (list.hidden === any) show(any);
   }).observe(list, { childList: true });
+  // They may have come before this script did.
+  if (options().length && document.activeElement === input) show(true);
   input.addEventListener("keydown", (event) => {
     const count = options().length;
     if (event.key === "Enter") {
