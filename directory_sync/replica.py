@@ -226,7 +226,7 @@ class FeedLocks:
     one head do not both send it, and large feeds wait for each other.
     """
 
-    def __init__(self, operations: int = 16_000) -> None:
+    def __init__(self, operations: int = 10_000) -> None:
         """operations: held in memory at once, at some 5 kB each; a feed of more is taken while no other is."""
         self._locks: dict[NodeId, anyio.Lock] = {}
         self._size = self._free = operations

@@ -19,7 +19,7 @@ from directory_sync.follow import check_here
 from node.feed_process.work import LENGTH_BYTES
 from node.vault.mailbox_facts import MailboxFacts
 from node.vault.search.listing import Waiting
-from node.vault.search.lists import Key
+from node.vault.search.lists import Key, in_pieces
 from node.world import BlockingRunner
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.feed import Operation, stored_operation
@@ -62,6 +62,7 @@ class FeedProcess:
         self._wanted = trio.Event()
         self._process: trio.Process | None = None
         self._sending = trio.Lock()
+        self._listing = trio.Lock()
         self._asked: deque[_Asked] = deque()
         self._used_at = 0.0
         self._counted, self._counted_since = 0, 0.0
@@ -92,10 +93,23 @@ class FeedProcess:
 
     async def lists(self, waiting: Waiting) -> Mapping[Key, bytes]:
         """The lists that these documents stand in. What is made here takes a thread."""
-        answer = await self._answer("lists", waiting.documents, waiting.groups)
+        async with self._listing:
+            answer = await self._lists(waiting)
         if answer is None:
             return await self._run_blocking(waiting.lists)
         return {(token, field, chunk): bits for token, field, chunk, bits in answer[1]}
+
+    async def _lists(self, waiting: Waiting) -> list[Any] | None:
+        """In pieces, all by one process; None if it is lost before the end."""
+        process = self._process
+        answer = await self._answer("lists_begin")
+        for some in in_pieces(waiting.documents):
+            if answer is None or self._process is not process:
+                return None
+            answer = await self._answer("lists_add", some)
+        if answer is None or self._process is not process:
+            return None
+        return await self._answer("lists_end", waiting.groups)
 
     def _count(self, operations: int) -> None:
         """A process is wanted for thousands within seconds; the changes of a day are checked here."""

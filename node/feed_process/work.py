@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 import msgpack
 
 from node.vault.mailbox_facts import MailboxFacts
-from node.vault.search.lists import make_lists
+from node.vault.search.lists import ListMaker
 from protocol.entry import MailboxEntry
 from protocol.errors import RemoteProtocolError
 from protocol.feed import check_operation, decode_operation
@@ -45,22 +45,42 @@ def _check(operations: Sequence[bytes]) -> list[Any]:
         return [False, error.reason.value, error.detail]
 
 
-def _lists(documents: Sequence[Any], groups: Sequence[Any]) -> list[Any]:
-    return [True, [(*key, bits) for key, bits in make_lists(documents, groups).items()]]
+class _Lists:
+    """Posting lists in the making: in pieces, so that checks need not wait for all of them."""
 
+    def __init__(self) -> None:
+        self._maker = ListMaker()
 
-_QUESTIONS: Final[dict[str, Callable[..., list[Any]]]] = {"check": _check, "lists": _lists}
+    def begin(self) -> list[Any]:
+        self._maker = ListMaker()
+        return [True]
+
+    def add(self, documents: Sequence[Any]) -> list[Any]:
+        self._maker.add(documents)
+        return [True]
+
+    def end(self, groups: Sequence[Any]) -> list[Any]:
+        made = self._maker.finish(groups)
+        self._maker = ListMaker()
+        return [True, [(*key, bits) for key, bits in made.items()]]
 
 
 def main(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Answer questions in turn until there are no more."""
+    lists = _Lists()
+    work: dict[str, Callable[..., list[Any]]] = {
+        "check": _check,
+        "lists_begin": lists.begin,
+        "lists_add": lists.add,
+        "lists_end": lists.end,
+    }
     while len(head := questions.read(LENGTH_BYTES)) == LENGTH_BYTES:
         size = int.from_bytes(head, "big")
         data = questions.read(size)
         if len(data) < size:
             return
         name, *arguments = msgpack.unpackb(data)
-        answer = msgpack.packb(_QUESTIONS[name](*arguments))
+        answer = msgpack.packb(work[name](*arguments))
         answers.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
         answers.flush()
 

@@ -181,11 +181,11 @@ def test_input_that_ends_halfway_is_an_end() -> None:
 def waiting() -> Waiting:
     shown = [
         ShownMailbox.of(mailbox(subject(number), name=f"Dr Étoile {number}", address=f"e{number}@clinic.example"))
-        for number in range(70_000, 70_050)
+        for number in range(70_000, 74_500)
     ]
     group = ShownInstitution.of(INSTITUTION, "clinic.example").encode()
     documents = [(65_520 + at, 3, item.encode()) for at, item in enumerate(shown)]
-    return Waiting(65_520, 65_570, documents, [(3, group)])
+    return Waiting(65_520, 70_020, documents, [(3, group)])
 
 
 def test_it_makes_the_lists_that_are_made_here() -> None:
@@ -196,6 +196,42 @@ def test_it_makes_the_lists_that_are_made_here() -> None:
         await until_started(process)
         assert await process.lists(waiting()) == here
         assert process.pid is not None
+
+    run(body)
+
+
+def test_killed_between_pieces_the_lists_are_made_here() -> None:
+    async def body(process: FeedProcess) -> None:
+        here = waiting().lists()
+        for turns in (1, 3, 9, 27):
+            await until_started(process)
+            made: list[object] = []
+
+            async def lists(made: list[object] = made) -> None:
+                made.append(await process.lists(waiting()))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lists)
+                for _ in range(turns):
+                    await process.check(GOOD)
+                if process.pid is not None:
+                    os.kill(process.pid, signal.SIGKILL)
+            assert made == [here]
+
+    run(body)
+
+
+def test_lists_given_up_leave_nothing_to_the_next() -> None:
+    async def body(process: FeedProcess) -> None:
+        await until_started(process)
+        with trio.move_on_after(0):
+            await process.lists(waiting())
+        for _ in range(3):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(process.lists, waiting())
+                await process.check(GOOD)
+                nursery.cancel_scope.cancel()
+        assert await process.lists(waiting()) == waiting().lists()
 
     run(body)
 
