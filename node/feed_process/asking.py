@@ -32,6 +32,8 @@ _MANY: Final = 16
 _WORTH_A_START: Final = 2_000
 _WITHIN_S: Final = 10
 _IDLE_S: Final = 30
+# The longest question takes a second; a process that says nothing for so long hangs, and feeds wait for it.
+_SILENT_S: Final = 30
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 # -P: what lies in the folder that the node was started in is none of its modules.
 _COMMAND: Final = (sys.executable, "-P", "-m", "node.feed_process.work")
@@ -51,12 +53,19 @@ class FeedProcess:
     """One for a node. A process is used only while `run` runs. Its loss costs a line in the log and the work, here."""
 
     def __init__(
-        self, run_blocking: BlockingRunner, command: Sequence[str] = _COMMAND, idle_s: float = _IDLE_S
+        self,
+        run_blocking: BlockingRunner,
+        command: Sequence[str] = _COMMAND,
+        idle_s: float = _IDLE_S,
+        silent_s: float = _SILENT_S,
     ) -> None:
-        """run_blocking: for lists that are made here. command: starts the process. idle_s: it ends after so long."""
+        """run_blocking: for lists that are made here. command: starts the process. idle_s: it ends when nothing was
+        asked for so long. silent_s: it is lost when it answers nothing for so long.
+        """
         self._run_blocking = run_blocking
         self._command = command
         self._idle_s = idle_s
+        self._silent_s = silent_s
         self.ended = trio.Event()
         """When the process that there is, or the next one, has ended."""
         self._wanted = trio.Event()
@@ -130,6 +139,8 @@ class FeedProcess:
         async with self._sending:
             if process is not self._process:
                 return None
+            if not self._asked:
+                self._used_at = trio.current_time()
             self._asked.append(asked)
             try:
                 await process.stdin.send_all(len(data).to_bytes(LENGTH_BYTES, "big") + data)
@@ -156,7 +167,9 @@ class FeedProcess:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read_answers, process)
                 while self._asked or trio.current_time() < self._used_at + self._idle_s:
-                    await trio.sleep(self._idle_s)
+                    await trio.sleep(min(self._idle_s, self._silent_s))
+                    if self._asked and trio.current_time() >= self._used_at + self._silent_s:
+                        raise _LostError("it answers nothing")
                 nursery.cancel_scope.cancel()
         except* (_LostError, trio.BrokenResourceError) as group:
             _logger.warning("the process for feeds is lost", reason=str(group.exceptions[0]))

@@ -300,6 +300,25 @@ def test_one_that_lies_is_lost_and_the_work_is_done(lie: str) -> None:
     run(body, command=[sys.executable, "-c", LIES[lie]])
 
 
+def test_one_that_hangs_is_lost_and_the_work_is_done() -> None:
+    async def body(process: FeedProcess) -> None:
+        await until_started(process)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        expected = with_facts(await check_here(GOOD))
+        found: list[object] = []
+
+        async def ask() -> None:
+            found.append(with_facts(await process.check(GOOD)))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(200):  # more than a pipe holds
+                nursery.start_soon(ask)
+        assert found == [expected] * 200
+
+    run(body, silent_s=0.2)
+
+
 def test_one_that_cannot_be_started_is_done_without(tmp_path: Path) -> None:
     async def body(process: FeedProcess) -> None:
         for _ in range(100):
