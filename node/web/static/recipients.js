@@ -35,8 +35,14 @@ function recipients(input) {
     const any = options().length > 0 && document.activeElement === input;
     if (list.hidden === any) show(any);
   }).observe(list, { childList: true });
-  // They may have come before this script did.
-  if (options().length && document.activeElement === input) show(true);
+  // Whoever types at once may be before this script, or before htmx, which heard no key then. htmx takes the page up
+  // in a timer that it set before this one.
+  const typed = input.value;
+  setTimeout(() => {
+    if (document.activeElement !== input) return;
+    if (options().length) show(true);
+    else if (typed.split(/[,;]/).pop().trim()) input.dispatchEvent(new Event("input", { bubbles: true }));
+  });
   input.addEventListener("keydown", (event) => {
     const count = options().length;
     if (event.key === "Enter") {
