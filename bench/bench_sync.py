@@ -24,6 +24,7 @@ from node.vault.chains import pack_chain
 from node.vault.database import Transaction
 from node.vault.engine import open_engines, sqlite_url
 from node.vault.feed_store import EPOCH
+from node.vault.key_marks import unmarked
 from node.vault.keyring import Keyring
 from node.vault.search.listing import unlisted
 from node.world import World
@@ -203,7 +204,7 @@ def cold_sync(institutions: int, mailboxes: int) -> _ColdSync:
                 begin = time.perf_counter()
                 forget_peak_memory(process.pid)
                 wanted, beside_mb = institutions + 2, 0.0
-                while (held := _held(engines.reader)) < wanted or _unlisted(engines.reader):
+                while (held := _held(engines.reader)) < wanted or _is_index_behind(engines.reader):
                     if time.perf_counter() - begin > _WITHIN_S or process.poll() is not None:
                         raise RuntimeError(f"{held} of {wanted} feeds arrived")
                     beside_mb = max(beside_mb, children_memory_mb(process.pid))
@@ -213,9 +214,9 @@ def cold_sync(institutions: int, mailboxes: int) -> _ColdSync:
             engines.close()
 
 
-def _unlisted(reader: sa.Engine) -> int:
+def _is_index_behind(reader: sa.Engine) -> bool:
     with reader.connect() as connection:
-        return unlisted(connection)
+        return unlisted(connection) > 0 or bool(unmarked(connection))
 
 
 def _held(reader: sa.Engine) -> int:

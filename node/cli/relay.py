@@ -18,7 +18,13 @@ __all__ = ["add_to"]
 app = typer.Typer(help="Relays: letters kept for a node that cannot be reached.", rich_markup_mode=None)
 PeerArgument = Annotated[str, typer.Argument(help="Domain, institution or the beginning of the id.")]
 _DAY_MS = 86_400_000
-_MB = 1_000_000
+
+
+def _shown(count: int) -> str:
+    from node.reports.rendering import language_of
+    from node.sizes import shown_size
+
+    return shown_size(count, language_of("en"))
 
 
 async def _accepted(node: Node, text: str) -> Peer:
@@ -32,7 +38,7 @@ async def _accepted(node: Node, text: str) -> Peer:
 def admit(
     context: typer.Context,
     peer: PeerArgument,
-    megabytes: Annotated[int, typer.Option(min=1, help="Ciphertext that may wait here.")] = 1000,
+    size: Annotated[str, typer.Option(metavar="SIZE", help="Ciphertext that may wait here: 500MB, 2GB.")] = "1 GB",
     letters: Annotated[int, typer.Option(min=1, max=100_000, help="Envelopes that may wait here.")] = 1000,
     days: Annotated[int, typer.Option(min=1, max=30, help="For how long one is kept.")] = 14,
     as_json: JsonOption = False,
@@ -41,12 +47,14 @@ def admit(
 
     async def body() -> None:
         from node.relay.clients import Admission
+        from node.sizes import parse_size
 
+        quota_bytes = parse_size(size)
         async with opened_node(context) as node:
             found = await _accepted(node, peer)
             admission = Admission(
                 node=found.node_id,
-                quota_bytes=megabytes * _MB,
+                quota_bytes=quota_bytes,
                 quota_letters=letters,
                 max_age_ms=days * _DAY_MS,
             )
@@ -54,7 +62,7 @@ def admit(
         if as_json:
             emit({"id": found.node_id.text, "status": "admitted"})
         else:
-            say(f"{found.institution} may have {letters} letters, {megabytes} MB, kept here for {days} days")
+            say(f"{found.institution} may have {letters} letters, {_shown(quota_bytes)}, kept here for {days} days")
             say("it must name this node too: coffre relay use")
 
     run_command(body, as_json=as_json)
@@ -152,12 +160,12 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
                 item["institution"],
                 "yes" if item["names_us"] else "not yet",
                 f"{item['letters']} of {item['quota_letters']}",
-                f"{item['bytes'] // _MB} of {item['quota_bytes'] // _MB} MB",
+                f"{_shown(item['bytes'])} of {_shown(item['quota_bytes'])}",
                 f"{item['max_age_ms'] // _DAY_MS} days",
             )
             for item in keeps
         ]
-        table(("client", "names this node", "letters", "bytes", "kept"), lines, empty="no client admitted")
+        table(("client", "names this node", "letters", "size", "kept"), lines, empty="no client admitted")
 
     run_command(body, as_json=as_json)
 

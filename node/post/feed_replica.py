@@ -15,6 +15,7 @@ from node.trust.followed import Following, HeadRefresh
 from node.vault import schema
 from node.vault.database import Database, Transaction
 from node.vault.feed_store import EPOCH, drop_feed, feed_head, held_size, leaf_hashes_of, load_feed, store_feed
+from node.vault.key_marks import MARKED_AT_ONCE, mark_waiting, unmarked
 from node.vault.peers import PeerCursor, PeerRows
 from node.vault.search.index import IndexBatch
 from node.vault.search.listing import LISTED_AT_ONCE, Waiting, read_waiting, unlisted, write_lists
@@ -32,7 +33,7 @@ __all__ = ["FEED_LIMITS", "FeedReplica", "log_feed_event"]
 
 FEED_LIMITS: Final = Limits()
 _JOURNAL_BYTES: Final = 16
-# Operations in one transaction from which on new mailboxes are left to `keep_lists`: a newcomer's, or a large feed.
+# Operations in one transaction from which on new mailboxes are left to `keep_indexes`: a newcomer's, or a large feed.
 _MANY: Final = 500
 # How long they are not found, but by their address: the longer, the fewer lists are written again.
 _LIST_EVERY_S: Final = 5
@@ -57,6 +58,11 @@ def _write_lists(tx: Transaction, items: Sequence[tuple[Waiting, Mapping[Key, by
     return [write_lists(tx.connection, waiting, lists) for waiting, lists in items]
 
 
+def _write_marks(tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+    mark_waiting(tx.connection)
+    return items
+
+
 class FeedReplica:
     """One for a node; all its links share it."""
 
@@ -75,24 +81,31 @@ class FeedReplica:
         self._peers = peers
         self._node = node
         self._lists = lists or self._lists_here
-        self._keeps_lists = False
+        self._keeps_indexes = False
         # How many documents were left waiting at the last look, and how often that was so.
         self._left = self._passed_over = 0
 
-    async def keep_lists(self) -> None:
-        """Bring into the search index what large transactions left out of its lists, until cancelled. Without it they
-        leave nothing out.
+    async def keep_indexes(self) -> None:
+        """Bring into the indexes what large transactions left out: lists of words, and marks of keys, until cancelled.
+        Without it they leave nothing out.
         """
-        self._keeps_lists = True
+        self._keeps_indexes = True
         try:
             while True:
                 ticket = self.changed()
                 while await self._list_waiting():
+                    await self._mark_waiting(MARKED_AT_ONCE)
                     await trio.sleep(_LIST_EVERY_S)
+                await self._mark_waiting(1)
                 await ticket.wait()
                 await trio.sleep(_LIST_EVERY_S)
         finally:
-            self._keeps_lists = False
+            self._keeps_indexes = False
+
+    async def _mark_waiting(self, least: int) -> None:
+        """Mark the keys of feeds that wait for it, if so many operations do."""
+        while sum(size for _, size in await self._database.read(unmarked)) >= least:
+            await self._database.write(_write_marks, None)
 
     async def _list_waiting(self) -> bool:
         """List what waits; False if nothing is left. While documents pour in, a batch that is not full is left for the
@@ -126,7 +139,7 @@ class FeedReplica:
     def _store(self, tx: Transaction, items: Sequence[_Commit]) -> Sequence[Exception | None]:
         results: list[Exception | None] = []
         many = sum(len(item.operations) for item in items) > _MANY or unlisted(tx.connection) > 0
-        index = IndexBatch(tx.connection, defers=self._keeps_lists and many)
+        index = IndexBatch(tx.connection, defers=self._keeps_indexes and many)
         trusted = self._following.trusted(tx.connection)
         for item in items:
             held = held_size(tx.connection, item.node, item.epoch, lock=True)

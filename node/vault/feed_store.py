@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from node.vault.bulk import insert_rows
-from node.vault.key_marks import note_shared
+from node.vault.key_marks import add_marks, drop_marks, mark_feeds, marked_number
 from node.vault.mailbox_facts import MailboxFacts
 from node.vault.search.index import IndexBatch
 from node.vault.totals_rows import drop_totals, keep_totals
@@ -95,6 +95,7 @@ def store_feed(
     """Write new operations, the live set as they change it, and the head, inside a transaction.
 
     index: gathers what is to be searched, for the caller to write with that of other feeds; else it is written here.
+    If it defers, marks of the keys of a feed that has none yet are left to `mark_waiting`.
     """
     first = state.size - len(operations)
     insert_rows(
@@ -104,9 +105,14 @@ def store_feed(
         ((node, epoch, first + offset, operation.encode()) for offset, operation in enumerate(operations)),
     )
     newest = dict.fromkeys(operation.leaf.subject for operation in operations)
+    number = marked_number(connection, node)
     if first:
-        _delete_entries(connection, node, list(newest))
+        _delete_entries(connection, node, list(newest), number)
     mailboxes = _insert_entries(connection, node, newest, state)
+    if number is not None:
+        add_marks(connection, number, ((state.live[subject].position, facts) for subject, facts in mailboxes.items()))
+    elif index is None or not index.defers:
+        mark_feeds(connection, [node])
     keep_totals(connection, node, operations, first)
     _set_head(connection, node, epoch, state, head)
     arrive(connection, node, epoch)
@@ -125,11 +131,14 @@ def store_feed(
         gathered.write()
 
 
-def _delete_entries(connection: sa.Connection, node: NodeId, subjects: Sequence[bytes]) -> None:
+def _delete_entries(connection: sa.Connection, node: NodeId, subjects: Sequence[bytes], number: int | None) -> None:
     entries = schema.feed_entries
     for start in range(0, len(subjects), _SUBJECTS_AT_ONCE):
         some = subjects[start : start + _SUBJECTS_AT_ONCE]
-        connection.execute(entries.delete().where(entries.c.node_id == node, entries.c.subject.in_(some)))
+        which = sa.and_(entries.c.node_id == node, entries.c.subject.in_(some))
+        if number is not None:
+            drop_marks(connection, number, which)
+        connection.execute(entries.delete().where(which))
 
 
 def _insert_entries(
@@ -137,7 +146,6 @@ def _insert_entries(
 ) -> dict[MailboxId, MailboxFacts]:
     """Write the live ones of these subjects; returns the mailboxes among them."""
     mailboxes: dict[MailboxId, MailboxFacts] = {}
-    marks: list[int] = []
 
     def rows() -> Iterator[tuple[object, ...]]:
         for subject in subjects:
@@ -150,12 +158,10 @@ def _insert_entries(
             if facts is not None:
                 mailboxes[MailboxId(subject)] = facts
                 address, sign, seal = facts.address, facts.sign_mark, facts.seal_mark
-                marks.extend((sign, seal))
             yield node, subject, leaf.kind, live.position, leaf.version, address, sign, seal
 
     columns = ("node_id", "subject", "kind", "position", "version", "address", "sign_mark", "seal_mark")
     insert_rows(connection, schema.feed_entries, columns, rows())
-    note_shared(connection, marks)
     return mailboxes
 
 
@@ -202,8 +208,12 @@ def leaf_hashes_of(connection: sa.Connection, node: NodeId, epoch: int) -> list[
 
 def drop_feed(connection: sa.Connection, node: NodeId, epoch: int) -> None:
     """Forget a feed, to take it anew from its beginning, inside a transaction."""
-    entries = schema.feed_entries
+    entries, marked = schema.feed_entries, schema.marked_feeds
     subjects = connection.execute(sa.select(entries.c.subject).where(entries.c.node_id == node)).scalars().all()
+    number = marked_number(connection, node)
+    if number is not None:
+        drop_marks(connection, number, entries.c.node_id == node)
+        connection.execute(marked.delete().where(marked.c.number == number))
     for table in (schema.feed_operations, schema.feeds):
         connection.execute(table.delete().where(table.c.node_id == node, table.c.epoch == epoch))
     connection.execute(entries.delete().where(entries.c.node_id == node))

@@ -1,14 +1,13 @@
-"""One key in two identities: every key held here is marked by 8 bytes of its hash, and looked up by that.
+"""Marks of keys: every key held here is marked by 8 bytes of its hash, so that one in two identities is seen.
 
-Marks stand beside mailboxes' entries (`feed_entries`) and, of nodes and maintainers, in `node_keys`; where a mark comes
-a second time it is noted in `shared_keys`. A mark alone says nothing: keys are compared in full before anybody is
-told. Spec: spec/directory.md, 13.
+Those of mailboxes stand in `key_marks`, those of nodes and maintainers in `node_keys`; where a mark comes a second time
+it is noted in `shared_keys`. Whose they are: node/vault/key_holders.py.
+Spec: spec/directory.md, 13; spec/decisions/0008-marks-in-bulk.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,30 +16,27 @@ import structlog
 
 from directory_sync.acquaintance import stated_keys
 from node.vault import schema
-from node.vault.chains import unpack_chain
-from node.vault.mailbox_facts import key_mark
-from protocol.entry import MailboxEntry
-from protocol.feed import OperationKind, decode_operation
-from protocol.ids import MailboxId, NodeId
+from node.vault.bulk import insert_rows
+from node.vault.mailbox_facts import MailboxFacts, key_mark
+from protocol.ids import NodeId
 from protocol.statement import StatementChain
 
-__all__ = ["KeyHolder", "holders_of", "mark_all", "mark_chain", "note_shared", "shared_by"]
+__all__ = [
+    "MARKED_AT_ONCE",
+    "add_marks",
+    "drop_marks",
+    "mark_chain",
+    "mark_feeds",
+    "mark_waiting",
+    "marked_number",
+    "unmarked",
+]
+
+MARKED_AT_ONCE: Final = 100_000
+"""Operations whose marks are brought in together: of more, other writers would wait for longer than a second."""
+_AT_ONCE: Final = 500
 
 _logger = structlog.get_logger(__name__)
-_AT_ONCE = 500
-# A feed may give one key to all of its 100,000 mailboxes: enough of them are named, and not more are read.
-_HOLDERS = 50
-_LISTED = 10_000
-_Marks = (schema.feed_entries.c.sign_mark, schema.feed_entries.c.seal_mark)
-
-
-@dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """Who states a key. address: of a mailbox; None: it is a key of the node, or maintainer, itself."""
-
-    node: NodeId
-    mailbox: MailboxId | None
-    address: str | None
 
 
 def mark_chain(connection: sa.Connection, chain: StatementChain) -> None:
@@ -49,39 +45,116 @@ def mark_chain(connection: sa.Connection, chain: StatementChain) -> None:
     marks = {key_mark(key) for key in stated_keys(chain)}
     connection.execute(table.delete().where(table.c.node_id == chain.node_id))
     connection.execute(table.insert(), [{"mark": mark, "node_id": chain.node_id} for mark in sorted(marks)])
-    note_shared(connection, marks)
+    _note_shared(connection, marks)
 
 
-def note_shared(connection: sa.Connection, marks: Iterable[int]) -> None:
-    """Note those of these marks, just written, that another row has as well."""
-    wanted, shared = sorted(set(marks)), schema.shared_keys
-    any_noted = connection.scalar(sa.select(shared.c.mark).limit(1)) is not None
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = wanted[start : start + _AT_ONCE]
-        if any_noted:
-            # Of those noted before there may be any number, and nothing new to say.
-            noted = set(connection.scalars(sa.select(shared.c.mark).where(shared.c.mark.in_(some))))
-            some = [mark for mark in some if mark not in noted]
-        if not some:
-            continue
-        new = [{"mark": mark} for mark in _held_twice(connection, some)]
-        if new:
-            any_noted = True
-            connection.execute(shared.insert(), new)
-            _logger.warning("keys in two identities", keys=len(new), see="coffre directory shared-keys")
+def marked_number(connection: sa.Connection, node: NodeId) -> int | None:
+    """The number of a feed whose marks are in; None: they are still to come, all of them."""
+    table = schema.marked_feeds
+    return connection.scalar(sa.select(table.c.number).where(table.c.node_id == node))
 
 
-# Statements by hand: asked of every key of a country, Core took longer to make them than the database to answer.
-_TWICE: Final = (
-    "SELECT mark FROM (SELECT sign_mark AS mark FROM feed_entries WHERE sign_mark {some}"
-    " UNION ALL SELECT seal_mark FROM feed_entries WHERE seal_mark {some}"
-    " UNION ALL SELECT mark FROM node_keys WHERE mark {some}) AS held GROUP BY mark HAVING count(*) > 1"
+def add_marks(connection: sa.Connection, number: int, mailboxes: Iterable[tuple[int, MailboxFacts]]) -> None:
+    """Mark mailboxes of a marked feed, each with the position of its operation, as they are written."""
+    marks = {(mark, number, at) for at, facts in mailboxes for mark in (facts.sign_mark, facts.seal_mark)}
+    insert_rows(connection, schema.key_marks, ("mark", "feed", "position"), sorted(marks))
+    _note_shared(connection, {mark for mark, _, _ in marks})
+
+
+def drop_marks(connection: sa.Connection, number: int, condition: sa.ColumnElement[bool]) -> None:
+    """Take away those of the entries of a marked feed that are about to go. condition: on `feed_entries`."""
+    entries, marks = schema.feed_entries, schema.key_marks
+    query = sa.select(entries.c.sign_mark, entries.c.seal_mark, entries.c.position)
+    gone = [
+        {"b_mark": mark, "b_position": row.position}
+        for row in connection.execute(query.where(condition, entries.c.sign_mark.is_not(None)))
+        for mark in (row.sign_mark, row.seal_mark)
+    ]
+    if gone:
+        one = (marks.c.mark == sa.bindparam("b_mark"), marks.c.position == sa.bindparam("b_position"))
+        connection.execute(marks.delete().where(*one, marks.c.feed == number), gone)
+
+
+def unmarked(connection: sa.Connection) -> list[tuple[NodeId, int]]:
+    """Feeds without marks, with how many operations each has, in the order in which they came."""
+    feeds, marked = schema.feeds, schema.marked_feeds
+    query = sa.select(feeds.c.node_id, feeds.c.size).where(
+        ~sa.exists().where(marked.c.node_id == feeds.c.node_id),
+    )
+    return [(NodeId(row.node_id), row.size) for row in connection.execute(query.order_by(feeds.c.arrival))]
+
+
+def mark_waiting(connection: sa.Connection) -> None:
+    """Bring in the marks of feeds that have none, the first ones, of some MARKED_AT_ONCE operations."""
+    nodes, count = list[NodeId](), 0
+    for node, size in unmarked(connection):
+        nodes.append(node)
+        count += size
+        if count >= MARKED_AT_ONCE:
+            break
+    if nodes:
+        mark_feeds(connection, nodes)
+
+
+def mark_feeds(connection: sa.Connection, nodes: Sequence[NodeId]) -> None:
+    """Bring in all the marks of feeds that have none."""
+    table = schema.marked_feeds
+    first = (connection.scalar(sa.select(sa.func.max(table.c.number))) or 0) + 1
+    numbered = [{"number": first + at, "node_id": node} for at, node in enumerate(nodes)]
+    connection.execute(table.insert(), numbered)
+    new = {"first": first, "last": first + len(nodes) - 1}
+    noted = connection.execute(_NOTE_NEW, new).rowcount
+    connection.execute(_MARK_NEW, new)
+    _tell(noted)
+
+
+# By hand, like the ones below: of two columns one list, in its order.
+_NEW: Final = " UNION ".join(
+    f"SELECT e.{column} AS mark, m.number AS feed, e.position AS position FROM marked_feeds m"  # noqa: S608
+    f" JOIN feed_entries e ON e.node_id = m.node_id"
+    f" WHERE m.number BETWEEN :first AND :last AND e.{column} IS NOT NULL"
+    for column in ("sign_mark", "seal_mark")
+)
+_MARK_NEW: Final = sa.text(f"INSERT INTO key_marks (mark, feed, position) {_NEW} ORDER BY mark, feed, position")
+_NOTE_NEW: Final = sa.text(
+    f"INSERT INTO shared_keys (mark) SELECT mark FROM ({_NEW}) AS new"  # noqa: S608
+    " WHERE NOT EXISTS (SELECT 1 FROM shared_keys s WHERE s.mark = new.mark)"
+    " GROUP BY mark HAVING count(*) > 1"
+    " OR EXISTS (SELECT 1 FROM key_marks k WHERE k.mark = new.mark)"
+    " OR EXISTS (SELECT 1 FROM node_keys n WHERE n.mark = new.mark)"
 )
 
 
-def _held_twice(connection: sa.Connection, marks: Sequence[int]) -> list[int]:
+def _note_shared(connection: sa.Connection, marks: Iterable[int]) -> None:
+    """Note those of these marks, just written, that another row has as well."""
+    wanted, shared = sorted(set(marks)), schema.shared_keys
+    noted = 0
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        # Of those noted before there may be any number, and nothing new to say.
+        known = set(connection.scalars(sa.select(shared.c.mark).where(shared.c.mark.in_(some))))
+        some = [mark for mark in some if mark not in known]
+        new = [{"mark": mark} for mark in _held_twice(connection, some)] if some else []
+        if new:
+            connection.execute(shared.insert(), new)
+            noted += len(new)
+    _tell(noted)
+
+
+def _tell(noted: int) -> None:
+    if noted:
+        _logger.warning("keys in two identities", keys=noted, see="coffre directory shared-keys")
+
+
+_TWICE: Final = (
+    "SELECT mark FROM (SELECT mark FROM key_marks WHERE mark {some} UNION ALL SELECT mark FROM node_keys"
+    " WHERE mark {some}) AS held GROUP BY mark HAVING count(*) > 1"
+)
+
+
+def _held_twice(connection: sa.Connection, marks: Sequence[int]) -> list[Any]:
     if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql(_twice_on_sqlite(len(marks)), (*marks, *marks, *marks))
+        found = connection.exec_driver_sql(_twice_on_sqlite(len(marks)), (*marks, *marks))
     else:
         found = connection.exec_driver_sql(_TWICE.format(some="= ANY(%(marks)s::bigint[])"), {"marks": list(marks)})
     return list(found.scalars())
@@ -90,101 +163,3 @@ def _held_twice(connection: sa.Connection, marks: Sequence[int]) -> list[int]:
 @lru_cache(maxsize=64)
 def _twice_on_sqlite(count: int) -> str:
     return _TWICE.format(some=f"IN ({', '.join('?' * count)})")
-
-
-def holders_of(connection: sa.Connection, keys: Sequence[bytes], limit: int = _HOLDERS) -> dict[bytes, list[KeyHolder]]:
-    """Whose these keys are, as held now; keys that nobody has are left out. limit: rows read of each column."""
-    by_mark = {key_mark(key): key for key in keys}
-    entries, nodes = schema.feed_entries, schema.node_keys
-    found: dict[bytes, list[KeyHolder]] = {}
-    for column in _Marks:
-        marked = sa.select(entries.c.node_id, entries.c.subject, schema.ENTRY_OPERATION, column.label("mark"))
-        for row in connection.execute(marked.where(column.in_(list(by_mark))).limit(limit)):
-            entry, key = _mailbox(row.operation), by_mark[row.mark]
-            if entry is not None and key in (bytes(entry.signing_key), bytes(entry.seal_key)):
-                holder = KeyHolder(NodeId(row.node_id), MailboxId(row.subject), entry.address)
-                found.setdefault(key, []).append(holder)
-    stated = sa.select(nodes.c.mark, nodes.c.node_id).where(nodes.c.mark.in_(list(by_mark))).limit(limit)
-    for one in connection.execute(stated):
-        key, chain = by_mark[one.mark], _chain(connection, one.node_id)
-        if chain is not None and key in stated_keys(chain):
-            found.setdefault(key, []).append(KeyHolder(NodeId(one.node_id), None, None))
-    return found
-
-
-def shared_by(connection: sa.Connection) -> list[list[KeyHolder]]:
-    """For each key that two identities have now: who; some where there are very many. Reads what was noted alone."""
-    marks = list(connection.scalars(sa.select(schema.shared_keys.c.mark).limit(_LISTED)))
-    keys: set[bytes] = set()
-    nodes = schema.node_keys
-    for start in range(0, len(marks), _AT_ONCE):
-        some = marks[start : start + _AT_ONCE]
-        rows = connection.scalars(
-            sa.select(schema.ENTRY_OPERATION).where(sa.or_(*(c.in_(some) for c in _Marks))).limit(_LISTED)
-        )
-        for entry in map(_mailbox, rows):
-            if entry is not None:
-                keys |= {bytes(entry.signing_key), bytes(entry.seal_key)}
-        for node in connection.scalars(sa.select(nodes.c.node_id).where(nodes.c.mark.in_(some)).distinct()):
-            chain = _chain(connection, node)
-            keys |= set() if chain is None else stated_keys(chain)
-    noted = set(marks)
-    wanted = sorted(key for key in keys if key_mark(key) in noted)
-    found: list[list[KeyHolder]] = []
-    for start in range(0, len(wanted), _AT_ONCE):
-        for holders in holders_of(connection, wanted[start : start + _AT_ONCE], _LISTED).values():
-            if len(holders) > 1 and holders[:_HOLDERS] not in found:
-                found.append(holders[:_HOLDERS])
-    return found
-
-
-def mark_all(connection: sa.Connection) -> None:
-    """Mark all that is held: once, when a database comes from a version without marks."""
-    entries, peers, maintainers = schema.feed_entries, schema.peers, schema.maintainers
-    last: tuple[Any, Any] = (b"", b"")
-    while True:
-        query = (
-            sa.select(entries.c.node_id, entries.c.subject, schema.ENTRY_OPERATION)
-            .where(
-                entries.c.kind == OperationKind.MAILBOX,
-                sa.tuple_(entries.c.node_id, entries.c.subject) > sa.tuple_(*map(sa.literal, last)),
-            )
-            .order_by(entries.c.node_id, entries.c.subject)
-            .limit(_AT_ONCE)
-        )
-        rows = connection.execute(query).all()
-        if not rows:
-            break
-        last = (rows[-1].node_id, rows[-1].subject)
-        values = []
-        for row in rows:
-            entry = _mailbox(row.operation)
-            if entry is not None:
-                sign, seal = key_mark(entry.signing_key), key_mark(entry.seal_key)
-                values.append({"b_node": row.node_id, "b_subject": row.subject, "b_sign": sign, "b_seal": seal})
-        if values:
-            update = entries.update().where(
-                entries.c.node_id == sa.bindparam("b_node"), entries.c.subject == sa.bindparam("b_subject")
-            )
-            connection.execute(
-                update.values(sign_mark=sa.bindparam("b_sign"), seal_mark=sa.bindparam("b_seal")), values
-            )
-            note_shared(connection, [value[name] for value in values for name in ("b_sign", "b_seal")])
-    for table in (peers, maintainers):
-        for packed in connection.scalars(sa.select(table.c.statements)).all():
-            mark_chain(connection, unpack_chain(packed))
-
-
-def _mailbox(operation: bytes) -> MailboxEntry | None:
-    decoded = decode_operation(operation)
-    if decoded.entry is None or decoded.leaf.kind != OperationKind.MAILBOX:
-        return None
-    return MailboxEntry.decode(decoded.entry)
-
-
-def _chain(connection: sa.Connection, node: bytes) -> StatementChain | None:
-    for table in (schema.peers, schema.maintainers):
-        packed = connection.scalar(sa.select(table.c.statements).where(table.c.node_id == node))
-        if packed is not None:
-            return unpack_chain(packed)
-    return None

@@ -17,7 +17,7 @@ from node.vault.correspondents import Correspondents
 from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.feed_store import mailbox_of_operation
-from node.vault.key_marks import KeyHolder, holders_of, shared_by
+from node.vault.key_holders import KeyHolder, holders_of, shared_by
 from node.vault.usable import is_usable
 from protocol.entry import EntryStatus, MailboxKind
 from protocol.ids import MailboxId, NodeId

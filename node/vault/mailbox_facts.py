@@ -1,6 +1,6 @@
 """What the database keeps of a mailbox beside its entry, so that it is looked up, compared and found.
 
-Made from the entry alone, by functions that need no database: also in a process that has none (node/checking).
+Made from the entry alone, by functions that need no database: also in a process that has none (node/feed_process).
 """
 
 from __future__ import annotations

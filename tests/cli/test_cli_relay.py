@@ -11,10 +11,12 @@ def test_relay_is_admitted_named_listed_and_left(neighbours: Neighbours) -> None
     (peer,) = [item for item in hospital.json("peers") if item["status"] == "accepted"][:1]
     domain = peer["domain"]
     assert "no client admitted" in hospital.say("relay", "list")
-    assert hospital.json("relay", "admit", domain, "--letters", "5", "--megabytes", "2")["status"] == "admitted"
+    assert hospital.json("relay", "admit", domain, "--letters", "5", "--size", "2MB")["status"] == "admitted"
     (client,) = hospital.json("relay", "list")["keeps"]
-    assert (client["quota_letters"], client["quota_bytes"], client["letters"]) == (5, 2_000_000, 0)
+    assert (client["quota_letters"], client["quota_bytes"], client["letters"]) == (5, 2 << 20, 0)
     assert client["names_us"] is False
+    assert "0 bytes of 2 MB" in hospital.say("relay", "list")
+    assert "is no size" in hospital.refused("relay", "admit", domain, "--size", "1000")
     assert "not yet" in hospital.say("relay", "list")
 
     assert hospital.json("relay", "use", domain)["status"] == "named"

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from node.vault import schema
 from node.vault.engine import Engines, open_engines
-from node.vault.feed_store import EPOCH, load_feed, store_feed
+from node.vault.feed_store import EPOCH, drop_feed, load_feed, store_feed
 from node.vault.migrate import migrate
 from node.vault.search.directory_search import DirectorySearch, SearchPage, SearchQuery
-from node.vault.search.index import IndexBatch
+from node.vault.search.index import IndexBatch, rebuild_index
 from node.vault.search.listing import Waiting, list_documents, read_waiting, write_lists
 from node.vault.usable import remember_accepted
 from protocol.entry import EntryStatus, InstitutionEntry, MailboxEntry
@@ -22,7 +22,7 @@ from protocol.feed import Operation, OperationKind, make_operation
 from protocol.ids import MailboxId, NodeId
 from spec.vectors.make_feed import OPENING, mailbox
 
-__all__ = ["INSTITUTION", "NODES", "OWN", "Published", "mailbox_id"]
+__all__ = ["INSTITUTION", "NODES", "OWN", "Published", "emptied", "mailbox_id"]
 
 OWN: Final = NodeId(bytes([1]) * 32)
 NODES: Final = (OWN, NodeId(bytes([2]) * 32), NodeId(bytes([3]) * 32))
@@ -83,6 +83,12 @@ class Published:
 
     def erase(self, node: NodeId, number: int) -> None:
         self._publish(node, OperationKind.ERASE, mailbox_id(number), b"")
+
+    def forget(self, node: NodeId) -> None:
+        """Drop the whole feed, which may then come anew."""
+        with self.engines.writer.begin() as connection:
+            drop_feed(connection, node, EPOCH)
+        self._version = {key: version for key, version in self._version.items() if key[0] != node}
 
     def many(self, node: NodeId, entries: list[MailboxEntry]) -> None:
         """New mailboxes in one transaction, as a feed that is followed for the first time."""
@@ -179,3 +185,13 @@ class Published:
         with self.engines.reader.connect() as connection:
             count: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             return count
+
+
+def emptied(published: Published) -> Published:
+    """The same database with nothing in it that these tests write."""
+    tables = (schema.feeds, schema.feed_entries, schema.feed_operations, schema.peers, schema.node_keys)
+    with published.engines.writer.begin() as connection:
+        for table in (*tables, schema.key_marks, schema.marked_feeds, schema.shared_keys):
+            connection.execute(table.delete())
+        rebuild_index(connection)
+    return Published(published.engines)

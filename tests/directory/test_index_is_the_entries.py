@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
-import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +14,7 @@ from node.vault import schema
 from node.vault.search.index import rebuild_index
 from protocol.entry import EntryStatus, Identifier, MailboxKind
 from protocol.ids import NodeId
-from tests.directory.published import NODES, OWN, Published
+from tests.directory.published import NODES, OWN, Published, emptied
 
 _DOMAINS: Final = ("un.example", "deux.example")
 _NAMES: Final = ("Hôpital de l'Étoile", "Centre hospitalier", "Étoile du Nord", "Anne Étoile", "Anne-Lise Nord", "Nord")
@@ -164,26 +162,6 @@ def dump(published: Published) -> dict[str, Any]:
         "words": sorted(spelled.values()),
         "postings": postings,
     }
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def engines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
-    """One database for all examples: making one takes longer than an example."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('index') / 'test.db'}"
-    else:
-        server: str = request.getfixturevalue("postgres_server")
-        url = server.replace("postgresql://", "postgresql+psycopg://")
-    with Published.opened(url) as published:
-        yield published
-
-
-def emptied(published: Published) -> Published:
-    with published.engines.writer.begin() as connection:
-        for table in (schema.feeds, schema.feed_entries, schema.feed_operations, schema.peers):
-            connection.execute(table.delete())
-        rebuild_index(connection)
-    return Published(published.engines)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -125,11 +125,11 @@ async def test_relays_are_named_and_clients_admitted(tmp_path: Path) -> None:
         await node.database.write(node.peers.accept, decode_invite(other.invitation()))
         peer = {"peer": other.node_id.text}
         await press(client, RELAYS, f"{RELAYS}/use", **peer)
-        await press(client, RELAYS, f"{RELAYS}/admit", **peer, letters="10", megabytes="50", days="3")
+        await press(client, RELAYS, f"{RELAYS}/admit", **peer, letters="10", size="50 Mo", days="3")
         (admitted,) = await node.database.read(node.relay_clients.all)
-        assert (admitted.admission.quota_letters, admitted.admission.quota_bytes) == (10, 50_000_000)
-        for wrong in ({"days": "31"}, {"letters": "0"}, {"megabytes": "x"}):
-            form = {**peer, "letters": "10", "megabytes": "50", "days": "3", **wrong}
+        assert (admitted.admission.quota_letters, admitted.admission.quota_bytes) == (10, 50 << 20)
+        for wrong in ({"days": "31"}, {"letters": "0"}, {"size": "x"}, {"size": "50"}, {"size": "0 GB"}):
+            form = {**peer, "letters": "10", "size": "50 MB", "days": "3", **wrong}
             assert (await press(client, RELAYS, f"{RELAYS}/admit", **form)).status_code == 409
         for what in ("remove", "leave"):
             asked = await press(client, RELAYS, f"{RELAYS}/{other.node_id.hex()}/{what}")

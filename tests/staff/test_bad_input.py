@@ -32,14 +32,14 @@ async def test_numbers_and_days_that_no_database_holds_are_refused(tmp_path: Pat
         await node.database.write(node.peers.accept, invite)
         one, relays, retention = f"{ADMIN}/mailboxes/{box.id.hex()}", f"{ADMIN}/relays", f"{ADMIN}/retention"
         new = {"address": "ada", "name": "Ada", "kind": "person", "email": "", "first_password": "x" * 20}
-        admit = {"peer": "pont.example", "letters": "1", "megabytes": "1", "days": "1"}
+        admit = {"peer": "pont.example", "letters": "1", "size": "1 MB", "days": "1"}
         before = len(await events(node))
         for page, action, form in (
             (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": "9999999 TB", "confirmed": "yes"}),
             (f"{ADMIN}/mailboxes/new", f"{ADMIN}/mailboxes/new", new | {"quota": "0 GB", "confirmed": "yes"}),
             (one, f"{one}/quota", {"quota": "9999999 TB"}),
             (one, f"{one}/days", {"received": HUGE[:10], "sent": "", "trash": ""}),
-            (relays, f"{relays}/admit", admit | {"megabytes": HUGE}),
+            (relays, f"{relays}/admit", admit | {"size": f"{HUGE[:18]} TB"}),
             (relays, f"{relays}/admit", admit | {"letters": HUGE}),
             (retention, f"{retention}/holds", {"reason": "x", "mailbox": "", "since": "", "until": "9999-12-31"}),
         ):

@@ -18,6 +18,8 @@ from node.vault.schema.directory import (
     feed_entries,
     feed_operations,
     feeds,
+    key_marks,
+    marked_feeds,
     search_documents,
     search_groups,
     search_postings,
@@ -88,6 +90,7 @@ __all__ = [
     "feed_totals",
     "feeds",
     "holds",
+    "key_marks",
     "last_openings",
     "letter_postings",
     "letter_summaries",
@@ -106,6 +109,7 @@ __all__ = [
     "mailbox_ways",
     "mailboxes",
     "maintainers",
+    "marked_feeds",
     "metadata",
     "node_keys",
     "node_state",
@@ -140,6 +144,8 @@ __all__ = [
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
 """Made from other tables when they are missing."""
 NOT_BACKED_UP = DERIVED | {
+    key_marks,
+    marked_feeds,
     web_sessions,
     login_tries,
     pickup_sessions,
@@ -147,4 +153,5 @@ NOT_BACKED_UP = DERIVED | {
     letter_summaries,
     letter_postings,
 }
-"""What a backup leaves out: nobody is logged in on a restored node, and each mailbox makes its index anew."""
+"""What a backup leaves out: nobody is logged in on a restored node, each mailbox makes its index
+anew, and the running node marks all keys again."""

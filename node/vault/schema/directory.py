@@ -26,6 +26,8 @@ __all__ = [
     "feed_entries",
     "feed_operations",
     "feeds",
+    "key_marks",
+    "marked_feeds",
     "search_documents",
     "search_groups",
     "search_postings",
@@ -69,9 +71,9 @@ feed_entries = Table(
     Column("position", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("address", String(254), nullable=True),
-    # Of a mailbox's keys (node/vault/key_marks.py).
-    Column("sign_mark", BigInteger, nullable=True, index=True),
-    Column("seal_mark", BigInteger, nullable=True, index=True),
+    # Of a mailbox's keys; looked up in `key_marks`.
+    Column("sign_mark", BigInteger, nullable=True),
+    Column("seal_mark", BigInteger, nullable=True),
     # By node first: the addresses of one feed that comes in stand together, and are written together.
     Index("ix_feed_entries_node_id_address", "node_id", "address"),
     # Of the institution itself there is one entry among thousands of mailboxes.
@@ -82,6 +84,25 @@ feed_entries = Table(
         sqlite_where=text(INSTITUTIONS),
         postgresql_where=text(INSTITUTIONS),
     ),
+)
+
+# Made of feed_entries, for many feeds at a time (node/vault/key_marks.py): whose number is missing has no marks yet.
+marked_feeds = Table(
+    "marked_feeds",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("node_id", LargeBinary(32), nullable=False),
+    Index("uq_marked_feeds_node_id", "node_id", unique=True),
+)
+
+# Of every mailbox's keys: where the operation stands that published it.
+key_marks = Table(
+    "key_marks",
+    metadata,
+    Column("mark", BigInteger, primary_key=True, autoincrement=False),
+    Column("feed", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 ENTRY_OPERATION = (

@@ -76,7 +76,7 @@ class IndexBatch:
         """defers: new documents are left to `list_documents`; else those that wait for it are listed first."""
         self._connection = connection
         self._changes = PostingChanges()
-        self._defers = defers
+        self.defers = defers
         if not defers:
             while list_documents(connection):
                 pass
@@ -90,7 +90,7 @@ class IndexBatch:
         is_whole: bool = False,
     ) -> None:
         """As `index_entries`, for one feed. is_whole: nothing else of it is stored, and nothing was before."""
-        index = _NodeIndex(self._connection, node, self._changes, defers=self._defers)
+        index = _NodeIndex(self._connection, node, self._changes, defers=self.defers)
         index.update(mailboxes, institution_changed=institution_changed, is_whole=is_whole)
 
     def write(self) -> None:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from node.errors import StateError
 from node.relay.clients import Admission
 from node.reports.rendering import N_
+from node.sizes import parse_size
 from node.vault.directory import named_relays
 from node.vault.peers import Peer
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
@@ -21,7 +22,6 @@ __all__ = ["RELAYS_PATH", "RelayPages"]
 
 RELAYS_PATH: Final = "/admin/relays"
 _DAY_MS: Final = 86_400_000
-_MB: Final = 1_000_000
 _DONE: Final = {
     "admitted": N_("Letters for it may wait here. It must name this node too."),
     "removed": N_("Nothing is kept for it any more."),
@@ -73,9 +73,12 @@ class RelayPages:
         del visit
         form = await request.form()
         peer = await self._accepted(line(form, "peer"))
-        letters, megabytes, days = (number(form, name) for name in ("letters", "megabytes", "days"))
+        letters, days = (number(form, name) for name in ("letters", "days"))
         admission = Admission(
-            node=peer.node_id, quota_bytes=megabytes * _MB, quota_letters=letters, max_age_ms=days * _DAY_MS
+            node=peer.node_id,
+            quota_bytes=parse_size(line(form, "size")),
+            quota_letters=letters,
+            max_age_ms=days * _DAY_MS,
         )
         await self.desk.node.database.write(self.desk.node.relay_clients.admit, admission)
         return self.desk.done(RELAYS_PATH, "admitted")
