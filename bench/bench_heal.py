@@ -17,7 +17,7 @@ from bench.federation import federation
 from bench.nodes import accept, add_mailbox, make_node, running_process, serving, wait_directory
 from bench.registry import benchmark
 from node.app import Node
-from node.config import split_endpoint
+from node.config.values import split_endpoint
 from node.opening import open_node
 from node.vault import schema
 from node.vault.database import Transaction

@@ -19,7 +19,7 @@ from node.audit.log import LeafRef, read_evidence
 from node.auditor.log_checks import LogChecks
 from node.backup.reading import BackupSummary
 from node.backup.writing import BackupSource
-from node.config import Settings
+from node.config.settings import Settings
 from node.errors import ConfigError
 from node.folder import Folder
 from node.identity.keeper import KeyKeeper

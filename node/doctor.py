@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from directory_sync.spellings import alike_domains
-from node.config import split_endpoint
+from node.config.values import split_endpoint
 from node.doctor_findings import FAILED, Check, Said
 from node.errors import CoffreError
 from node.expiry import DAY_MS, days_left, warned_within

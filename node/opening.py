@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 
 from node.app import Node
-from node.config import load_settings
+from node.config.settings import load_settings
 from node.errors import ConfigError
 from node.folder import Folder
 from node.identity.own_keys import OwnKeys, file_mark

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from node.config import Settings, load_settings
+from node.config.settings import Settings, load_settings
 from node.errors import ConfigError
 from node.folder import Folder
 from protocol.crypto import Secret

@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import BaseModel
 
-from node.config import Settings
+from node.config.settings import Settings
 from node.vault.database import Database, Transaction
 from node.vault.log_codes import joined
 from node.vault.node_state import NodeState

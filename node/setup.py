@@ -11,7 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, TypeVar
 
-from node.config import LinkSettings, load_settings, split_endpoint
+from node.config.sections import LinkSettings
+from node.config.settings import load_settings
+from node.config.values import split_endpoint
 from node.errors import ConfigError, FolderError, WrongSecretError
 from node.folder import Folder, write_private
 from node.identity.key_change import FreshKeys, first_chain

@@ -12,7 +12,7 @@ from node.audit.epochs import LogHistory
 from node.audit.log import Log
 from node.audit.timestamp_rows import TimestampRows
 from node.audit.witness import WitnessRows
-from node.config import Settings
+from node.config.settings import Settings
 from node.folder import Folder
 from node.identity.own_keys import OwnKeys
 from node.operation.alarm_rows import OperatorAlarms

@@ -15,7 +15,7 @@ import httpx2
 
 from node.alerts.message import compose_email, compose_webhook
 from node.alerts.wording import DEFAULT_WORDINGS, Wordings
-from node.config import AlertSettings, SmtpSettings
+from node.config.telling import AlertSettings, SmtpSettings
 from node.vault.alert import Alert
 
 __all__ = ["Channel", "ChannelError", "EmailChannel", "WebhookChannel"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.config import LadderSettings
+from node.config.telling import LadderSettings
 from node.vault import schema
 from node.vault.alert import Occasion, letter_path
 from node.vault.alert_queue import AlertQueue

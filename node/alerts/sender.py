@@ -10,7 +10,7 @@ import trio
 
 from node.alerts.channels import Channel, ChannelError, EmailChannel, WebhookChannel
 from node.alerts.wording import DEFAULT_WORDINGS, WordingRows, Wordings
-from node.config import AlertSettings
+from node.config.telling import AlertSettings
 from node.vault.alert import Alert
 from node.vault.alert_queue import AlertQueue
 from node.vault.database import Database

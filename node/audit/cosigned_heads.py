@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.config import EvidenceSettings
+from node.config.sections import EvidenceSettings
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.directory import Directory

@@ -15,7 +15,7 @@ import trio
 
 from node.audit.log import Head
 from node.audit.timestamp_rows import StampedHead, TimestampRows
-from node.config import EvidenceSettings
+from node.config.sections import EvidenceSettings
 from node.errors import ConfigError, TimestampError
 from node.vault.database import Database
 from protocol.errors import RemoteProtocolError

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from node.backup.reading import BackupSummary, Unlock, check_backup, opened_backup
 from node.backup.records import ArchivedFile, Begin, PayloadData, PayloadGone, PayloadStart, Rows
-from node.config import load_settings
+from node.config.settings import load_settings
 from node.errors import BackupError, FolderError
 from node.folder import Folder, sync_folder, write_private
 from node.retention.erasure_list import check_erasure_list

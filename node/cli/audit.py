@@ -122,7 +122,7 @@ def certificate(
     """Make a new self-signed certificate for the web server; a running node uses it after `coffre reload`."""
 
     async def body() -> dict[str, Any]:
-        from node.config import load_settings
+        from node.config.settings import load_settings
         from node.folder import Folder
         from node.web.certificate import certificate_end, certificate_fingerprint, make_web_certificate
         from node.web.server import web_files

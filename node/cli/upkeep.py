@@ -43,7 +43,8 @@ def health(context: typer.Context, as_json: JsonOption = False) -> None:
     """Ask the running node whether it can work; status 0 if so, 1 if not. For scripts: it needs no passphrase."""
 
     async def body() -> bool:
-        from node.config import load_settings, split_endpoint
+        from node.config.settings import load_settings
+        from node.config.values import split_endpoint
         from node.folder import Folder
         from node.operation.tokens import read_token
 
@@ -124,7 +125,7 @@ def upgrade(
     """Bring the database to this program's version, after a copy; or back. The node must not run."""
 
     async def body() -> None:
-        from node.config import load_settings
+        from node.config.settings import load_settings
         from node.folder import Folder
         from node.operation.upgrading import open_schema, undo_upgrade
         from node.vault.engine import database_url, open_engines

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from node.config import DiscoverySettings, split_endpoint
+from node.config.sections import DiscoverySettings
+from node.config.values import split_endpoint
 from node.errors import ConfigError
 from node.world import World
 from protocol.ids import NodeId

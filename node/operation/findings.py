@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from node.config import LimitSettings, OperatorAlarmSettings
+from node.config.sections import LimitSettings
+from node.config.telling import OperatorAlarmSettings
 from node.expiry import DAY_MS, WARNED_DAYS, days_left
 from node.operation.facts import Facts
 from node.vault.states import OutboxState

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 import structlog
 
-from node.config import Settings, load_settings
+from node.config.settings import Settings, load_settings
 from node.errors import CoffreError
 from node.logging import use_format
 from node.settings_record import SettingsRecord, flat_settings

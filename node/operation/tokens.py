@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.config import OperationSettings
+from node.config.telling import OperationSettings
 from node.errors import ConfigError
 from node.folder import Folder
 

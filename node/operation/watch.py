@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from node.app import Node
-    from node.config import OperatorAlarmSettings
+    from node.config.telling import OperatorAlarmSettings
 
 __all__ = ["AlarmWatch", "empty_look", "look_at"]
 

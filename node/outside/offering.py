@@ -41,7 +41,7 @@ from protocol.pickup import (
 )
 
 if TYPE_CHECKING:
-    from node.config import Settings
+    from node.config.settings import Settings
 
 __all__ = ["DEFAULT_DAYS", "DEFAULT_OPENINGS", "MAX_DAYS", "MAX_OPENINGS", "Offer", "Offered", "Outside"]
 

@@ -13,7 +13,7 @@ import httpx2
 import structlog
 
 from node.alerts.message import sign_webhook
-from node.config import AlertSettings
+from node.config.telling import AlertSettings
 from node.errors import ConfigError, RecipientError
 from protocol.crypto import Secret
 from protocol.pickup import grouped

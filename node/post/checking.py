@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from node.audit.log import began_anew_at_ms
-from node.config import LimitSettings
+from node.config.sections import LimitSettings
 from node.vault.dedup import KEPT_AFTER_EXPIRY_MS, Dedup
 from node.vault.directory import Directory, named_relays
 from node.vault.disk import DiskWatch

@@ -12,7 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.config import LimitSettings
+from node.config.sections import LimitSettings
 from node.errors import DraftFileGoneError, LimitError, NotFoundError, StateError
 from node.post.compose import AttachmentSource, Draft
 from node.post.submit import Accepted, Submitter

@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeVar, cast
 
 import trio
 
-from node.config import split_endpoint
+from node.config.values import split_endpoint
 from node.errors import CoffreError
 from node.post.tls_stream import TlsStream
 from protocol.certificate import build_certificate, private_key_pem

@@ -8,7 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from node.config import LimitSettings
+from node.config.sections import LimitSettings
 from node.errors import CoffreError, LimitError, NotFoundError, RecipientError, StateError
 from node.post.compose import Destination, Draft, ResolvedDraft
 from node.post.draft_checks import check_accepts, total_bytes

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from node.config import RetentionSettings
+from node.config.sections import RetentionSettings
 from node.errors import NotFoundError
 from node.vault import schema
 from node.vault.database import Transaction

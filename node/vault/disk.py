@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from node.config import LimitSettings
+from node.config.sections import LimitSettings
 from protocol.letter import LetterClass
 
 __all__ = ["DiskWatch"]

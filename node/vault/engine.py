@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.errors import StoreError
 
 if TYPE_CHECKING:
-    from node.config import Settings
+    from node.config.settings import Settings
     from node.folder import Folder
 
 __all__ = ["Engines", "database_url", "open_engines", "sqlite_url"]

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.config import WebSettings
+from node.config.web import WebSettings
 
 __all__ = ["ProxyHeaders"]
 

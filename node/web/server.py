@@ -32,7 +32,8 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 from starlette.types import ASGIApp
 
-from node.config import WebSettings, split_endpoint
+from node.config.values import split_endpoint
+from node.config.web import WebSettings
 from node.errors import ConfigError
 from node.folder import Folder
 from node.web.certificate import make_web_certificate

@@ -21,7 +21,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from node.alerts.channels import ChannelError, EmailChannel, WebhookChannel
-from node.config import AlertSettings, SmtpSettings
+from node.config.telling import AlertSettings, SmtpSettings
 from node.vault.alert import Alert
 from node.vault.alert_preferences import AlertPreferences
 from protocol.letter import LetterClass

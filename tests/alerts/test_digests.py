@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from node.config import AlertSettings
+from node.config.telling import AlertSettings
 from node.vault.alert_preferences import AlertPreferences
 from protocol.letter import LetterClass
 from tests.post.harness import Federation, Institution

@@ -6,7 +6,7 @@ import pytest
 import trio
 from zeroconf import ServiceInfo, Zeroconf
 
-from node.config import DiscoverySettings
+from node.config.sections import DiscoverySettings
 from node.discovery.lan import FoundNode, LanAnnouncer, find_nodes
 from node.errors import ConfigError
 from node.world import World

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from node.cli.main import app
-from node.config import Settings
+from node.config.settings import Settings
 from node.opening import open_node
 from node.reports.rendering import LOCALE_FOLDER
 from node.web.site import site_routes

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from node.app import Node
 from node.audit.timestamping import Timestamper, read_tsa_roots
-from node.config import EvidenceSettings
+from node.config.sections import EvidenceSettings
 from node.errors import ConfigError, TimestampError
 from node.vault.evidence_export import export_evidence
 from node.vault.states import DeliveryState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from node.config import OperationSettings, OperatorAlarmSettings
+from node.config.telling import OperationSettings, OperatorAlarmSettings
 from node.operation.facts import (
     AlertFacts,
     CosignatureFacts,

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trio.testing
 
-from node.config import AlertSettings, LimitSettings, SmtpSettings
+from node.config.sections import LimitSettings
+from node.config.telling import AlertSettings, SmtpSettings
 from node.errors import ConfigError, NotFoundError, StateError, WrongSecretError
 from node.operation.alarm_rows import Acknowledgement, Look, OperatorAlarm
 from node.operation.findings import AlarmCode, Finding

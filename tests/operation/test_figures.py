@@ -16,7 +16,8 @@ import trio.testing
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
-from node.config import LimitSettings, OperationSettings
+from node.config.sections import LimitSettings
+from node.config.telling import OperationSettings
 from node.errors import ConfigError, StoreError
 from node.operation.alarm_rows import Look
 from node.operation.figures import Figures

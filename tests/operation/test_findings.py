@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from node.config import LimitSettings, OperatorAlarmSettings
+from node.config.sections import LimitSettings
+from node.config.telling import OperatorAlarmSettings
 from node.operation.alarm_texts import alarm_text, alarm_title
 from node.operation.facts import (
     AlertFacts,

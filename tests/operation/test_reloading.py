@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio.testing
 
-from node.config import Settings
+from node.config.settings import Settings
 from node.errors import ConfigError
 from node.operation.reloading import Outcome, in_force, is_reloadable, last_outcome
 from node.settings_record import flat_settings

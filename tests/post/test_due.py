@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import trio
 from trio.testing import MockClock
 
-from node.config import AlertSettings
+from node.config.telling import AlertSettings
 from node.outside.offering import Offer
 from node.post.compose import Draft
 from node.post.due import EXPIRY_GRACE_MS, anything_due

@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis.stateful import RuleBasedStateMachine
 from trio.testing import MockClock
 
-from node.config import RetentionSettings
+from node.config.sections import RetentionSettings
 from node.retention.holds import Hold
 from node.retention.policy import KeepDays
 from node.vault.states import LetterFolder, LetterState

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from node.config import RetentionSettings
+from node.config.sections import RetentionSettings
 from node.errors import StateError
 from node.retention.holds import NewHold
 from node.retention.policy import KeepDays

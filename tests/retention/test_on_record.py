@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from node.config import Settings, StorageSettings
+from node.config.sections import StorageSettings
+from node.config.settings import Settings
 from node.errors import WrongSecretError
 from node.settings_record import SettingsRecord, flat_settings
 from node.vault.alert_preferences import AlertPreferences

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from trio.testing import MockClock
 
-from node.config import load_settings
+from node.config.settings import load_settings
 from node.errors import ConfigError, RecipientError
 from node.vault import schema
 from node.vault.search.directory_search import SearchQuery

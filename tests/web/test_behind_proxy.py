@@ -10,7 +10,7 @@ import pytest
 import trio
 import trustme
 
-from node.config import load_settings
+from node.config.settings import load_settings
 from node.errors import ConfigError
 from node.opening import open_node
 from node.running import run_node

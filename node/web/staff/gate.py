@@ -7,7 +7,7 @@ import ipaddress
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from node.config import WebSettings
+from node.config.web import WebSettings
 from node.web.staff.door import STAFF_PATH
 
 __all__ = ["StaffGate"]
