@@ -33,8 +33,8 @@ from node.app import Node
 from node.opening import open_node
 from node.post.compose import Draft
 from node.vault import schema
+from node.vault.access import OpenMailbox
 from node.vault.database import Transaction
-from node.vault.mailboxes import OpenMailbox
 from node.vault.sealing import new_row_id
 from node.vault.states import LetterFolder
 

@@ -24,7 +24,7 @@ from node.opening import open_node
 from node.running import run_node
 from node.setup import NewNode, init_node, prepare
 from node.vault import schema
-from node.vault.mailboxes import OpenMailbox
+from node.vault.access import OpenMailbox
 from node.vault.states import OutboxState
 from protocol.crypto import Secret
 from protocol.invite import decode_invite

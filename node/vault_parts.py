@@ -44,13 +44,17 @@ from node.vault.mail_folders import MailFolders
 from node.vault.mailbox_index.index import MailboxIndex
 from node.vault.mailbox_index.keys import IndexKeyRows
 from node.vault.mailbox_index.lists import Lists
+from node.vault.mailbox_recovery import MailboxRecovery
 from node.vault.mailboxes import Mailboxes
+from node.vault.new_keys import NewKeys
 from node.vault.node_state import NodeState
 from node.vault.outbox_rows import OutboxRows
+from node.vault.password_ways import PasswordWays
 from node.vault.payload_rows import PayloadRows
 from node.vault.payloads import FilePayloadStore
 from node.vault.peers import PeerRows
 from node.vault.reading import Reading
+from node.vault.renewal import KeyRenewal
 from node.vault.returns import ReturnRows
 from node.vault.sealing import RowKeys
 from node.vault.second_factors import SecondFactors
@@ -107,10 +111,7 @@ class VaultParts:
         self.disk = DiskWatch(folder.path, settings.limits)
         access = self.access = Access(self.directory)
         self.changes = Changes(self.keys, access)
-        self.sharing_rows = SharingRows(self.node_id, self.directory, access, WayRows(self.keys, world.random_bytes))
-        self.mailboxes = Mailboxes(
-            self.database, self.keys, self.directory, self.sharing_rows, keyring.recovery_seal_key, world
-        )
+        self._assemble_mailboxes(access)
         self.absences = Absences(self.database, self.directory, self.mailboxes)
         self.ladder = Ladder(
             database=self.database,
@@ -128,6 +129,7 @@ class VaultParts:
             keys=self.keys,
             directory=self.directory,
             mailboxes=self.mailboxes,
+            new_keys=self.new_keys,
             rows=self.sharing_rows,
             world=world,
         )
@@ -155,6 +157,33 @@ class VaultParts:
     def keyring(self) -> Keyring:
         """The node's secrets as they are now."""
         return self.own_keys.keyring
+
+    def _assemble_mailboxes(self, access: Access) -> None:
+        way_rows = WayRows(self.keys, self.world.random_bytes)
+        passwords = PasswordWays(self.node_id, self.world)
+        recovery_key = self.keyring.recovery_seal_key
+        self.sharing_rows = SharingRows(self.node_id, self.directory, access, way_rows)
+        renewal = KeyRenewal(self.node_id, self.directory, way_rows, self.sharing_rows, recovery_key)
+        self.new_keys = NewKeys(self.database, way_rows, passwords, renewal, self.world)
+        self.mailboxes = Mailboxes(
+            database=self.database,
+            keys=self.keys,
+            directory=self.directory,
+            sharing=self.sharing_rows,
+            way_rows=way_rows,
+            passwords=passwords,
+            new_keys=self.new_keys,
+            recovery_key=recovery_key,
+            world=self.world,
+        )
+        self.mailbox_recovery = MailboxRecovery(
+            database=self.database,
+            node=self.node_id,
+            mailboxes=self.mailboxes,
+            way_rows=way_rows,
+            passwords=passwords,
+            new_keys=self.new_keys,
+        )
 
     def _assemble_lists(self, access: Access) -> None:
         self.index = MailboxIndex(

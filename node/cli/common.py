@@ -20,7 +20,7 @@ from node.errors import CautionError, CoffreError, ConfigError, WrongSecretError
 if TYPE_CHECKING:
     from directory_sync.lookalikes import Caution
     from node.app import Node
-    from node.vault.mailboxes import OpenMailbox
+    from node.vault.access import OpenMailbox
     from protocol.crypto import Secret
 
 __all__ = [

@@ -47,7 +47,7 @@ def export_data(
             if key is None:
                 opened = await opened_mailbox(node, mailbox, password_file)
             else:
-                opened = await node.mailboxes.open_by_recovery(full_address(node, mailbox), key)
+                opened = await node.mailbox_recovery.open(full_address(node, mailbox), key)
             total = sum(item.letters for item in await node.retention.overview() if item.policy.mailbox == opened.id)
             with progress_count(total, "exporting", hidden=as_json, least=50) as progress:
                 made = await export_mailbox(node, opened, out, by_recovery=key is not None, progress=progress)

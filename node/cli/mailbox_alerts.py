@@ -15,7 +15,7 @@ from node.errors import ConfigError
 if TYPE_CHECKING:
     from node.app import Node
     from node.vault.alert_preferences import AlertPreferences
-    from node.vault.mailboxes import Mailbox
+    from node.vault.mailbox_rows import Mailbox
     from protocol.entry import Absence
     from protocol.letter import LetterClass
 

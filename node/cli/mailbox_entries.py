@@ -161,7 +161,7 @@ def edit(
 
     async def body() -> None:
         from directory_sync.lists.listed import changes_between
-        from node.vault.mailboxes import EntryUpdate
+        from node.vault.mailbox_rows import EntryUpdate
 
         row = told(
             name=name,

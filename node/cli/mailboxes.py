@@ -260,7 +260,7 @@ def recover(
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
             new = _new_password(new_password_file or password_file)
-            opened = await node.mailboxes.recover(address, key, new)
+            opened = await node.mailbox_recovery.recover(address, key, new)
             _tell(opened, "new password set; the recovery is on record", as_json=as_json)
 
     run_command(body, as_json=as_json)
@@ -284,7 +284,7 @@ def renew_keys(
             new = _new_password(new_password_file)
             if new.reveal() == present.reveal():
                 raise ConfigError("the new password is the one that leaked", hint="choose another")
-            opened = await node.mailboxes.renew_keys(address, present, new)
+            opened = await node.mailbox_recovery.renew_keys(address, present, new)
         _tell(opened, "new keys and a new password. What comes from now on no old backup opens.", as_json=as_json)
 
     run_command(body, as_json=as_json)
@@ -312,7 +312,7 @@ def reset_keys(
             if not confirm(question, assume=yes, option="--yes"):
                 raise typer.Exit(1)
             new = _new_password(new_password_file)
-            opened = await node.mailboxes.reset_keys(address, key, new)
+            opened = await node.mailbox_recovery.reset_keys(address, key, new)
         _tell(opened, "keys reset, new password set; on record, and senders are told for 30 days", as_json=as_json)
 
     run_command(body, as_json=as_json)

@@ -31,9 +31,9 @@ from node.relay.clients import DAY_MS, Admission
 from node.reports.evidence_html import evidence_html
 from node.running import run_node
 from node.setup import init_node, prepare
+from node.vault.access import OpenMailbox
 from node.vault.alert_preferences import AlertPreferences
 from node.vault.evidence_export import export_evidence
-from node.vault.mailboxes import OpenMailbox
 from node.vault.search.directory_search import SearchQuery
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline

@@ -28,7 +28,8 @@ from node.lists.files import ListFile
 from node.vault import ways
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.mailboxes import EntryUpdate, Mailboxes, NewMailbox
+from node.vault.mailbox_rows import EntryUpdate
+from node.vault.mailboxes import Mailboxes, NewMailbox
 from protocol.crypto import Secret
 from protocol.entry import EntryStatus, MailboxEntry
 from protocol.ids import MailboxId

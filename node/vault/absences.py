@@ -11,7 +11,8 @@ from node.errors import ConfigError
 from node.vault import schema
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.mailboxes import EntryUpdate, Mailboxes
+from node.vault.mailbox_rows import EntryUpdate
+from node.vault.mailboxes import Mailboxes
 from protocol.entry import MAX_ABSENCE_MS, Absence, MailboxEntry
 from protocol.errors import LocalProtocolError
 from protocol.ids import MailboxId

@@ -15,7 +15,9 @@ from node.vault import schema, ways
 from node.vault.access import BOTH_RIGHTS, Actor, OpenMailbox, Role, refuse_times
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.mailboxes import Mailbox, Mailboxes
+from node.vault.mailbox_rows import Mailbox
+from node.vault.mailboxes import Mailboxes
+from node.vault.new_keys import NewKeys
 from node.vault.sealing import RowKeys
 from node.vault.sharing_rows import EndShare, NewShare, Share, SharingRows, holder_place
 from node.vault.way_rows import WayKind, WayRows
@@ -39,6 +41,7 @@ class Sharing:
         keys: RowKeys,
         directory: Directory,
         mailboxes: Mailboxes,
+        new_keys: NewKeys,
         rows: SharingRows,
         world: World,
     ) -> None:
@@ -46,6 +49,7 @@ class Sharing:
         self._node = keys.node_id
         self._directory = directory
         self._mailboxes = mailboxes
+        self._new_keys = new_keys
         self._rows = rows
         self._ways = WayRows(keys, world.random_bytes)
         self._world = world
@@ -71,7 +75,7 @@ class Sharing:
         await self._mailboxes.log_ins.record(opened)
         if opened.actor.role is Role.DEPUTY:
             return opened
-        renewed = await self._mailboxes.renewed(opened, opened.actor.way, None)
+        renewed = await self._new_keys.renewed(opened, opened.actor.way, None)
         return await self.act_as(person, address) if renewed is None else renewed
 
     def _open(self, connection: sa.Connection, person: OpenMailbox, target: Mailbox) -> OpenMailbox:

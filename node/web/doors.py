@@ -45,7 +45,7 @@ class MailboxDoor:
         try:
             return await self._mailboxes.open(address, password, to_set_another=True, halfway=True)
         except (NotFoundError, LockedError, StateError):
-            await self._mailboxes.spend_a_check(password)
+            await self._mailboxes.passwords.spend_a_check(password)
             raise refused from None
         except (WrongSecretError, ConfigError):
             raise refused from None

@@ -23,7 +23,7 @@ from node.vault.directory import INSTITUTION_SUBJECT
 from node.vault.engine import open_engines
 from node.vault.key_marks import mark_waiting
 from node.vault.lookalike_book import shared_keys
-from node.vault.mailboxes import EntryUpdate
+from node.vault.mailbox_rows import EntryUpdate
 from protocol.entry import MailboxEntry, MailboxKind
 from protocol.invite import decode_invite
 from tests.post.harness import Federation, Institution, settled

@@ -218,7 +218,7 @@ async def test_new_keys_make_a_new_generation(
         before = b.people["bruno"]
         await indexed(b, before)
         number = await b.node.mail_folders.create(before, "Dossier")
-        after = await b.node.mailboxes.renew_keys("bruno@b.example", PASSWORD, PASSWORD)
+        after = await b.node.mailbox_recovery.renew_keys("bruno@b.example", PASSWORD, PASSWORD)
         b.people["bruno"] = after
         with pytest.raises(StateError):
             await b.node.index.update(before, limit=1)

@@ -23,7 +23,7 @@ from node.post.network import Connection, ConnectionHandler, LinkError
 from node.post.submit import Accepted
 from node.running import run_node
 from node.setup import init_node, prepare
-from node.vault.mailboxes import OpenMailbox
+from node.vault.access import OpenMailbox
 from node.vault.reading import LetterSummary, OpenedLetter
 from node.vault.states import DeliveryState, LetterFolder
 from node.vault.timeline import Timeline

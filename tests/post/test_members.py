@@ -107,7 +107,7 @@ async def test_member_who_leaves_ends_the_keys_and_letters_under_way_open(
         assert events(b, EventKind.KEYS_RENEWED)[0][1].code == "member_left"
 
         key = read_recovery_file(tmp_path / "b.recovery" / "mailbox-recovery.key")
-        recovered = await b.node.mailboxes.recover(WARD, key, Secret(b"another password"))
+        recovered = await b.node.mailbox_recovery.recover(WARD, key, Secret(b"another password"))
         assert recovered.secrets.read == dora.secrets.read
         assert (await b.node.mailboxes.open(WARD, Secret(b"another password"))).secrets.former == dora.secrets.former
 

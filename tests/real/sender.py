@@ -21,7 +21,7 @@ from node.opening import open_node
 from node.post.compose import Draft
 from node.running import run_node
 from node.vault import schema
-from node.vault.mailboxes import OpenMailbox
+from node.vault.access import OpenMailbox
 from node.vault.states import OutboxState
 from protocol.crypto import Secret
 

@@ -20,8 +20,8 @@ import trio
 
 from node.app import Node as OpenNode
 from node.opening import open_node
+from node.vault.access import OpenMailbox
 from node.vault.evidence_export import export_evidence
-from node.vault.mailboxes import OpenMailbox
 from node.vault.states import DeliveryState, LetterFolder
 from protocol.crypto import Secret
 from protocol.evidence_file import parse_evidence_file, write_evidence_file

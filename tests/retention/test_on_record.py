@@ -15,7 +15,7 @@ from node.settings_record import SettingsRecord, flat_settings
 from node.vault.alert_preferences import AlertPreferences
 from node.vault.evidence_export import export_evidence
 from node.vault.log_codes import MAX_CODE_BYTES, joined
-from node.vault.mailboxes import EntryUpdate
+from node.vault.mailbox_rows import EntryUpdate
 from protocol.codec import encode
 from protocol.crypto import Secret, hash_labelled
 from protocol.evidence_file import parse_evidence_file, write_evidence_file

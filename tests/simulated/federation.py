@@ -24,7 +24,7 @@ from psycopg.sql import SQL, Identifier
 
 from node.alerts import sender
 from node.post import deadlines, office, peer_link
-from node.vault.mailboxes import OpenMailbox
+from node.vault.access import OpenMailbox
 from protocol import link
 from tests.post.harness import Federation
 from tests.simulated.house import House

@@ -16,9 +16,9 @@ from node.errors import CoffreError
 from node.opening import open_node
 from node.running import run_node
 from node.vault import schema
+from node.vault.access import OpenMailbox
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, load_keyring
-from node.vault.mailboxes import OpenMailbox
 from node.world import World
 from protocol.crypto import Secret
 from protocol.errors import RemoteProtocolError

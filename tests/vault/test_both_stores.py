@@ -72,7 +72,7 @@ async def test_passwords_throttle_lock_change_and_recover(
             await boxes.open("anna@a.example", PASSWORD)
         await boxes.open("anna@a.example", Secret(b"another password"))
         key = read_recovery_file(tmp_path / "a.recovery" / "mailbox-recovery.key")
-        recovered = await boxes.recover("anna@a.example", key, Secret(b"a third password"))
+        recovered = await a.node.mailbox_recovery.recover("anna@a.example", key, Secret(b"a third password"))
         assert recovered.secrets.sign == opened.secrets.sign
         kinds = await a.node.database.read(log_kinds)
         for kind in (

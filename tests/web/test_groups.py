@@ -198,7 +198,7 @@ async def test_who_writes_for_a_mailbox_has_its_groups_also_after_new_keys(tmp_p
         assert (await client.get(groups_path(exemple))).status_code == 409
 
         new_password = Secret(b"encore un autre mot")
-        renewed = await node.mailboxes.renew_keys(service.address, Secret(PASSWORD.encode()), new_password)
+        renewed = await node.mailbox_recovery.renew_keys(service.address, Secret(PASSWORD.encode()), new_password)
         assert (await node.recipient_groups.find(renewed, group)).name == "Correspondants"
         await node.recipient_groups.change(renewed, group, "Correspondants", [MODELE, EXEMPLE])
         assert (await node.recipient_groups.find(renewed, group)).members == (MODELE, EXEMPLE)

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from node.app import Node
-from node.vault.mailboxes import Mailboxes
+from node.vault.password_ways import PasswordWays
 from node.web.proxies import ProxyHeaders
 from node.web.site import build_site
 from protocol.crypto import Secret
@@ -27,14 +27,14 @@ def from_address(node: Node, address: str) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=transport, base_url="https://node.example")
 
 
-async def without_argon(self: Mailboxes, password: Secret) -> None:
+async def without_argon(self: PasswordWays, password: Secret) -> None:
     del self, password
 
 
 @pytest.fixture
 def quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mailboxes that do not exist cost no work here: how many tries there are is what counts."""
-    monkeypatch.setattr(Mailboxes, "spend_a_check", without_argon)
+    monkeypatch.setattr(PasswordWays, "spend_a_check", without_argon)
 
 
 async def test_tries_from_one_address_run_out_and_come_back(

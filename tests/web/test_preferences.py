@@ -10,8 +10,8 @@ import pytest
 
 from node.app import Node
 from node.opening import open_node
+from node.vault.access import OpenMailbox
 from node.vault.alert_preferences import AlertPreferences
-from node.vault.mailboxes import OpenMailbox
 from protocol.crypto import Secret
 from protocol.delegation import Right
 from protocol.entry import Absence, MailboxKind

@@ -125,14 +125,14 @@ class SettingsPages:
 
     async def renew_keys(self, request: Request, box: Box) -> Response:
         """New keys and another password at once."""
-        form, mailboxes = await request.form(), self.desk.node.mailboxes
+        form = await request.form()
         try:
             present = await self._check_password(box, form)
             new = await self._new_password(box, form, present)
         except RefusedFormError as error:
             return self._leaked(request, box, status=422, refused=error.what)
         try:
-            renewed = await mailboxes.renew_keys(box.opened.address, present, new)
+            renewed = await self.desk.node.mailbox_recovery.renew_keys(box.opened.address, present, new)
         except StateError:
             return self._leaked(request, box, status=409, refused="later")
         return await self._again(box, renewed, "leaked")

@@ -15,7 +15,8 @@ from node.reports.rendering import N_
 from node.sizes import parse_size
 from node.vault import ways
 from node.vault.alert_preferences import AlertPreferences, check_preferences
-from node.vault.mailboxes import EntryUpdate, Mailbox, NewMailbox
+from node.vault.mailbox_rows import EntryUpdate, Mailbox
+from node.vault.mailboxes import NewMailbox
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
 from node.web.staff.forms import is_confirmed, line, raw_id
 from protocol.crypto import Secret

@@ -68,9 +68,9 @@ class RecoveryPages:
                 raise ConfigError("tick the box that you checked who asks")
             key = parse_recovery(given)
             if what == "reset":
-                await self.desk.node.mailboxes.reset_keys(mailbox.address, key, first, is_first=True)
+                await self.desk.node.mailbox_recovery.reset_keys(mailbox.address, key, first, is_first=True)
             else:
-                await self.desk.node.mailboxes.recover(mailbox.address, key, first, is_first=True)
+                await self.desk.node.mailbox_recovery.recover(mailbox.address, key, first, is_first=True)
         except CoffreError as error:
             return await self._page(request, visit, what=what, error=error)
         return self.desk.done(f"{MAILBOX_PATH}/{mailbox.id.hex()}", "reset" if what == "reset" else "recovered")
