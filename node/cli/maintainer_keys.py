@@ -86,11 +86,13 @@ def renew(
     """Replace the maintainer's keys, signed by the offline key before them. Its endorsements go on."""
 
     async def body() -> None:
+        from node.maintainer.coming_keys import renewed_key
         from node.maintainer.keys import OfflineKey
+        from node.world import World
 
         desk, passphrase = open_desk(folder), passphrase_of(passphrase_file)
         key = OfflineKey.load(folder / "offline.key", passphrase)
-        _finish(desk, desk.renewed_key(key), passphrase, to, as_json=as_json)
+        _finish(desk, renewed_key(desk.chain, key, World()), passphrase, to, as_json=as_json)
 
     run_command(body, as_json=as_json)
 
@@ -109,23 +111,21 @@ def recover(
     """After the offline key was stolen or lost: new keys, signed by the recovery key."""
 
     async def body() -> None:
+        from node.maintainer.coming_keys import recovered_key
         from node.setup import read_identity_recovery_file, write_identity_recovery_file
         from node.world import World
         from protocol.crypto import SigningSecret
 
-        desk, recovery, bad_from_ms = (
-            open_desk(folder),
-            read_identity_recovery_file(recovery_file),
-            parse_moment(bad_from),
-        )
+        desk, recovery = open_desk(folder), read_identity_recovery_file(recovery_file)
+        bad_from_ms = parse_moment(bad_from)
         question = "Replace the keys by the recovery key? What the present ones signed since then counts no more."
         if not confirm(question, assume=yes, option="--yes"):
             raise StateError("nothing was changed")
         passphrase = passphrase_of(passphrase_file)
-        new = None if new_recovery_file is None else SigningSecret(World().random_bytes(32))
-        key = desk.recovered_key(
-            recovery, bad_from_ms=bad_from_ms, new_recovery_key=None if new is None else new.verify_key
-        )
+        world = World()
+        new = None if new_recovery_file is None else SigningSecret(world.random_bytes(32))
+        new_key = None if new is None else new.verify_key
+        key = recovered_key(desk.chain, recovery, world, bad_from_ms=bad_from_ms, new_recovery_key=new_key)
         if new is not None and new_recovery_file is not None:
             whose = f"maintainer {desk.entry.names[0]}"
             write_identity_recovery_file(new_recovery_file, new, whose, outside=desk.path)

@@ -295,7 +295,7 @@ def _member(desk: Desk, text: str) -> Member:
     from node.maintainer.difference import members
 
     try:
-        node = desk.find_request(text).chain.node_id
+        node = desk.requests.find(text).chain.node_id
     except NotFoundError:
         node = desk.find(text).node
     found = next((member for member in members(desk) if member.node == node), None)

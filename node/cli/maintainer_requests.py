@@ -38,9 +38,9 @@ def requests(
 
         desk = open_desk(folder)
         for item in add or ():
-            desk.add_request(read_invite(item))
+            desk.requests.add(read_invite(item))
         if drop:
-            desk.drop_request(desk.find_request(drop).chain.node_id)
+            desk.requests.drop(desk.requests.find(drop).chain.node_id)
         waiting: list[dict[str, Any]] = [
             {
                 "id": invite.chain.node_id.text,
@@ -49,7 +49,7 @@ def requests(
                 "fingerprint": node_digits(invite.chain.node_id),
                 "made_at_ms": invite.made_at_ms,
             }
-            for invite in desk.requests()
+            for invite in desk.requests.all()
         ]
         if as_json:
             emit(waiting)
@@ -81,7 +81,7 @@ def endorse(
         from protocol.statement import node_digits, parse_digits
 
         desk = open_desk(folder)
-        invite = desk.find_request(request)
+        invite = desk.requests.find(request)
         digits = node_digits(invite.chain.node_id)
         warnings = desk.warnings(invite)
         for warning in warnings:

@@ -39,7 +39,7 @@ async def vouch_for_all(folder: Path, nodes: Iterable[tuple[Node, str]]) -> str:
     offline = OfflineKey.load(folder / "offline.key", passphrase)
     members = list(nodes)
     entries = [
-        desk.endorse(desk.add_request(node.invitation()), offline, kind=kind, region="Occitanie", days=_DAYS)
+        desk.endorse(desk.requests.add(node.invitation()), offline, kind=kind, region="Occitanie", days=_DAYS)
         for node, kind in members
     ]
     desk.publish(entries, OnlineKeys.load(folder / "online.key", passphrase))

@@ -15,15 +15,15 @@ from typing import Final
 from directory_sync.acquaintance import alike_warnings, stated_keys
 from node.errors import ConfigError, FolderError, NotFoundError, StateError
 from node.folder import write_private
-from node.identity.key_change import FreshKeys, next_chain, recovered_chain
 from node.maintainer.feed_lock import writing_alone
 from node.maintainer.history import History
 from node.maintainer.keys import ComingKeys, OfflineKey, OnlineKeys
+from node.maintainer.request_box import RequestBox
 from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.cosignature import cosign, witness_name
-from protocol.crypto import SealSecret, Secret, SigningSecret, VerifyKey
+from protocol.crypto import SealSecret, Secret, SigningSecret
 from protocol.entry import (
     MAINTAINER_SUBJECT,
     MAX_ENTRY_BYTES,
@@ -40,7 +40,7 @@ from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.feed import FeedState, OperationKind, make_operation, snapshot_operation
 from protocol.feed_file import FeedFile, decode_feed_file, encode_feed_file
 from protocol.ids import NodeId
-from protocol.invite import Invite, decode_invite
+from protocol.invite import Invite
 from protocol.statement import StatementChain
 
 __all__ = ["Desk"]
@@ -57,6 +57,7 @@ class Desk:
 
     def __init__(self, path: Path, feed: FeedFile, raws: Sequence[bytes], world: World) -> None:
         self.path = path
+        self.requests = RequestBox(path)
         self.chain = feed.chain
         self._state = feed.state
         self._head = feed.head
@@ -85,7 +86,7 @@ class Desk:
         keyring = make_keyring(world, recovery, SealSecret(world.random_bytes(96)))
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (folder / "requests").mkdir(mode=0o700)
+            RequestBox(folder).make()
             OfflineKey(keyring.identity).save(folder / "offline.key", passphrase, world)
             online = OnlineKeys(log=keyring.log, witness=keyring.witness)
             online.save(folder / "online.key", passphrase, world)
@@ -174,39 +175,6 @@ class Desk:
             raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer list {self.path}")
         return next(iter(found.values()))
 
-    # -- requests
-
-    def add_request(self, text: str) -> Invite:
-        """Keep an institution's invitation until it is decided on. RemoteProtocolError for what is none."""
-        invite = decode_invite(text)
-        write_private(self.path / "requests" / f"{invite.chain.node_id.text}.invite", text.strip().encode() + b"\n")
-        return invite
-
-    def requests(self) -> list[Invite]:
-        """The invitations that wait, by institution's name."""
-        found = [decode_invite(path.read_text("ascii")) for path in (self.path / "requests").glob("*.invite")]
-        return sorted(found, key=lambda invite: invite.institution)
-
-    def find_request(self, text: str) -> Invite:
-        """A request by domain, institution's name or the beginning of the id. NotFoundError if not exactly one."""
-        wanted = text.strip().lower()
-        found = [
-            invite
-            for invite in self.requests()
-            if invite.chain.node_id.text.startswith(wanted) or wanted in (invite.domain, invite.institution.lower())
-        ]
-        if len(found) != 1:
-            word = "no request is" if not found else "several requests are"
-            raise NotFoundError(f"{word} {text!r}", hint=f"see: coffre maintainer requests {self.path}")
-        return found[0]
-
-    def request_text(self, node: NodeId) -> str:
-        """An invitation that waits, as it came. NotFoundError."""
-        try:
-            return (self.path / "requests" / f"{node.text}.invite").read_text("ascii").strip()
-        except OSError as error:
-            raise NotFoundError(f"no request of {node.text[:12]}… waits") from error
-
     def warnings(self, invite: Invite) -> tuple[str, ...]:
         """What is like an institution that is endorsed already, or shares a key with one, one line each."""
         node, keys = invite.chain.node_id, stated_keys(invite.chain)
@@ -223,47 +191,7 @@ class Desk:
         )
         return told + same + alike_warnings(invite.institution, invite.domain, known)
 
-    def drop_request(self, node: NodeId) -> None:
-        """Forget a request."""
-        (self.path / "requests" / f"{node.text}.invite").unlink(missing_ok=True)
-
     # -- keys
-
-    def renewed_key(self, key: OfflineKey) -> OfflineKey:
-        """The key that follows, with the statement that names it; the one given if that waits to be taken up.
-
-        StateError if the chain does not take it.
-        """
-        if key.coming is not None and not self._knows(key.coming):
-            return key
-        fresh = FreshKeys.draw(self._world.random_bytes)
-        now_ms = self._world.now_ms()
-        # Without slack: from its very time on, what the key before signs counts no more.
-        chain = next_chain(self.chain, key.identity, fresh, now_ms=now_ms, slack_ms=0)
-        return _offline_key(fresh, chain)
-
-    def recovered_key(
-        self, recovery: SigningSecret, *, bad_from_ms: int | None, new_recovery_key: VerifyKey | None
-    ) -> OfflineKey:
-        """The key that follows one which was stolen or lost. StateError for another maintainer's recovery key."""
-        now_ms = self._world.now_ms()
-        since_ms = self.chain.current.valid_from_ms if bad_from_ms is None else bad_from_ms
-        if since_ms > now_ms:
-            raise StateError("keys cannot have been stolen in the future", hint="give an earlier --bad-from")
-        fresh = FreshKeys.draw(self._world.random_bytes)
-        chain = recovered_chain(
-            self.chain,
-            recovery,
-            fresh,
-            bad_from_ms=since_ms,
-            recovery_key=new_recovery_key or recovery.verify_key,
-            now_ms=now_ms,
-            slack_ms=0,
-        )
-        return _offline_key(fresh, chain)
-
-    def _knows(self, coming: ComingKeys) -> bool:
-        return coming.statement in self.chain.raw_list()
 
     def learn(self, coming: ComingKeys | None) -> None:
         """Work under a statement that the feed here does not have yet: on the offline machine, or after a crash.
@@ -374,7 +302,7 @@ class Desk:
                 if SignedStanding.decode(known.operation.entry).standing.time_ms > signed.standing.time_ms:
                     raise StateError(f"a newer word on {signed.standing.node.text[:12]}… was published already")
             self._append(OperationKind.STANDING, subject, signed.raw)
-            self.drop_request(signed.standing.node)
+            self.requests.drop(signed.standing.node)
             appended += 1
         self._write(keys)
         return appended
@@ -401,11 +329,6 @@ class Desk:
         with writing_alone(self.path, self._stored):
             write_private(self.path / "feed", self.feed_file)
         self._stored = self.feed_file
-
-
-def _offline_key(fresh: FreshKeys, chain: StatementChain) -> OfflineKey:
-    online = OnlineKeys(log=fresh.log, witness=fresh.witness)
-    return OfflineKey(fresh.identity, ComingKeys(statement=chain.statements[-1].raw, online=online))
 
 
 def _that_fits(chain: StatementChain) -> StatementChain:

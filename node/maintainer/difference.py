@@ -118,7 +118,7 @@ def members(desk: Desk) -> list[Member]:
             )
     asking = (
         Member(node=invite.chain.node_id, act=None, name=invite.institution, domain=invite.domain)
-        for invite in desk.requests()
+        for invite in desk.requests.all()
     )
     return [*found, *asking]
 

@@ -53,7 +53,7 @@ def conflicts(desk: Desk) -> list[Conflict]:
     known = {node for node, _, _, _ in claims}
     claims += [
         (invite.chain.node_id, invite.institution, invite.domain, stated_keys(invite.chain))
-        for invite in desk.requests()
+        for invite in desk.requests.all()
         if invite.chain.node_id not in known
     ]
     domains: dict[str, list[str]] = defaultdict(list)

@@ -61,13 +61,13 @@ class DeskAtWork:
     def ask(self, name: str, domain: str) -> NodeId:
         """A request that waits."""
         text, node = invitation(name, domain)
-        self.desk.add_request(text)
+        self.desk.requests.add(text)
         return node
 
     def endorse(self, name: str, domain: str, kind: str = "hospital", region: str = "Occitanie") -> NodeId:
         """Somebody vouched for."""
         node = self.ask(name, domain)
-        invite = self.desk.find_request(node.text)
+        invite = self.desk.requests.find(node.text)
         self.desk.publish([self.desk.endorse(invite, self.offline, kind=kind, region=region, days=300)], self.online)
         return node
 

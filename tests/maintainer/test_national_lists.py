@@ -81,7 +81,7 @@ def test_the_whole_difference(work: DeskAtWork) -> None:
     assert to_invite(work, words="san gu") == ["Maison de santé du Gué"]
     assert len(difference.revoked) == 1
     # Nobody was endorsed or revoked by it, and it is nobody's secret but written for its owner alone.
-    assert len(work.desk.requests()) == 2
+    assert len(work.desk.requests.all()) == 2
     assert stat.S_IMODE(list_path(work.desk.path).stat().st_mode) == 0o600
     # The same list again says the same.
     again = work.bring(Path(work.desk.path.with_name("list.csv")).read_text("utf-8"))

@@ -10,6 +10,7 @@ import pytest
 from trio.testing import MockClock
 
 from node.expiry import days_left, warned_within
+from node.maintainer.coming_keys import renewed_key
 from node.maintainer.overview import keys_warned_within
 from node.maintainer.overview import warned_within as endorsement_warned_within
 from node.operation.alarm_texts import alarm_text
@@ -142,12 +143,13 @@ async def test_the_desk_shows_each_step_and_nothing_of_suspensions(autojump_cloc
 
 async def test_the_desk_shows_the_end_of_its_own_keys(autojump_clock: MockClock, tmp_path: Path) -> None:
     now_ms = [NOW_MS]
-    region = Region(tmp_path / "region", World(now_ms=lambda: now_ms[0]))
+    world = World(now_ms=lambda: now_ms[0])
+    region = Region(tmp_path / "region", world)
     until_ms = region.desk.chain.current.valid_until_ms
     for left, expected in ((61, None), (60, None), (59, 60), (29, 30), (6, 7), (0, 7), (-1, 0)):
         assert keys_warned_within(region.desk, until_ms - left * DAY_MS) == expected
     now_ms[0] = until_ms - 50 * DAY_MS
-    key = region.desk.renewed_key(region.offline)
+    key = renewed_key(region.desk.chain, region.offline, world)
     assert key.coming is not None
     region.desk.take_keys(key.coming, PASSPHRASE)
     assert keys_warned_within(region.desk, now_ms[0]) is None

@@ -119,7 +119,7 @@ async def _at_the_desk(folder: Path, node: Node, asking: Node, other: Node) -> N
     online = OnlineKeys.load(folder / "online.key", Secret(PHRASE.encode()))
     invite = decode_invite(other.invitation())
     desk.publish([desk.endorse(invite, offline, kind="hospital", region="Occitanie", days=20)], online)
-    desk.add_request(asking.invitation())
+    desk.requests.add(asking.invitation())
     listed = folder.with_name("list.csv")
     listed.write_text(_LIST, "utf-8")
     import_list(desk, InstitutionFile(path=listed), listed.name, node.world, lambda _bytes: None)

@@ -30,7 +30,7 @@ class Region:
     def endorse(self, *institutions: Institution, days: int = 396) -> None:
         """Vouch for these."""
         for institution in institutions:
-            invite = self.desk.add_request(institution.node.invitation())
+            invite = self.desk.requests.add(institution.node.invitation())
             entry = self.desk.endorse(invite, self.offline, kind="hospital", region="Occitanie", days=days)
             self.desk.publish([entry], self.online)
 

@@ -275,7 +275,7 @@ async def test_a_standing_by_another_hand_counts_for_nothing(autojump_clock: Moc
         a, b, c = [await federation.make(name) for name in ("a", "b", "c")]
         region, stranger = Region(tmp_path / "region", a.world), Region(tmp_path / "stranger", a.world, "Ailleurs")
         region.endorse(b)
-        invite = stranger.desk.add_request(c.node.invitation())
+        invite = stranger.desk.requests.add(c.node.invitation())
         forged = stranger.desk.endorse(invite, stranger.offline, kind="hospital", region="Ailleurs", days=30)
         from protocol.entry import standing_subject
 

@@ -70,7 +70,7 @@ class RequestPages:
 
     async def _list(self, request: Request, visit: StaffVisit, desk: Desk, error: ConfigError | None) -> Response:
         run = self.desk.node.world.run_blocking
-        waiting = await run(desk.requests)
+        waiting = await run(desk.requests.all)
         return self.desk.show(
             request,
             "staff/maintainer_requests.html",
@@ -88,7 +88,7 @@ class RequestPages:
         form, data = await upload(request, visit, "file", most_bytes=_MAX_INVITE_BYTES)
         invitation = data.decode("ascii", "replace") or text(form, "invite", _MAX_INVITE_BYTES)
         try:
-            invite = await self.desk.node.world.run_blocking(desk.add_request, invitation.strip())
+            invite = await self.desk.node.world.run_blocking(desk.requests.add, invitation.strip())
         except (RemoteProtocolError, UnicodeEncodeError) as problem:
             detail = problem.detail or problem.reason.value if isinstance(problem, RemoteProtocolError) else "no text"
             error = ConfigError(f"this is no invitation: {detail}", hint="coffre invite makes one at the institution")
@@ -98,7 +98,7 @@ class RequestPages:
 
     async def show_one(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """What it says of itself, what is like it, and the form that endorses."""
-        invite = desk.find_request(node_of(request).text)
+        invite = desk.requests.find(node_of(request).text)
         listed = await self.desk.node.world.run_blocking(compare_requests, desk)
         item = None if listed is None else listed.get(invite.chain.node_id)
         entry = item.entries[0] if item is not None and item.found is Found.LISTED else None
@@ -119,15 +119,15 @@ class RequestPages:
 
     async def drop(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """Forget it; the institution may ask again."""
-        node = desk.find_request(node_of(request).text).chain.node_id
-        await self.desk.node.world.run_blocking(desk.drop_request, node)
+        node = desk.requests.find(node_of(request).text).chain.node_id
+        await self.desk.node.world.run_blocking(desk.requests.drop, node)
         await self.desk.note(visit, f"maintainer: request dropped {node.text[:16]}")
         return self.desk.done(REQUESTS_PATH, "dropped")
 
     async def endorse(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """Vouch for it, once its administrator read out the same digits."""
         form, node = await request.form(), node_of(request)
-        desk.find_request(node.text)
+        desk.requests.find(node.text)
         try:
             same = parse_digits(line(form, "digits")) == node_digits(node)
         except ValueError as error:
@@ -137,13 +137,13 @@ class RequestPages:
         days, kind = number(form, "days"), line(form, "kind", 100)
         if not 1 <= days <= MAX_DAYS or not kind:
             raise ConfigError(f"an endorsement names a kind, and holds for 1 to {MAX_DAYS} days")
-        task = EndorseTask(desk.request_text(node), kind, line(form, "region", 100), days)
+        task = EndorseTask(desk.requests.text(node), kind, line(form, "region", 100), days)
         return await self.door.settle(request, visit, desk, [task], "endorse", REQUESTS_PATH)
 
     async def conflicts(self, request: Request, visit: StaffVisit, desk: Desk) -> Response:
         """Equal or similar domains, names and keys; what other maintainers say otherwise."""
         node = self.desk.node
-        waiting = await node.world.run_blocking(desk.requests)
+        waiting = await node.world.run_blocking(desk.requests.all)
         return self.desk.show(
             request,
             "staff/maintainer_conflicts.html",
