@@ -24,6 +24,9 @@ __all__ = ["Engines", "database_url", "open_engines", "sqlite_url"]
 # Waiting longer than a batch of another process takes, shorter than a person's patience.
 _BUSY_TIMEOUT_MS: Final = 20_000
 _READERS: Final = 4
+# Of SQLite's pages, for each connection. A reader's are void after every commit, and the system has them all the same.
+_WRITERS_CACHE_KIB: Final = 16 * 1024
+_READERS_CACHE_KIB: Final = 4 * 1024
 # A server that is restarted is back by then; callers wait as long for an answer that they can rely on.
 _OUTCOME_WITHIN_S: Final = 60
 _OUTCOME_LOOK_EVERY_S: Final = 0.2
@@ -54,18 +57,18 @@ class Engines:
         self.url = url
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            self.writer = self._sqlite(begin="BEGIN IMMEDIATE", pool_size=1)
-            self.reader = self._sqlite(begin="BEGIN", pool_size=_READERS)
+            self.writer = self._sqlite(begin="BEGIN IMMEDIATE", pool_size=1, cache_kib=_WRITERS_CACHE_KIB)
+            self.reader = self._sqlite(begin="BEGIN", pool_size=_READERS, cache_kib=_READERS_CACHE_KIB)
         else:
             self.writer = sa.create_engine(url, pool_size=_READERS + 1, max_overflow=0, pool_pre_ping=True)
             event.listen(self.writer, "connect", _prepare_postgresql)
             self.reader = self.writer
 
-    def _sqlite(self, *, begin: str, pool_size: int) -> sa.Engine:
+    def _sqlite(self, *, begin: str, pool_size: int, cache_kib: int) -> sa.Engine:
         engine = sa.create_engine(
             self.url, pool_size=pool_size, max_overflow=0, connect_args={"check_same_thread": False}
         )
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", lambda connection, _record: _prepare_sqlite(connection, cache_kib))
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin) and None)
         return engine
 
@@ -122,7 +125,7 @@ class Engines:
             self.reader.dispose()
 
 
-def _prepare_sqlite(connection: Any, _record: object) -> None:
+def _prepare_sqlite(connection: Any, cache_kib: int) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in (
@@ -132,7 +135,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "foreign_keys=ON",
         "secure_delete=ON",
         "temp_store=MEMORY",
-        "cache_size=-16384",
+        f"cache_size=-{cache_kib}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -104,18 +104,19 @@ def mark_feeds(connection: sa.Connection, nodes: Sequence[NodeId]) -> None:
     connection.execute(table.insert(), numbered)
     new = {"first": first, "last": first + len(nodes) - 1}
     noted = connection.execute(_NOTE_NEW, new).rowcount
-    connection.execute(_MARK_NEW, new)
+    connection.execute(_mark_new(connection), new)
     _tell(noted)
 
 
-# By hand, like the ones below: of two columns one list, in its order.
-_NEW: Final = " UNION ".join(
-    f"SELECT e.{column} AS mark, m.number AS feed, e.position AS position FROM marked_feeds m"  # noqa: S608
-    f" JOIN feed_entries e ON e.node_id = m.node_id"
-    f" WHERE m.number BETWEEN :first AND :last AND e.{column} IS NOT NULL"
-    for column in ("sign_mark", "seal_mark")
+# By hand, like the ones below. Of two columns one list; a mark that both have stands in it once.
+_NEW: Final = (
+    "SELECT e.sign_mark AS mark, m.number AS feed, e.position AS position FROM marked_feeds m"
+    " JOIN feed_entries e ON e.node_id = m.node_id"
+    " WHERE m.number BETWEEN :first AND :last AND e.sign_mark IS NOT NULL"
+    " UNION ALL SELECT e.seal_mark, m.number, e.position FROM marked_feeds m"
+    " JOIN feed_entries e ON e.node_id = m.node_id"
+    " WHERE m.number BETWEEN :first AND :last AND e.seal_mark <> e.sign_mark"
 )
-_MARK_NEW: Final = sa.text(f"INSERT INTO key_marks (mark, feed, position) {_NEW} ORDER BY mark, feed, position")
 _NOTE_NEW: Final = sa.text(
     f"INSERT INTO shared_keys (mark) SELECT mark FROM ({_NEW}) AS new"  # noqa: S608
     " WHERE NOT EXISTS (SELECT 1 FROM shared_keys s WHERE s.mark = new.mark)"
@@ -123,6 +124,13 @@ _NOTE_NEW: Final = sa.text(
     " OR EXISTS (SELECT 1 FROM key_marks k WHERE k.mark = new.mark)"
     " OR EXISTS (SELECT 1 FROM node_keys n WHERE n.mark = new.mark)"
 )
+_MARK_NEW: Final = f"INTO key_marks (mark, feed, position) {_NEW} ORDER BY mark, feed, position"
+
+
+def _mark_new(connection: sa.Connection) -> sa.TextClause:
+    # No row is there twice. A statement that could fail halfway would keep all pages as they were, 70 MB of them.
+    is_sqlite = connection.dialect.name == "sqlite"
+    return sa.text(f"INSERT {'OR FAIL ' if is_sqlite else ''}{_MARK_NEW}")
 
 
 def _note_shared(connection: sa.Connection, marks: Iterable[int]) -> None:
