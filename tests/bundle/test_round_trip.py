@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -9,6 +10,8 @@ import trio
 
 from node.post.submit import Accepted
 from node.vault import schema
+from node.vault.database import Transaction
+from node.vault.feed_store import EPOCH, drop_feed
 from node.vault.states import DeliveryState, LetterFolder, OutboxState
 from protocol.letter import LetterClass
 from tests.bundle.sticks import apart
@@ -121,12 +124,11 @@ async def test_gap_in_the_directory_waits(tmp_path: Path, autojump_clock: object
         await stick.carry(a, b)
         await b.add("clara")
 
-        def forget(tx: object, items: list[None]) -> list[None]:
-            for table in (schema.feed_operations, schema.feed_entries, schema.feeds):
-                tx.connection.execute(table.delete().where(table.c.node_id == b.node.node_id))  # type: ignore[attr-defined]
+        def forget(tx: Transaction, items: Sequence[None]) -> Sequence[None]:
+            drop_feed(tx.connection, b.node.node_id, EPOCH)
             return items
 
-        await a.node.database.write(forget, None)  # type: ignore[arg-type]
+        await a.node.database.write(forget, None)
         report = await stick.carry(b, a)
         assert len(report.problems) == 1
         assert "begins at" in report.problems[0]
