@@ -31,6 +31,7 @@ from node.outside.opening import Pickups
 from node.outside.rows import PickupRows
 from node.post.compose import Composer
 from node.post.drafting import Drafts
+from node.post.resealing import Resealer
 from node.post.resolve import Resolver
 from node.post.results import ResultWriter
 from node.post.submit import Submitter
@@ -106,6 +107,13 @@ class Node(VaultParts):
             store=self.store,
             payload_name=lambda payload_id: self.keys.blind("payload", payload_id),
             world=world,
+        )
+        self.resealer = Resealer(
+            database=self.database,
+            directory=self.directory,
+            outbox=self.outbox,
+            own_chain=own_keys.chain,
+            signer=own_keys.signer,
         )
         correspondents = self.correspondents = Correspondents(self.keys)
         self.draft_rows = DraftRows(self.keys)

@@ -63,6 +63,7 @@ def _sender_side(node: Node, verifiers: Verifiers) -> SenderSide:
         outbox=node.outbox,
         writer=node.result_writer(),
         verifiers=verifiers,
+        resealer=node.resealer,
     )
 
 
@@ -85,6 +86,7 @@ def bundle_writer(node: Node) -> BundleWriter:
         own_chain=lambda: node.keyring.chain,
         identity=node.keyring.identity,
         spool_folder=node.folder.path,
+        resealer=node.resealer,
     )
 
 

@@ -71,6 +71,7 @@ REQUIRED_FIELDS: Final[dict[EventKind, frozenset[str]]] = {
     EventKind.SUBMITTED: _DELIVERY,
     EventKind.RELAYED: frozenset({"envelope"}),
     EventKind.DELAYED: _DELIVERY,
+    EventKind.RESEALED: _DELIVERY | {"code"},
     EventKind.DEPOSITED: _AT_MAILBOX,
     EventKind.REFUSED: _AT_MAILBOX | {"code"},
     EventKind.EXPIRED: _AT_MAILBOX,

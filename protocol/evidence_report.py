@@ -28,6 +28,7 @@ _AT_SENDER: Final = frozenset(
     {
         EventKind.SUBMITTED,
         EventKind.DELAYED,
+        EventKind.RESEALED,
         EventKind.EXPIRED,
         EventKind.WITHDRAW_REQUESTED,
         EventKind.PICKUP_OFFERED,

@@ -28,6 +28,7 @@ class EventKind(IntEnum):
     SUBMITTED = 100
     RELAYED = 101
     DELAYED = 102
+    RESEALED = 103
     DEPOSITED = 110
     REFUSED = 111
     EXPIRED = 120

@@ -43,6 +43,7 @@ _SORTS: Final = {
     EventKind.SUBMITTED: _Sort(*_EXPORT, "C"),
     EventKind.RELAYED: _Sort(*_EXPORT, "C"),
     EventKind.DELAYED: _Sort(*_EXPORT, "E"),
+    EventKind.RESEALED: _Sort(*_EXPORT, "U"),
     EventKind.EXPIRED: _Sort(*_EXPORT, "E"),
     EventKind.WITHDRAW_REQUESTED: _Sort(*_EXPORT, "D"),
     EventKind.DEPOSITED: _Sort(*_IMPORT, "C"),

@@ -27,7 +27,15 @@ from protocol.merkle import leaf_hash
 __all__ = ["Copied", "Said", "check_disclosure", "check_evidence", "check_letters"]
 
 _SKEW_MS: Final = 300_000
-_AT_SENDER: Final = frozenset({EventKind.SUBMITTED, EventKind.EXPIRED, EventKind.DELAYED, EventKind.WITHDRAW_REQUESTED})
+_AT_SENDER: Final = frozenset(
+    {
+        EventKind.SUBMITTED,
+        EventKind.RESEALED,
+        EventKind.EXPIRED,
+        EventKind.DELAYED,
+        EventKind.WITHDRAW_REQUESTED,
+    }
+)
 _ARRIVED: Final = frozenset({EventKind.DEPOSITED, EventKind.REFUSED})
 _ENDED: Final = _ARRIVED | {EventKind.EXPIRED, EventKind.WITHDRAWN}
 

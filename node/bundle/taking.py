@@ -30,7 +30,7 @@ from node.vault.database import Database
 from node.vault.dedup import Dedup
 from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH, held_size
-from node.vault.outbox_rows import OutboxRows
+from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.peers import PeerRows
 from protocol.bundle import Manifest
 from protocol.bundle_items import BundleItem, BundleState
@@ -122,6 +122,7 @@ class ItemTaker:
             offer_again=OfferAgain(parts.peers, parts.outbox),
         )
         self._unproved: bytes | None = None
+        self._refused: list[tuple[OutboxItem, Result]] = []
 
     async def take_all(self) -> None:
         """Take items until the parts end. RemoteProtocolError for a bundle that is broken."""
@@ -138,6 +139,8 @@ class ItemTaker:
             elif not isinstance(item.message, Result | Event):
                 await self._take_one(item)
         await self._take_evidence(together)
+        for letter, result in self._refused:
+            await self._parts.sender.take_refusal(letter, result.code, result.envelope_id, wait_s=0)
 
     # -- state and heads
 
@@ -195,7 +198,8 @@ class ItemTaker:
         if item is None:
             self._report.unknown += 1
         elif result.code and not result.after_ms:
-            await sender.take_refusal(item, result.code)
+            # A newer key to seal to may stand in the statements that follow.
+            self._refused.append((item, result))
             self._report.results += 1
         else:
             await sender.take_results(item, result.results)

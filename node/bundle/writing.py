@@ -15,6 +15,7 @@ from node.bundle.gathering import GatheredMail, Gatherer, WaitingLetter
 from node.bundle.rows import BundleRows, WrittenBundle
 from node.bundle.stick_file import framed, framed_whole, give_name, refuse_to_overwrite, told, write_beside
 from node.errors import BundleError, StoreError
+from node.post.resealing import Resealer
 from node.vault.database import Database
 from node.vault.payload_rows import HASH_BYTES
 from node.vault.peers import Peer
@@ -124,8 +125,10 @@ class BundleWriter:
         own_chain: Callable[[], StatementChain],
         identity: SigningSecret,
         spool_folder: Path,
+        resealer: Resealer,
     ) -> None:
         self._database = database
+        self._resealer = resealer
         self._gatherer = gatherer
         self._rows = rows
         self._own_chain = own_chain
@@ -154,6 +157,7 @@ class BundleWriter:
         try:
             await blocking(refuse_to_overwrite, path)
             for peer in peers:
+                await self._resealer.look(peer.node_id)
                 section = await self._database.read(self._plan, peer, room, now_ms)
                 sections.append(section)
                 room -= section.bytes()

@@ -38,6 +38,8 @@ STATEMENT_LIFETIME_MS: Final = 396 * DAY_MS
 RENEWED_BEFORE_MS: Final = 60 * DAY_MS
 # A letter lives at most 30 days, and its sender may have been away from the news as long again.
 KEPT_MS: Final = 60 * DAY_MS
+# So old may a letter be that is under way when its sender's keys are recovered: it is signed anew, with its own time.
+_LETTERS_MS: Final = 31 * DAY_MS
 # A peer whose clock is a little behind must not find the first letters signed too early.
 CLOCK_SLACK_MS: Final = DAY_MS
 
@@ -211,6 +213,7 @@ def recover(
         bad_from_ms=bad_from_ms,
         recovery_key=new_recovery_key or recovery.verify_key,
         now_ms=now_ms,
+        slack_ms=min(max(now_ms - bad_from_ms, CLOCK_SLACK_MS), _LETTERS_MS),
     )
     return _changed(keyring, keys, chain, now_ms=now_ms, shown_first=False)
 

@@ -171,12 +171,12 @@ class Forwarder:
             self._wanted[item.envelope_id] = item
 
     async def _settle(self, item: OutboxItem, reply: Result, results: Sequence[MailboxResult]) -> None:
-        if reply.code and not reply.after_ms:
-            await self._sender.take_refusal(item, reply.code)
-            return
         retry_ms = 0
         try:
-            retry_ms = max(reply.after_ms, await self._sender.take_results(item, results))
+            if reply.code and not reply.after_ms:
+                retry_ms = await self._sender.take_refusal(item, reply.code, reply.envelope_id)
+            else:
+                retry_ms = max(reply.after_ms, await self._sender.take_results(item, results))
         except* RemoteProtocolError as group:
             self._link.fail(first_of(group))
         if retry_ms:

@@ -92,7 +92,8 @@ class PostOffice:
             if listen:
                 self.listening_on = await nursery.start(self._listen, listen)
             nursery.start_soon(keep_running, self._keep_links, nursery)
-            for work in (parts.intake.run, parts.sender.run, parts.book.run, self._sessions.replica.keep_indexes):
+            sending = (parts.sender.run, parts.sender.resealer.run)
+            for work in (parts.intake.run, *sending, parts.book.run, self._sessions.replica.keep_indexes):
                 nursery.start_soon(keep_running, work)
             nursery.start_soon(parts.claims.hold, self._own_mail.run, "own mail")
             task_status.started(self.listening_on)

@@ -61,9 +61,9 @@ class OwnMail:
         outcomes = await parts.intake.deposit_own(decode_envelope(item.envelope), parts.node_id)
         parts.in_flight.end(item.row)
         if isinstance(outcomes, Refusal):
-            if not outcomes.retry_after_ms:
-                await parts.sender.take_refusal(item, outcomes.code)
-            return outcomes.retry_after_ms
+            if outcomes.retry_after_ms:
+                return outcomes.retry_after_ms
+            return await parts.sender.take_refusal(item, outcomes.code, item.envelope_id, wait_s=0)
         frames = result_frames(item.envelope_id, outcomes)
         return await parts.sender.take_results(item, _results(frames))
 

@@ -33,7 +33,7 @@ from protocol.evidence import (
     open_boxed,
     verify_evidence,
 )
-from protocol.ids import MailboxId, NodeId
+from protocol.ids import EnvelopeId, MailboxId, NodeId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from protocol.statement import StatementChain
@@ -93,10 +93,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class EndRefused:
-    """An envelope that its destination refused as a whole."""
+    """A letter whose envelope its destination refused as a whole, or that was given up.
+
+    offered: the envelope that was refused. One that was sealed again since ends nothing.
+    """
 
     item: OutboxItem
     code: str
+    offered: EnvelopeId | None = None
 
 
 class Verifiers:
@@ -124,8 +128,7 @@ def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVe
         raise RemoteProtocolError(Reason.MISMATCH, "evidence of another kind, or for no mailbox of this envelope")
     ours = (details.node, details.peer, details.letter) == (item.destination, item.sender, item.letter_id)
     if verified.kind not in (EventKind.WITHDRAWN, EventKind.WITHDRAW_TOO_LATE):
-        named = (details.envelope, details.slip, details.payload)
-        ours = ours and named == (item.envelope_id, item.slip_id, item.payload_id)
+        ours = ours and details.payload == item.payload_id and (details.envelope, details.slip) in item.sealings
     if not ours:
         raise RemoteProtocolError(Reason.MISMATCH, "evidence about another envelope")
     return Finding(item, details.mailbox, evidence, verified)
@@ -259,9 +262,10 @@ class ResultWriter:
 
     def end_refused(self, tx: Transaction, items: Sequence[EndRefused]) -> Sequence[None]:
         """Batch handler: end envelopes that were refused without evidence; our own log says what we were told."""
-        named = [self._delivery(refused.item, mailbox) for refused in items for mailbox in refused.item.mailboxes]
+        ending = [refused for refused in items if self._is_what_waits(tx, refused)]
+        named = [self._delivery(refused.item, mailbox) for refused in ending for mailbox in refused.item.mailboxes]
         moves = _Moves(tx, named)
-        for refused in items:
+        for refused in ending:
             item = refused.item
             for mailbox in item.mailboxes:
                 if moves.move(self._delivery(item, mailbox), EventKind.REFUSED, tx.now_ms):
@@ -277,10 +281,20 @@ class ResultWriter:
                     )
                     tx.log.append(EventKind.REFUSED, details, tag=item.tag)
             self._tell_sender(tx, item, "refused")
-        mark_changed(tx, self._keys, _senders(refused.item for refused in items))
+        mark_changed(tx, self._keys, _senders(refused.item for refused in ending))
         moves.write()
-        self._end(tx, {refused.item.row for refused in items})
+        self._end(tx, {refused.item.row for refused in ending})
         return [None] * len(items)
+
+    def _is_what_waits(self, tx: Transaction, refused: EndRefused) -> bool:
+        """Not one that was sealed again while the refusal was on its way."""
+        if refused.offered is None:
+            return True
+        table = schema.outbox
+        query = sa.select(table.c.id).where(
+            table.c.id == refused.item.row, table.c.envelope == self._outbox.envelope(refused.offered)
+        )
+        return tx.connection.execute(query.with_for_update()).one_or_none() is not None
 
     def _is_known(self, tx: Transaction, delivery: bytes, finding: Finding) -> bool:
         """Whether this is here. A destination that was restored may say the same again in a leaf of its own, if it was

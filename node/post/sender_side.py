@@ -12,6 +12,7 @@ import sqlalchemy as sa
 import trio
 
 from node.errors import StoreError
+from node.post.resealing import Resealer, Verdict
 from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
 from node.vault.database import Database
 from node.vault.directory import Directory
@@ -21,7 +22,7 @@ from protocol.checkpoint import Checkpoint
 from protocol.details import Details
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, verify_evidence
-from protocol.ids import NodeId
+from protocol.ids import EnvelopeId, NodeId
 from protocol.logleaf import EventKind
 from protocol.messages import Event, MailboxResult, Result
 
@@ -30,6 +31,10 @@ __all__ = ["SenderSide"]
 # A round trip with a peer that has just renewed its keys.
 _STATEMENT_WAIT_S: Final = 10
 _FINDINGS_AT_ONCE: Final = 128
+# What was sealed again is offered as soon as the row is read anew.
+_AT_ONCE_MS: Final = 1
+# The destination contradicts its own statements: it was restored, and will be recovered, or it lies.
+_RETRY_NO_KEY_MS: Final = 15 * 60_000
 
 
 class SenderSide:
@@ -43,12 +48,14 @@ class SenderSide:
         outbox: OutboxRows,
         writer: ResultWriter,
         verifiers: Verifiers,
+        resealer: Resealer,
     ) -> None:
         self.database = database
         self._directory = directory
         self._outbox = outbox
         self.writer = writer
         self._verifiers = verifiers
+        self.resealer = resealer
         self._waiting: list[tuple[OutboxItem, bytes, trio.Event, list[Exception]]] = []
         self._arrived = trio.Event()
         self._heads: dict[NodeId, tuple[Checkpoint, bytes]] = {}
@@ -146,7 +153,7 @@ class SenderSide:
 
     async def take_results(self, item: OutboxItem, results: Sequence[MailboxResult]) -> int:
         """Take the results of an envelope; returns the milliseconds after which to offer it again, 0 for not at all."""
-        retry_ms = 0
+        retry_ms, has_no_key = 0, False
         if len(results) == 1 and results[0].evidence:
             await self.take_evidence(item, results[0].evidence)
             return retry_ms
@@ -156,11 +163,44 @@ class SenderSide:
                     nursery.start_soon(self.take_evidence, item, result.evidence)
                 elif result.status == "deferred":
                     retry_ms = max(retry_ms, result.after_ms or 60_000)
+                    has_no_key = has_no_key or result.code == Reason.UNKNOWN_KEY.value
+        if has_no_key and await self.resealer.refused(item) is Verdict.SEALED:
+            return _AT_ONCE_MS
         return retry_ms
 
-    async def take_refusal(self, item: OutboxItem, code: str) -> None:
-        """The envelope was refused as a whole, without evidence: our own log records what we were told."""
-        await self.database.write(self.writer.end_refused, EndRefused(item, code))
+    async def take_refusal(
+        self, item: OutboxItem, code: str, about: EnvelopeId, *, wait_s: float = _STATEMENT_WAIT_S
+    ) -> int:
+        """An envelope was refused as a whole, without evidence; returns the milliseconds after which to offer the
+        letter again, 0 if it ended: then our own log records what we were told.
+
+        about: the envelope refused, which the letter may not be any more. wait_s: how long to wait for a statement with
+        a newer key, which may be on its way. Spec: spec/delivery.md, 15.
+        """
+        if about != item.envelope_id:
+            return _AT_ONCE_MS
+        has_no_key = code == Reason.UNKNOWN_KEY.value
+        if has_no_key or code == Reason.BAD_SIGNATURE.value:
+            match await self._seal_again(item, wait_s if has_no_key else 0):
+                case Verdict.SEALED | Verdict.CHANGED:
+                    return _AT_ONCE_MS
+                case Verdict.NO_NEWER_KEY if has_no_key:
+                    return _RETRY_NO_KEY_MS
+        await self.database.write(self.writer.end_refused, EndRefused(item, code, about))
+        return 0
+
+    async def _seal_again(self, item: OutboxItem, wait_s: float) -> Verdict:
+        verdict = Verdict.NO_NEWER_KEY
+        with trio.move_on_after(wait_s) as waiting:
+            # What was begun is finished: a cancelled write may have been committed.
+            while True:
+                ticket = self.database.signals.ticket(PEERS)
+                with trio.CancelScope(shield=True):
+                    verdict = await self.resealer.refused(item)
+                if verdict is not Verdict.NO_NEWER_KEY or waiting.cancel_called:
+                    break
+                await ticket.wait()
+        return verdict
 
     async def take_event(self, peer: NodeId, event: Event) -> None:
         """Later evidence from a destination. Unknown envelopes are passed over: our rows may be gone by right."""

@@ -83,6 +83,7 @@ class SentRows:
             state=OutboxState.WAITING,
             crashes=0,
             next_warning_at_ms=resolved.sent_at_ms + _FIRST_WARNING_MS[slip.letter_class],
+            signed_slip=envelope.signed_slip.raw,
         )
         self._outbox.remember(new, item.sealed.payload.data)
         return self._outbox.new_row(new, kept_until_ms=resolved.expires_at_ms + KEPT_AFTER_EXPIRY_MS)

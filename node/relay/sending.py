@@ -63,9 +63,9 @@ class RelaySender:
         self._returns = returns
         self._identity = identity
         self._flying = in_flight
-        self._busy: set[bytes] = set()
+        self._busy: set[EnvelopeId] = set()
         self._wanted: dict[EnvelopeId, OutboxItem] = {}
-        self._retry_at: dict[bytes, float] = {}
+        self._retry_at: dict[EnvelopeId, float] = {}
         self._asked_at: dict[bytes, float] = {}
 
     async def run(self) -> None:
@@ -91,22 +91,22 @@ class RelaySender:
                 soonest = min(self._retry_at.values(), default=math.inf)
                 within_s = min(max(soonest - now, 1), _LOOK_EVERY_S)
                 await first_of_events(*tickets, changed, within_s=within_s)
-                for row in [row for row, at in self._retry_at.items() if at <= trio.current_time()]:
-                    del self._retry_at[row]
-                    self._busy.discard(row)
+                for envelope in [item for item, at in self._retry_at.items() if at <= trio.current_time()]:
+                    del self._retry_at[envelope]
+                    self._busy.discard(envelope)
 
     # -- letters
 
     async def _offer_all(self, node: NodeId, nursery: trio.Nursery) -> None:
         for item in await self._database.read(self._outbox.with_state, OutboxState.WAITING, node):
-            if item.row in self._busy:
+            if item.envelope_id in self._busy:
                 continue
             inline = await self._database.read(self._inline, item)
             await self._link.wait_offer(item.letter_class)
             # Nothing is awaited between the window's word and the request that relies on it.
             pending = self._link.begin(Offer(item.letter_class, item.envelope, inline))
             self._flying.begin(item.row)
-            self._busy.add(item.row)
+            self._busy.add(item.envelope_id)
             nursery.start_soon(self._finish, item, pending)
 
     def _inline(self, connection: sa.Connection, item: OutboxItem) -> bytes | None:
@@ -138,7 +138,7 @@ class RelaySender:
         """A relay's no ends nothing: without `after` it is not asked again over this link."""
         _logger.info("relay does not take an envelope", code=result.code, envelope=item.envelope_id.text[:12])
         if result.after_ms:
-            self._retry_at[item.row] = trio.current_time() + result.after_ms / 1000
+            self._retry_at[item.envelope_id] = trio.current_time() + result.after_ms / 1000
 
     async def pushed(self, message: Result | Relayed) -> bool:
         """What follows a payload's transfer to the relay; False if it is about none of these letters."""

@@ -24,6 +24,7 @@ _AT_SENDER = frozenset(
     {
         EventKind.SUBMITTED,
         EventKind.DELAYED,
+        EventKind.RESEALED,
         EventKind.EXPIRED,
         EventKind.WITHDRAW_REQUESTED,
         EventKind.PICKUP_OFFERED,

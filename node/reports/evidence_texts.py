@@ -28,6 +28,7 @@ NAMES: Final = {
     EventKind.SUBMITTED: N_("submission"),
     EventKind.RELAYED: N_("custody at a relay"),
     EventKind.DELAYED: N_("warning of a delay"),
+    EventKind.RESEALED: N_("sealed again"),
     EventKind.DEPOSITED: N_("deposit"),
     EventKind.REFUSED: N_("refusal"),
     EventKind.EXPIRED: N_("expiry"),
@@ -57,6 +58,7 @@ SENTENCES: Final = {
     EventKind.SUBMITTED: N_("{institution} accepted the letter, to be sent to {peer}."),
     EventKind.RELAYED: N_("{institution}, a relay, took the sealed letter into its keeping."),
     EventKind.DELAYED: N_("{peer} had not answered yet: {institution} warned the sender."),
+    EventKind.RESEALED: N_("Keys had been replaced meanwhile: {institution} sealed the letter to {peer} again."),
     EventKind.DEPOSITED: N_("{institution} put the letter, whole, into the mailbox of {recipient}."),
     EventKind.REFUSED: N_("{institution} refused the letter for {recipient} (reason: {code})."),
     EventKind.EXPIRED: N_("The deadline passed: {institution} knew of no delivery to {recipient}."),
@@ -121,6 +123,10 @@ MEANINGS: Final = {
         N_("That it arrived; only the recipient's institution can say so."),
     ),
     EventKind.DELAYED: (N_("The sender was warned that no answer had come."), N_("That the letter did not arrive.")),
+    EventKind.RESEALED: (
+        N_("The same letter, to the same mailboxes and with the same deadline, was put into a new envelope."),
+        N_("That it arrived."),
+    ),
     EventKind.DEPOSITED: (
         N_("The whole letter lay in this mailbox: from then on the recipient could open it."),
         N_("That anybody read it."),

@@ -13,6 +13,7 @@ _WORDS: Final = {
     EventKind.SUBMITTED: N_("submitted"),
     EventKind.RELAYED: N_("kept by a relay"),
     EventKind.DELAYED: N_("delayed"),
+    EventKind.RESEALED: N_("sealed again"),
     EventKind.DEPOSITED: N_("deposited"),
     EventKind.REFUSED: N_("refused"),
     EventKind.EXPIRED: N_("expired"),

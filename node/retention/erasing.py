@@ -172,6 +172,9 @@ class Eraser:
         ).scalars():
             self._payloads.release(tx, payload)
             gone.payloads.add(payload)
+        former = schema.former_envelopes
+        rows = sa.select(outbox.c.id).where(outbox.c.tag == row.tag)
+        execute(former.delete().where(former.c.outbox.in_(rows)))
         execute(outbox.delete().where(outbox.c.tag == row.tag))
 
     def _last_word(

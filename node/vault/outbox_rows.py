@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,11 +15,16 @@ from node.vault.sealing import RowKeys
 from node.vault.states import CLASS_NUMBERS, DeliveryState, OutboxState
 from protocol.codec import FieldReader, check_binary
 from protocol.crypto import Secret
+from protocol.envelope import Envelope
 from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
+from protocol.slip import MAX_SIGNED_SLIP_BYTES, SignedSlip
 
-__all__ = ["DeliveryRow", "OutboxItem", "OutboxRows"]
+__all__ = ["MAX_SEALINGS", "DeliveryRow", "OutboxItem", "OutboxRows"]
+
+MAX_SEALINGS: Final = 8
+"""Of one slip, the first included: a letter lives 30 days at most, and honest keys change yearly."""
 
 # Rows written but not offered yet, at most 64 KiB each: what a busy node submits while a batch is on its way.
 _FRESH_ROWS: Final = 256
@@ -28,7 +33,11 @@ _CLASS_OF: Final = {number: letter_class for letter_class, number in CLASS_NUMBE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxItem:
-    """An outbox row, opened."""
+    """An outbox row, opened.
+
+    signed_slip: what the envelope seals. former: the envelopes and slips that it was before it was sealed again, oldest
+    first.
+    """
 
     row: bytes
     sender: NodeId
@@ -49,6 +58,13 @@ class OutboxItem:
     state: OutboxState
     crashes: int
     next_warning_at_ms: int
+    signed_slip: bytes = field(repr=False)
+    former: tuple[tuple[EnvelopeId, SlipId], ...] = ()
+
+    @property
+    def sealings(self) -> tuple[tuple[EnvelopeId, SlipId], ...]:
+        """What evidence about this letter may name: the envelope and slip that it is, and those that it was."""
+        return ((self.envelope_id, self.slip_id), *self.former)
 
     def occasion(self, name: str, about: bytes) -> Occasion:
         """Why its sender is to be alerted."""
@@ -144,6 +160,8 @@ class OutboxRows:
             state=OutboxState(row.state),
             crashes=row.crashes,
             next_warning_at_ms=row.next_warning_at_ms,
+            signed_slip=fields.binary("slp", low=1, high=MAX_SIGNED_SLIP_BYTES),
+            former=_former(fields),
         )
 
     def remember(self, item: OutboxItem, data: bytes | None) -> None:
@@ -225,12 +243,16 @@ class OutboxRows:
     def by_envelope(
         self, connection: sa.Connection, envelope_ids: Sequence[EnvelopeId]
     ) -> dict[EnvelopeId, OutboxItem]:
-        """Rows by envelope id; unknown ones are missing."""
-        table = schema.outbox
-        blinded = [self.envelope(item) for item in envelope_ids]
-        rows = connection.execute(sa.select(table).where(table.c.envelope.in_(blinded)))
-        items = (self.open(row) for row in rows)
-        return {item.envelope_id: item for item in items}
+        """Rows by envelope id, also by that of an envelope which was sealed again since; unknown ones are missing."""
+        table, former = schema.outbox, schema.former_envelopes
+        wanted = {self.envelope(item): item for item in envelope_ids}
+        rows = connection.execute(sa.select(table).where(table.c.envelope.in_(list(wanted))))
+        found = {wanted.pop(row.envelope): self.open(row) for row in rows}
+        if wanted:
+            query = sa.select(table, former.c.id.label("was")).join(former, former.c.outbox == table.c.id)
+            rows = connection.execute(query.where(former.c.id.in_(list(wanted))))
+            found.update((wanted[row.was], self.open(row)) for row in rows)
+        return found
 
     def by_tag(self, connection: sa.Connection, tag: LeafTag) -> list[OutboxItem]:
         """The rows of one sent letter."""
@@ -282,6 +304,8 @@ class OutboxRows:
             "mbs": [bytes(mailbox) for mailbox in item.mailboxes],
             "from": None if item.sender_mailbox is None else bytes(item.sender_mailbox),
             "sent": item.sent_at_ms,
+            "slp": item.signed_slip,
+            "was": [{"env": bytes(envelope), "slip": bytes(slip)} for envelope, slip in item.former],
         }
         return {
             "id": item.row,
@@ -298,7 +322,34 @@ class OutboxRows:
             "sealed": self._keys.seal_map("outbox", item.row, "sealed", fields),
         }
 
+    def replace_envelope(self, tx: Transaction, item: OutboxItem, signed: SignedSlip, envelope: Envelope) -> None:
+        """The row's envelope becomes another sealing of the letter; the row is found by the former one, too."""
+        table = schema.outbox
+        new = replace(
+            item,
+            envelope=envelope.raw,
+            envelope_id=envelope.envelope_id,
+            slip_id=signed.slip_id,
+            signed_slip=signed.raw,
+            former=(*item.former, (item.envelope_id, item.slip_id)),
+        )
+        columns = self.new_row(new, kept_until_ms=0)
+        changed = {name: columns[name] for name in ("envelope", "sealed")}
+        tx.connection.execute(table.update().where(table.c.id == item.row).values(**changed))
+        tx.connection.execute(
+            schema.former_envelopes.insert().values(id=self.envelope(item.envelope_id), outbox=item.row)
+        )
+        self._fresh.pop(item.row, None)
+
     def set_state(self, tx: Transaction, row: bytes, state: OutboxState) -> None:
         """Change a row's state."""
         table = schema.outbox
         tx.connection.execute(table.update().where(table.c.id == row).values(state=int(state)))
+
+
+def _former(fields: FieldReader) -> tuple[tuple[EnvelopeId, SlipId], ...]:
+    pairs = []
+    for item in fields.items("was", high=MAX_SEALINGS):
+        names = FieldReader(item)
+        pairs.append((EnvelopeId(names.fixed("env", 32)), SlipId(names.fixed("slip", 32))))
+    return tuple(pairs)

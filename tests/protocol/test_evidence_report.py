@@ -114,6 +114,7 @@ def test_a_former_key_counts_for_its_time() -> None:
     ("kind", "at_sender", "code"),
     [
         (EventKind.DELAYED, True, None),
+        (EventKind.RESEALED, True, "own_key"),
         (EventKind.EXPIRED, True, None),
         (EventKind.WITHDRAW_REQUESTED, True, None),
         (EventKind.REFUSED, False, "closed"),
@@ -130,7 +131,7 @@ def test_every_kind_of_a_letter_s_way_has_its_place(kind: EventKind, at_sender: 
     letter = SampleLetter()
     if at_sender:
         node = letter.sender
-        details = replace(letter.details(node.node_id, letter.recipient.node_id), mailbox=letter.mailbox)
+        details = replace(letter.details(node.node_id, letter.recipient.node_id), mailbox=letter.mailbox, code=code)
     else:
         node = letter.recipient
         details = replace(letter.at_recipient(), code=code, role="application")

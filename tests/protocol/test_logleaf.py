@@ -28,6 +28,7 @@ NUMBERS = {
     "submitted": 100,
     "relayed": 101,
     "delayed": 102,
+    "resealed": 103,
     "deposited": 110,
     "refused": 111,
     "expired": 120,

@@ -75,6 +75,7 @@ def test_every_kind_is_told(kind: EventKind, language: str) -> None:
     at_sender = kind in (
         EventKind.SUBMITTED,
         EventKind.DELAYED,
+        EventKind.RESEALED,
         EventKind.EXPIRED,
         EventKind.WITHDRAW_REQUESTED,
         EventKind.PICKUP_OFFERED,

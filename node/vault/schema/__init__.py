@@ -11,7 +11,15 @@ from node.vault.schema.accounts import mailbox_former_keys, mailbox_ways, mailbo
 from node.vault.schema.alerting import alerts
 from node.vault.schema.base import metadata
 from node.vault.schema.bundles import bundle_answers, bundle_peers, bundles_read, bundles_written
-from node.vault.schema.delivery import deliveries, outbox, peer_evidence, returns, seen_deliveries, seen_envelopes
+from node.vault.schema.delivery import (
+    deliveries,
+    former_envelopes,
+    outbox,
+    peer_evidence,
+    returns,
+    seen_deliveries,
+    seen_envelopes,
+)
 from node.vault.schema.directory import (
     ENTRY_OPERATION,
     INSTITUTIONS,
@@ -89,6 +97,7 @@ __all__ = [
     "feed_operations",
     "feed_totals",
     "feeds",
+    "former_envelopes",
     "holds",
     "key_marks",
     "last_openings",

@@ -6,9 +6,9 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, 
 
 from node.vault.schema.base import id_column, metadata, sealed_column, time_column
 
-__all__ = ["deliveries", "outbox", "peer_evidence", "returns", "seen_deliveries", "seen_envelopes"]
+__all__ = ["deliveries", "former_envelopes", "outbox", "peer_evidence", "returns", "seen_deliveries", "seen_envelopes"]
 
-# Envelopes to forward, one row per destination and sealing.
+# Envelopes to forward, one row per destination and 40 mailboxes there.
 outbox = Table(
     "outbox",
     metadata,
@@ -27,6 +27,14 @@ outbox = Table(
     Index("ix_outbox_state_destination_letter_class", "state", "destination", "letter_class", "id"),
     Index("ix_outbox_state_next_warning_at_ms", "state", "next_warning_at_ms"),
     Index("ix_outbox_kept_until_ms", "kept_until_ms"),
+)
+
+# By which envelope ids a row was known before it was sealed again.
+former_envelopes = Table(
+    "former_envelopes",
+    metadata,
+    id_column(primary_key=True),
+    Column("outbox", LargeBinary(16), ForeignKey("outbox.id"), nullable=False, index=True),
 )
 
 # One row per recipient of a sent letter: what its sender is shown.
