@@ -5,19 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from node.config.sections import LinkSettings
 from node.config.settings import load_settings
 from node.config.values import split_endpoint
-from node.errors import ConfigError, FolderError, WrongSecretError
+from node.errors import ConfigError, FolderError
 from node.folder import Folder, write_private
 from node.identity.key_change import FreshKeys, first_chain
 from node.opening import open_node
+from node.recovery_files import halves_of, identity_recovery_file, mailbox_recovery_file, write_new_files
 from node.vault.database import Transaction
 from node.vault.keyring import Keyring, NodeSealSecret, save_keyring
 from node.world import World
@@ -30,29 +31,22 @@ from protocol.statement import StatementChain, node_digits
 from protocol.texts import is_line
 
 __all__ = [
-    "IDENTITY_PREFIX",
     "InitResult",
     "NewNode",
     "init_node",
     "make_keyring",
     "prepare",
-    "read_identity_recovery_file",
-    "read_recovery_file",
-    "recovery_text",
-    "write_identity_recovery_file",
 ]
 
-S = TypeVar("S")
-
-IDENTITY_PREFIX: Final = "coffre-identity-recovery-1."
-_MAILBOX_PREFIX: Final = "coffre-mailbox-recovery-1."
+_RECOVERY_NAMES: Final = ("identity-recovery.key", "mailbox-recovery.key")
+_HALVES: Final = ("half-1", "half-2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNode:
     """What `init` is told. listen: HOST:PORT or empty; endpoints: what peers dial, by default `listen`;
-    recovery_folder: where the two recovery files go, outside the node's folder; passphrase_is_new: it was made by
-    `prepare`, and `passphrase_file` is still to be written.
+    recovery_folder: where the two recovery files go, outside the node's folder; splits_recovery: as halves, in two
+    folders there; passphrase_is_new: it was made by `prepare`, and `passphrase_file` is still to be written.
     """
 
     path: Path
@@ -65,6 +59,7 @@ class NewNode:
     passphrase: Secret
     passphrase_file: Path | None
     recovery_folder: Path
+    splits_recovery: bool = False
     passphrase_is_new: bool = False
     database: str = ""
 
@@ -82,6 +77,7 @@ def prepare(
     passphrase: Secret | None = None,
     passphrase_file: Path | None = None,
     recovery_folder: Path | None = None,
+    splits_recovery: bool = False,
     world: World | None = None,
 ) -> NewNode:
     """Check what `init` was told and fill in what was left out. ConfigError in one line.
@@ -120,6 +116,7 @@ def prepare(
         passphrase_file=passphrase_file,
         passphrase_is_new=passphrase_is_new,
         recovery_folder=recovery_folder or folder.with_name(folder.name + ".recovery"),
+        splits_recovery=splits_recovery,
         database=database,
     )
 
@@ -147,72 +144,13 @@ def _made_passphrase(random: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitResult:
-    """What `init` made."""
+    """What `init` made. The recovery files are one file each, or two halves."""
 
     node_id: str
     digits: str
     folder: Path
-    identity_recovery_file: Path
-    mailbox_recovery_file: Path
-
-
-def recovery_text(prefix: str, secret: bytes, what: str) -> bytes:
-    """A recovery file: what it is for, and the code."""
-    code = prefix + base64.b32encode(secret).decode().rstrip("=").lower()
-    return f"# {what}\n# Keep this file off the machine, in a safe. Whoever holds it can use it.\n{code}\n".encode()
-
-
-def read_recovery_file(path: Path) -> SealSecret:
-    """The mailbox recovery key from its file. WrongSecretError if it is another sort of file."""
-    return _read_recovery(path, _MAILBOX_PREFIX, "mailbox", SealSecret)
-
-
-def parse_recovery(text: str) -> SealSecret:
-    """The mailbox recovery key from its file's text. WrongSecretError if it is another sort of file."""
-    return _parse_recovery(text, "what was given", _MAILBOX_PREFIX, "mailbox", SealSecret)
-
-
-def read_identity_recovery_file(path: Path) -> SigningSecret:
-    """The identity recovery key of a node or maintainer from its file. WrongSecretError for another sort of file."""
-    return _read_recovery(path, IDENTITY_PREFIX, "identity", SigningSecret)
-
-
-def _read_recovery(path: Path, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise WrongSecretError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError:
-        text = ""
-    return _parse_recovery(text, str(path), prefix, what, make)
-
-
-def _parse_recovery(text: str, place: str, prefix: str, what: str, make: Callable[[bytes], S]) -> S:
-    try:
-        lines = [line for line in text.replace("\r\n", "\n").split("\n") if line and not line.startswith("#")]
-        code = lines[0].strip().removeprefix(prefix)
-        if len(lines) != 1 or code == lines[0]:
-            raise ValueError("another sort of file")
-        return make(base64.b32decode(code.upper() + "=" * (-len(code) % 8)))
-    except (ValueError, IndexError, LocalProtocolError) as error:
-        raise WrongSecretError(
-            f"{place} is not {'an' if what[0] == 'i' else 'a'} {what} recovery file",
-            hint="that file was written by coffre init, outside the node's folder",
-        ) from error
-
-
-def write_identity_recovery_file(path: Path, recovery: SigningSecret, whose: str, *, outside: Path) -> None:
-    """A new identity recovery file, 0600. ConfigError if it is there already, or inside the folder `outside`."""
-    target = path.absolute()
-    if outside.absolute() in target.parents:
-        raise ConfigError(f"{path} lies in {outside}; a recovery file does not belong there", hint="name another place")
-    if target.exists():
-        raise ConfigError(f"{path} exists; it may be another's", hint="name a new file")
-    what = f"Coffre, {whose}: repairs its identity after its keys were stolen or lost."
-    try:
-        write_private(target, recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+    identity_recovery_files: tuple[Path, ...]
+    mailbox_recovery_files: tuple[Path, ...]
 
 
 def make_keyring(world: World, recovery: SigningSecret, mailbox_recovery: SealSecret) -> Keyring:
@@ -263,7 +201,7 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
         write_private(folder.settings_file, _settings_text(new, folder).encode())
         load_settings(folder.settings_file)
         save_keyring(folder.keyring_file, keyring, new.passphrase, random_bytes=world.random_bytes)
-        files = _write_recovery(new, folder, recovery, mailbox_recovery, made)
+        files = _write_recovery(new, folder, recovery, mailbox_recovery, world, made)
         folder.finish()
         await _first_entries(new, world)
     except BaseException:
@@ -278,8 +216,8 @@ async def init_node(new: NewNode, world: World | None = None) -> InitResult:
         node_id=keyring.chain.node_id.text,
         digits=node_digits(keyring.chain.node_id),
         folder=folder.path,
-        identity_recovery_file=files[0],
-        mailbox_recovery_file=files[1],
+        identity_recovery_files=files[0],
+        mailbox_recovery_files=files[1],
     )
 
 
@@ -291,29 +229,38 @@ def _write_passphrase(path: Path, passphrase: Secret, made: list[Path]) -> None:
 
 
 def _write_recovery(
-    new: NewNode, folder: Folder, recovery: SigningSecret, mailbox_recovery: SealSecret, made: list[Path]
-) -> tuple[Path, Path]:
+    new: NewNode,
+    folder: Folder,
+    recovery: SigningSecret,
+    mailbox_recovery: SealSecret,
+    world: World,
+    made: list[Path],
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Write both recovery files, whole or as halves; where each lies."""
     target = new.recovery_folder.absolute()
     if target == folder.path or folder.path in target.parents:
         raise ConfigError("recovery files do not belong into the node's folder", hint="choose another --recovery-dir")
-    try:
-        is_new = not target.exists()
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    places = [target / half for half in _HALVES] if new.splits_recovery else [target]
+    for place in places:
+        try:
+            is_new = not place.exists()
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise FolderError(f"cannot make {place}: {error.strerror}") from error
         if is_new:
-            made.append(target)
-        files = (target / "identity-recovery.key", target / "mailbox-recovery.key")
-        for path in files:
-            if path.exists():
-                raise FolderError(f"{path} exists; it may belong to another node", hint="choose another --recovery-dir")
-        what = f"Coffre, {new.institution}: repairs the node's identity after its keys were stolen or lost."
-        write_private(files[0], recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
-        made.append(files[0])
-        what = f"Coffre, {new.institution}: opens every mailbox of this node (coffre mailbox recover)."
-        write_private(files[1], recovery_text(_MAILBOX_PREFIX, mailbox_recovery.reveal(), what))
-        made.append(files[1])
-    except OSError as error:
-        raise FolderError(f"cannot write recovery files to {target}: {error.strerror}") from error
-    return files
+            made.append(place)
+    whole = (
+        identity_recovery_file(recovery, new.institution),
+        mailbox_recovery_file(mailbox_recovery, new.institution),
+    )
+    contents = (
+        [halves_of(data.decode(), world) for data in whole] if new.splits_recovery else [(data,) for data in whole]
+    )
+    paths = [tuple(place / name for place in places) for name in _RECOVERY_NAMES]
+    files = [pair for named, data in zip(paths, contents, strict=True) for pair in zip(named, data, strict=True)]
+    write_new_files(files)
+    made.extend(path for path, _ in files)
+    return paths[0], paths[1]
 
 
 async def _first_entries(new: NewNode, world: World) -> None:

@@ -60,3 +60,4 @@ class Label(Enum):
     BUNDLE_PART = b"coffre/v1/bundle-part\0"
     PICKUP = b"coffre/v1/pickup\0"
     PICKUP_SESSION = b"coffre/v1/pickup-session\0"
+    RECOVERY_HALF = b"coffre/v1/recovery-half\0"

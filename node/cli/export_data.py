@@ -27,8 +27,11 @@ def export_data(
     mailbox: Annotated[str, typer.Option("--mailbox", metavar="MAILBOX", help="The mailbox: name or name@domain.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make; absent or empty.")],
     recovery_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Open it with the institution's recovery key; its letters stay unread."),
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Open it with the institution's recovery key (its file, or both halves); its letters stay unread.",
+        ),
     ] = None,
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -40,9 +43,9 @@ def export_data(
 
     async def body() -> None:
         from node.data_export import export_mailbox
-        from node.setup import read_recovery_file
+        from node.recovery_files import read_recovery_file
 
-        key = None if recovery_file is None else read_recovery_file(recovery_file)
+        key = read_recovery_file(*recovery_file) if recovery_file else None
         async with opened_node(context) as node:
             if key is None:
                 opened = await opened_mailbox(node, mailbox, password_file)

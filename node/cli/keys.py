@@ -19,7 +19,10 @@ __all__ = ["BadFrom", "NewRecoveryFile", "RecoveryFile", "add_to", "parse_moment
 
 keys_app = typer.Typer(help="The node's own keys.", no_args_is_help=True, rich_markup_mode=None)
 
-RecoveryFile = Annotated[Path, typer.Option(metavar="FILE", help="The identity recovery file, from the safe.")]
+RecoveryFile = Annotated[
+    list[Path],
+    typer.Option(metavar="FILE", help="The identity recovery file, from the safe; or its halves, given one by one."),
+]
 BadFrom = Annotated[
     str,
     typer.Option(
@@ -164,10 +167,10 @@ def recover(
     """After the node's keys were stolen: new ones, signed by the recovery key. What the thief signs counts no more."""
 
     async def body() -> None:
-        from node.setup import read_identity_recovery_file, write_identity_recovery_file
+        from node.recovery_files import read_identity_recovery_file, write_identity_recovery_file
         from protocol.crypto import SigningSecret
 
-        recovery, bad_from_ms = read_identity_recovery_file(recovery_file), parse_moment(bad_from)
+        recovery, bad_from_ms = read_identity_recovery_file(*recovery_file), parse_moment(bad_from)
         async with opened_node(context) as node:
             if node.folder.is_running():
                 raise StateError("the node runs: with stolen keys", hint="stop it, recover, start it")
@@ -201,6 +204,7 @@ def recover(
         say(f"what the former keys signed since {moment(current.bad_from_ms or 0)} is believed no more")
         if new_recovery_file is not None:
             say(f"new recovery key in {new_recovery_file}: keep it in a safe; destroy the former one")
+            say(f"             or in two places: coffre recovery split {new_recovery_file} --into FILE FILE")
         say("next         coffre run, then look at: coffre peers. Who is not reached is sent: coffre invite")
         say("             coffre backup: an older backup does not hold these keys")
 

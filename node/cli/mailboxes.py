@@ -42,6 +42,11 @@ _NewPasswordFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File with the new password (otherwise asked for).")
 ]
 
+_RecoveryFile = Annotated[
+    list[Path],
+    typer.Option(metavar="FILE", help="The mailbox recovery file made at init; or its halves, given one by one."),
+]
+
 
 def _new_password(file: Path | None) -> Secret:
     return ask_secret(file, "new password", "--new-password-file", twice=True)
@@ -246,7 +251,7 @@ def quota(
 def recover(
     context: typer.Context,
     mailbox: MailboxArgument,
-    recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
+    recovery_file: _RecoveryFile,
     new_password_file: _NewPasswordFile = None,
     password_file: PasswordFile = None,
     as_json: JsonOption = False,
@@ -254,9 +259,9 @@ def recover(
     """Give a mailbox a new password with the institution's recovery key. This is on record in the log."""
 
     async def body() -> None:
-        from node.setup import read_recovery_file
+        from node.recovery_files import read_recovery_file
 
-        key = read_recovery_file(recovery_file)
+        key = read_recovery_file(*recovery_file)
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
             new = _new_password(new_password_file or password_file)
@@ -294,7 +299,7 @@ def renew_keys(
 def reset_keys(
     context: typer.Context,
     mailbox: MailboxArgument,
-    recovery_file: Annotated[Path, typer.Option(metavar="FILE", help="The mailbox recovery file made at init.")],
+    recovery_file: _RecoveryFile,
     new_password_file: _NewPasswordFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
@@ -302,9 +307,9 @@ def reset_keys(
     """Replace a mailbox's keys in its owner's place. On record; senders are told for 30 days; its deputies end."""
 
     async def body() -> None:
-        from node.setup import read_recovery_file
+        from node.recovery_files import read_recovery_file
 
-        key = read_recovery_file(recovery_file)
+        key = read_recovery_file(*recovery_file)
         async with opened_node(context) as node:
             address = full_address(node, mailbox)
             await node.mailboxes.find(address)

@@ -32,6 +32,7 @@ from node.cli import (
     outbox,
     outside,
     own_log,
+    recovery,
     relay,
     retention,
     searching,
@@ -89,6 +90,7 @@ mailboxes.add_to(app)
 federation.add_to(app)
 institution.add_to(app)
 keys.add_to(app)
+recovery.add_to(app)
 maintainer.add_to(app)
 trust.add_to(app)
 staff.add_to(app)

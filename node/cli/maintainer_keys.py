@@ -112,11 +112,11 @@ def recover(
 
     async def body() -> None:
         from node.maintainer.coming_keys import recovered_key
-        from node.setup import read_identity_recovery_file, write_identity_recovery_file
+        from node.recovery_files import read_identity_recovery_file, write_identity_recovery_file
         from node.world import World
         from protocol.crypto import SigningSecret
 
-        desk, recovery = open_desk(folder), read_identity_recovery_file(recovery_file)
+        desk, recovery = open_desk(folder), read_identity_recovery_file(*recovery_file)
         bad_from_ms = parse_moment(bad_from)
         question = "Replace the keys by the recovery key? What the present ones signed since then counts no more."
         if not confirm(question, assume=yes, option="--yes"):

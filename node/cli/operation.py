@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -38,6 +39,9 @@ def init(
     recovery_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the two recovery files go (default: DIR.recovery).")
     ] = None,
+    recovery_halves: Annotated[
+        bool, typer.Option("--recovery-halves", help="Write each recovery file as two halves, for two safes.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new node: its keys, its recovery files, its settings, an empty vault."""
@@ -61,6 +65,7 @@ def init(
             passphrase=passphrase,
             passphrase_file=passphrase_file,
             recovery_folder=recovery_dir,
+            splits_recovery=recovery_halves,
         )
         result = await init_node(new)
         if as_json:
@@ -69,8 +74,10 @@ def init(
                     "id": result.node_id,
                     "fingerprint": result.digits,
                     "folder": str(result.folder),
-                    "identity_recovery_file": str(result.identity_recovery_file),
-                    "mailbox_recovery_file": str(result.mailbox_recovery_file),
+                    "identity_recovery_file": "" if recovery_halves else str(result.identity_recovery_files[0]),
+                    "mailbox_recovery_file": "" if recovery_halves else str(result.mailbox_recovery_files[0]),
+                    "identity_recovery_halves": _names(result.identity_recovery_files) if recovery_halves else [],
+                    "mailbox_recovery_halves": _names(result.mailbox_recovery_files) if recovery_halves else [],
                     "passphrase_file": str(new.passphrase_file or ""),
                 }
             )
@@ -79,12 +86,21 @@ def init(
         say(f"fingerprint  {result.digits}")
         if passphrase is None:
             say(f"passphrase   made and written to {new.passphrase_file}: move it to another disk")
-        say("recovery     two files; keep them in a safe, off this machine:")
-        say(f"             {result.identity_recovery_file}")
-        say(f"             {result.mailbox_recovery_file}")
+        if recovery_halves:
+            say("recovery     two files, each in two halves; carry each folder to another safe, off this machine:")
+            for path in dict.fromkeys(path.parent for path in result.identity_recovery_files):
+                say(f"             {path}")
+        else:
+            say("recovery     two files; keep them in a safe, off this machine (for two safes: coffre recovery split):")
+            for path in (*result.identity_recovery_files, *result.mailbox_recovery_files):
+                say(f"             {path}")
         say(f"next         coffre -C {folder} mailbox add NAME, then coffre -C {folder} run")
 
     run_command(body, as_json=as_json)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    return [str(path) for path in paths]
 
 
 def run(

@@ -19,7 +19,8 @@ from node.maintainer.feed_lock import writing_alone
 from node.maintainer.history import History
 from node.maintainer.keys import ComingKeys, OfflineKey, OnlineKeys
 from node.maintainer.request_box import RequestBox
-from node.setup import IDENTITY_PREFIX, make_keyring, recovery_text
+from node.recovery_files import identity_recovery_file, write_new_files
+from node.setup import make_keyring
 from node.world import World
 from protocol.checkpoint import Checkpoint, feed_origin, sign_checkpoint
 from protocol.cosignature import cosign, witness_name
@@ -90,11 +91,14 @@ class Desk:
             OfflineKey(keyring.identity).save(folder / "offline.key", passphrase, world)
             online = OnlineKeys(log=keyring.log, witness=keyring.witness)
             online.save(folder / "online.key", passphrase, world)
-            what = f"Coffre, maintainer {entry.names[0]}: repairs its identity after its keys were stolen or lost."
-            write_private(recovery_file, recovery_text(IDENTITY_PREFIX, recovery.reveal(), what))
+            whose = f"maintainer {entry.names[0]}"
+            write_new_files([(recovery_file, identity_recovery_file(recovery, whose))])
             desk = cls(folder, FeedFile(keyring.chain, EPOCH, (), FeedState(), b""), (), world)
             desk._append(OperationKind.MAINTAINER, MAINTAINER_SUBJECT, encoded)
             desk._write(online)
+        except ConfigError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise FolderError(f"cannot make {path}: {error.strerror}") from error

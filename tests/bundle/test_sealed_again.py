@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from node.errors import BundleError
 from node.identity.key_change import DAY_MS
-from node.setup import read_identity_recovery_file
+from node.recovery_files import read_identity_recovery_file
 from node.vault.states import DeliveryState
 from protocol.logleaf import EventKind
 from tests.bundle.sticks import apart

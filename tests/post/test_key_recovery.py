@@ -12,7 +12,7 @@ from node.doctor import examine
 from node.errors import RecipientError, StateError
 from node.identity.key_change import DAY_MS, FreshKeys, next_chain
 from node.post.network import LinkError
-from node.setup import read_identity_recovery_file
+from node.recovery_files import read_identity_recovery_file
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from node.vault.keyring import Keyring

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from node.errors import StateError, WrongSecretError
-from node.setup import read_recovery_file
+from node.recovery_files import read_recovery_file
 from node.vault.evidence_export import export_evidence
 from node.vault.states import DeliveryState
 from protocol.crypto import Secret

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from node.identity.key_change import DAY_MS
 from node.post.submit import Accepted
-from node.setup import read_identity_recovery_file
+from node.recovery_files import read_identity_recovery_file
 from node.vault import schema
 from node.vault.evidence_export import export_evidence
 from node.vault.outbox_rows import MAX_SEALINGS, OutboxItem

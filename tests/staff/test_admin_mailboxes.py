@@ -10,8 +10,10 @@ import pytest
 
 from node.errors import NotFoundError, StateError, WrongSecretError
 from node.opening import open_node
+from node.recovery_files import halves_of
 from node.staff.account import StaffRole
 from node.vault.mailbox_rows import EntryUpdate
+from node.world import World
 from protocol.crypto import Secret
 from protocol.entry import MailboxEntry, MailboxKind
 from protocol.logleaf import EventKind
@@ -143,6 +145,33 @@ async def test_the_key_may_be_pasted(tmp_path: Path) -> None:
         }
         answer = await client.post(page, data=form, files={"file": ("", b"")}, headers=ORIGIN)
         assert answer.status_code == 303, answer.text
+
+
+async def test_halves_of_the_key_open_it_together_and_not_alone(tmp_path: Path) -> None:
+    folder = await made_node(tmp_path / "node")
+    (key_file,) = (tmp_path / "node.recovery").glob("*mailbox*")
+    one, two = halves_of(key_file.read_text(), World())
+    async with open_node(folder) as node, logged_in(node, ADMINISTRATOR) as client:
+        (durand,) = await people(node, "durand")
+        page = f"{MAILBOXES}/{durand.id.hex()}/recover"
+        for files, pasted, status in (
+            ([one], b"", 422),
+            ([one, one], b"", 422),
+            ([one], two, 303),
+            ([two, one], b"", 303),
+        ):
+            shown = await client.get(page)
+            form = {
+                "csrf": form_token(shown.text),
+                "first_password": first_password(shown.text),
+                "what": "recover",
+                "sure": "yes",
+                "pasted": pasted.decode(),
+            }
+            given = [("file", (f"{at}.key", data)) for at, data in enumerate(files)]
+            answer = await client.post(page, data=form, files=given, headers=ORIGIN)
+            assert answer.status_code == status, answer.text
+            assert one.decode().split("\n")[-2] not in answer.text
 
 
 async def test_who_acts_for_a_mailbox_is_shown_and_ended(tmp_path: Path) -> None:

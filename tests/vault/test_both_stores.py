@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import trio
 
 from node.errors import LockedError, StoreError, WrongSecretError
-from node.setup import read_recovery_file
+from node.recovery_files import read_recovery_file
 from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.states import DeliveryState

@@ -10,7 +10,7 @@ import pytest
 from tests.vectors.vector_files import VECTORS
 
 
-@pytest.mark.parametrize("topic", ["codec", "signature", "certificate", "statement", "invite"])
+@pytest.mark.parametrize("topic", ["codec", "signature", "certificate", "statement", "invite", "recovery"])
 def test_cases_are_the_generated_ones(topic: str) -> None:
     generator = importlib.import_module(f"spec.vectors.make_{topic}")
     assert generator.cases() == json.loads((VECTORS / f"{topic}.json").read_text(encoding="utf-8"))["cases"]

@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from node.errors import CoffreError, ConfigError
-from node.setup import parse_recovery
+from node.recovery_files import parse_recovery
 from node.vault import ways
 from node.web.staff.admin_mailboxes import MAILBOX_PATH, mailbox_of
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
-from node.web.staff.forms import line, text, upload
+from node.web.staff.forms import line, text, upload_all
 from protocol.crypto import Secret
 
 __all__ = ["RecoveryPages"]
@@ -59,9 +59,10 @@ class RecoveryPages:
 
     async def recover(self, request: Request, visit: StaffVisit) -> Response:
         """A new first password (recover), or new keys too (reset)."""
-        form, data = await upload(request, visit, "file", most_bytes=_MAX_KEY_BYTES)
+        form, data = await upload_all(request, visit, "file", most_bytes=_MAX_KEY_BYTES)
         mailbox, what = await mailbox_of(self.desk, request), line(form, "what")
-        given = data.decode("utf-8", "replace") or text(form, "pasted", _MAX_KEY_BYTES)
+        # Of two halves one may come as a file, the other pasted.
+        given = data.decode("utf-8", "replace") + "\n" + text(form, "pasted", _MAX_KEY_BYTES)
         first = Secret(line(form, "first_password").encode())
         try:
             if form.get("sure") != "yes":

@@ -10,10 +10,21 @@ from starlette.requests import Request
 from node.errors import ConfigError, NotFoundError
 from node.web.pages.form_desk import FORM_HEADER, ForbiddenError
 from node.web.staff.desk import StaffVisit
-from node.web.uploads import parse_documents
+from node.web.uploads import Upload, parse_documents
 from protocol.ids import NodeId
 
-__all__ = ["MAX_LINE", "is_confirmed", "line", "node_of", "number", "raw_id", "text", "upload", "upload_named"]
+__all__ = [
+    "MAX_LINE",
+    "is_confirmed",
+    "line",
+    "node_of",
+    "number",
+    "raw_id",
+    "text",
+    "upload",
+    "upload_all",
+    "upload_named",
+]
 
 MAX_LINE: Final = 400
 
@@ -68,17 +79,34 @@ async def upload(request: Request, visit: StaffVisit, field: str, *, most_bytes:
     return form, data
 
 
+async def upload_all(request: Request, visit: StaffVisit, field: str, *, most_bytes: int) -> tuple[FormData, bytes]:
+    """The same with all files of the field, one after the other, each from a new line on."""
+    form, files = await _parsed(request, visit, field)
+    data = b"\n".join(file.data for file in files)
+    _refuse_large(data, most_bytes)
+    return form, data
+
+
 async def upload_named(
     request: Request, visit: StaffVisit, field: str, *, most_bytes: int
 ) -> tuple[FormData, bytes, str]:
     """The same with the file's name."""
+    form, files = await _parsed(request, visit, field)
+    data = files[0].data if files else b""
+    _refuse_large(data, most_bytes)
+    return form, data, files[0].name if files else ""
+
+
+async def _parsed(request: Request, visit: StaffVisit, field: str) -> tuple[FormData, tuple[Upload, ...]]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ForbiddenError
     form, files = await parse_documents(request, field)
     given = str(form.get("csrf", "")) or request.headers.get(FORM_HEADER, "")
     if not visit.session.form.matches(given):
         raise ForbiddenError
-    data = files[0].data if files else b""
+    return form, files
+
+
+def _refuse_large(data: bytes, most_bytes: int) -> None:
     if len(data) > most_bytes:
         raise ConfigError(f"the file has more than {most_bytes} bytes", hint="use the command line for larger ones")
-    return form, data, files[0].name if files else ""
