@@ -29,7 +29,6 @@ __all__ = [
     "MAX_CONTENT_FILE_BYTES",
     "ContentFile",
     "SentChunk",
-    "is_content_file",
     "parse_content_file",
     "write_content_file",
 ]
@@ -81,11 +80,6 @@ def _lines(content: ContentFile) -> Iterator[str]:
         yield from statement_lines(node)
     for entry in content.entries:
         yield from entry_lines(entry)
-
-
-def is_content_file(raw: bytes) -> bool:
-    """Whether this claims to be such a file."""
-    return raw.startswith(f"{_NAME}@".encode())
 
 
 def write_content_file(content: ContentFile) -> bytes:

@@ -268,11 +268,6 @@ class _Reader:
         return Markup("<em>[{}, {} kB]</em>").format(found.media_type, len(found.data) // 1024)
 
 
-def _identifiers(patient: etree._Element | None) -> tuple[str, ...]:
-    found = [] if patient is None else [item.get("extension", "")[:100] for item in patient.findall(f"{_V3}id")]
-    return tuple(item for item in found if item)
-
-
 def _text(element: etree._Element | None) -> str:
     return "" if element is None else " ".join("".join(element.itertext()).split())[:500]
 

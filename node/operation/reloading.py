@@ -22,21 +22,7 @@ if TYPE_CHECKING:
     from node.alerts.sender import AlertSender
     from node.app import Node
 
-__all__ = ["Outcome", "Reloaded", "Reloader", "in_force", "is_reloadable", "last_outcome"]
-
-_RELOADABLE: Final = (
-    "log_format",
-    "alerts.",
-    "operation.alarms.",
-    "ladder.",
-    "limits.disk_bulk_percent",
-    "limits.disk_all_percent",
-    "retention.received_days",
-    "retention.sent_days",
-    "retention.trash_days",
-    "trust.threshold",
-)
-_NOT_RELOADABLE: Final = ("alerts.sms_webhook",)
+__all__ = ["Outcome", "Reloaded", "Reloader", "in_force", "last_outcome"]
 
 _NAME: Final = "reload"
 _MAX_TEXT: Final = 10_000
@@ -62,13 +48,6 @@ class Outcome:
     refused: str
     taken: str
     waiting: str
-
-
-def is_reloadable(key: str) -> bool:
-    """Whether a running node takes this one up. key: dotted."""
-    return key not in _NOT_RELOADABLE and any(
-        key.startswith(known) if known.endswith(".") else key == known for known in _RELOADABLE
-    )
 
 
 def in_force(old: Settings, new: Settings) -> Settings:

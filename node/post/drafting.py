@@ -48,11 +48,6 @@ class OpenDraft:
         """Its version, 0 for one that was never saved."""
         return 0 if self.stored is None else self.stored.version
 
-    @property
-    def files_bytes(self) -> int:
-        """The bytes of its files."""
-        return sum(file.size for file in self.files)
-
 
 class Drafts:
     """Drafts of opened mailboxes. Every step asks whether whoever acts may write."""

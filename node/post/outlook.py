@@ -69,11 +69,6 @@ class Outlook:
     recipients: tuple[RecipientOutlook, ...]
 
     @property
-    def is_clear(self) -> bool:
-        """Whether nothing stands in the way."""
-        return not any(item.obstacles for item in self.recipients)
-
-    @property
     def asking(self) -> tuple[Caution, ...]:
         """What a person should say yes to before the letter goes."""
         return tuple(caution for item in self.recipients for caution in item.cautions if caution.asks)

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Final
 
 from node.errors import ConfigError
-from node.vault.lockout import FOREVER_MS
 from protocol.ids import StaffId
 
 __all__ = ["MAX_NAME_BYTES", "StaffAccount", "StaffRole", "StaffSeat", "staff_name"]
@@ -48,11 +47,6 @@ class StaffAccount:
     def seat(self) -> StaffSeat:
         """For its sessions."""
         return StaffSeat(self.id, self.name)
-
-    @property
-    def is_locked_for_good(self) -> bool:
-        """Whether only a new password unlocks it."""
-        return self.locked_until_ms >= FOREVER_MS
 
 
 def staff_name(text: str) -> str:

@@ -5,7 +5,7 @@ Spec: spec/statistics.md, 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -128,8 +128,3 @@ def hide_nested(
 
 def _all_hidden(cells: Mapping[K, Cell]) -> Line[K]:
     return Line({key: 0 if cell.count == 0 else None for key, cell in cells.items()}, None)
-
-
-def shown_sum(values: Iterable[int | None]) -> int:
-    """The sum of what is shown."""
-    return sum(value for value in values if value is not None)

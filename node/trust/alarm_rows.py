@@ -79,11 +79,6 @@ class Alarm:
         """The two heads."""
         return parse_fork_file(self.file).proof
 
-    @property
-    def is_proof(self) -> bool:
-        """Whether it proves a fork to anybody."""
-        return self.code.endswith("_fork")
-
 
 class AlarmRows:
     """The alarms table, and the marks on peers and maintainers that follow from it."""

@@ -16,10 +16,7 @@ from node.errors import StoreError
 from node.folder import sync_folder
 from protocol.payload import CHUNK_BYTES, TAG_BYTES
 
-__all__ = ["INLINE_MAX_BYTES", "FilePayloadStore", "IncomingPayload", "PayloadStore"]
-
-INLINE_MAX_BYTES: Final = CHUNK_BYTES + TAG_BYTES
-"""A payload of one chunk lies in its row: one fsync for letter and payload, and no folder of a million small files."""
+__all__ = ["FilePayloadStore", "IncomingPayload", "PayloadStore"]
 
 _STEP: Final = CHUNK_BYTES + TAG_BYTES
 

@@ -21,7 +21,6 @@ from protocol.letter import MAX_RECIPIENTS, normalise_address
 from protocol.texts import MAX_ADDRESS_BYTES, is_line
 
 __all__ = [
-    "GROUP_ID_BYTES",
     "MAX_GROUPS",
     "MAX_GROUP_NAME_CHARACTERS",
     "MAX_MEMBERS",
@@ -35,7 +34,6 @@ MAX_GROUPS: Final = 100
 """Of one mailbox: the writing page names all of them, and opens each."""
 MAX_MEMBERS: Final = MAX_RECIPIENTS
 MAX_GROUP_NAME_CHARACTERS: Final = 80
-GROUP_ID_BYTES: Final = 16
 _MAX_SEALED_BYTES: Final = MAX_MEMBERS * (MAX_ADDRESS_BYTES + 3) + 8192
 _TABLE: Final = schema.recipient_groups
 

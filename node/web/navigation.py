@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from node.errors import StateError
 from node.vault.access import BOTH_RIGHTS, OpenMailbox
 from node.vault.mail_folders import OwnFolder
-from node.vault.states import Place
 from protocol.delegation import Right
 
 if TYPE_CHECKING:
@@ -30,11 +29,6 @@ class Navigation:
     unread: Mapping[int, int] = field(default_factory=dict)
     folders: tuple[OwnFolder, ...] = ()
     may_write: bool = False
-
-    @property
-    def inbox_unread(self) -> int:
-        """Unread letters of the inbox."""
-        return self.unread.get(Place.INBOX, 0)
 
 
 NOTHING: Final = Navigation()

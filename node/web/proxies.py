@@ -19,7 +19,6 @@ __all__ = ["ProxyHeaders"]
 
 _LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _MAX_HOPS: Final = 10
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ProxyHeaders:

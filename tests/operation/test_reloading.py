@@ -11,7 +11,7 @@ import trio.testing
 
 from node.config.settings import Settings
 from node.errors import ConfigError
-from node.operation.reloading import Outcome, in_force, is_reloadable, last_outcome
+from node.operation.reloading import Outcome, in_force, last_outcome
 from node.settings_record import flat_settings
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
@@ -30,6 +30,25 @@ listen = "127.0.0.1:9464"
 [operation.alarms]
 email = ["ops@a.example"]
 """
+RELOADABLE = (
+    "log_format",
+    "alerts.",
+    "operation.alarms.",
+    "ladder.",
+    "limits.disk_bulk_percent",
+    "limits.disk_all_percent",
+    "retention.received_days",
+    "retention.sent_days",
+    "retention.trash_days",
+    "trust.threshold",
+)
+NOT_RELOADABLE = ("alerts.sms_webhook",)
+
+
+def is_reloadable(key: str) -> bool:
+    return key not in NOT_RELOADABLE and any(
+        key.startswith(known) if known.endswith(".") else key == known for known in RELOADABLE
+    )
 
 
 def write(institution: Institution, text: str) -> None:

@@ -13,7 +13,6 @@ from protocol.content_file import (
     MAX_CONTENT_FILE_BYTES,
     ContentFile,
     SentChunk,
-    is_content_file,
     parse_content_file,
     write_content_file,
 )
@@ -154,11 +153,6 @@ def test_an_opening_of_another_text_is_no_proof_of_this_one() -> None:
     file = replace(other.file(), events=(*other.file().events[:2], other.recipient.evidence(index)))
     assert verify_evidence_file(file).ok
     assert refused(GOOD, file) is Reason.MISMATCH
-
-
-def test_it_is_told_from_an_evidence_file() -> None:
-    assert is_content_file(RAW)
-    assert not is_content_file(b"coffre-evidence@v1\n")
 
 
 def test_secrets_are_not_shown() -> None:

@@ -12,7 +12,7 @@ from node.errors import ConfigError, StateError, WrongSecretError
 from node.opening import open_node
 from node.staff.account import StaffRole
 from node.vault.acting import acting
-from node.vault.lockout import HARD_LOCK_FAILURES
+from node.vault.lockout import FOREVER_MS, HARD_LOCK_FAILURES
 from protocol.crypto import Secret
 from protocol.logleaf import EventKind
 from tests.staff.colleagues import ORIGIN, PASSWORD, colleague, events, log_in_staff, logged_in, press
@@ -74,7 +74,7 @@ async def test_wrong_answers_lock_the_account_and_look_all_the_same(tmp_path: Pa
         assert len(answers) == 1
         for _ in range(HARD_LOCK_FAILURES):
             await node.database.write(node.staff.rows.record_failure, account.id)
-        assert (await node.staff.find("camille")).is_locked_for_good
+        assert (await node.staff.find("camille")).locked_until_ms >= FOREVER_MS
         answer = await press(client, "/staff/log-in", "/staff/log-in", name="camille", password=PASSWORD, next="")
         assert answer.status_code == 401
         await node.staff.give_password(account.id, FIRST)

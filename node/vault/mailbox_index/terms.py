@@ -10,7 +10,7 @@ from directory_sync.words import fold, words
 from node.vault.mailbox_index.summaries import Person, Summary
 from protocol.ids import ThreadId
 
-__all__ = ["MAX_TERMS", "Query", "Term", "has_files_word", "letter_words", "thread_word"]
+__all__ = ["MAX_TERMS", "Query", "Term", "letter_words", "thread_word"]
 
 MAX_TERMS: Final = 12
 _MAX_QUERY_CHARACTERS: Final = 400
@@ -35,11 +35,6 @@ _FIELDS: Final = {
     "fichier": _FILE,
 }
 _WITH_FILES: Final = ("has:file", "avec:fichier")
-
-
-def has_files_word() -> bytes:
-    """What letters with documents have."""
-    return _HAS_FILES
 
 
 def thread_word(thread: ThreadId) -> bytes:

@@ -15,7 +15,6 @@ from node.web.frame import Frame, Frames
 from node.web.navigation import Navigation, navigation
 from node.web.pages.form_desk import (
     FORM_HEADER,
-    MAILBOX_PLACE,
     SAFE_METHODS,
     ForbiddenError,
     FormDesk,
@@ -28,7 +27,6 @@ from protocol.ids import MailboxId
 
 __all__ = [
     "LIVE_HEADER",
-    "STEP_PATH",
     "Box",
     "Desk",
     "ForbiddenError",
@@ -37,8 +35,6 @@ __all__ = [
     "see_other",
 ]
 
-STEP_PATH: Final = MAILBOX_PLACE.step
-"""What a half-open log-in still lacks."""
 LIVE_HEADER: Final = "x-coffre-live"
 """Of requests that a page makes by itself (spec/alerts.md, 5): no use of the session, and no log-in page as answer."""
 
