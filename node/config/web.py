@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -44,8 +44,10 @@ class WebSettings(Section):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"{value!r} is no time zone, as Europe/Paris is one")
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, ZoneInfoNotFoundError):
+            raise ValueError(f"{value!r} is no time zone, as Europe/Paris is one") from None
         return value
 
     @field_validator("url")
