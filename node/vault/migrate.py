@@ -89,8 +89,9 @@ _VERSION.primary_key.name = "alembic_version_pkc"
 
 
 def _create(connection: sa.Connection) -> None:
-    schema.metadata.create_all(connection)
-    _VERSION.create(connection)
+    # There is nothing yet: no need to ask for each table.
+    schema.metadata.create_all(connection, checkfirst=False)
+    _VERSION.create(connection, checkfirst=False)
     connection.execute(_VERSION.insert().values(version_num=HEAD_REVISION))
 
 
