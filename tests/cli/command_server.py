@@ -1,8 +1,9 @@
 """Runs `coffre` commands in processes forked off one that has imported the program already.
 
-Half a second of each command is Python importing the program, and the tests run a thousand commands. A forked command
-is a process of its own all the same: its arguments, environment, folder, streams, exit status and death are its own.
-tests/cli/test_cli_start.py starts the installed executable; so does everything that is kept running or killed.
+Two thirds of a second of each command is Python importing the program and making its commands, and the tests run a
+thousand of them. A forked command is a process of its own all the same: its arguments, environment, folder, streams,
+exit status and death are its own. tests/cli/test_cli_start.py starts the installed executable; so does everything that
+is kept running or killed.
 
 One socket carries requests: a file descriptor to answer on and two for the output. On the first, the request comes as
 JSON, and the process id and the status of its end go back, one line each.
@@ -79,16 +80,18 @@ class CommandServer:
         self._process.wait()
 
 
-def _import_everything() -> None:
+def _prepare() -> None:
+    """Import everything, and make the commands: what each process of a command would do again."""
     for room in _ROOMS:
         package = importlib.import_module(room)
         for module in pkgutil.walk_packages(package.__path__, f"{room}."):
             if not module.name.startswith(_LEFT_OUT):
                 importlib.import_module(module.name)
+    importlib.import_module("node.cli.main").command_tree()
 
 
 def _serve(control: socket.socket) -> None:
-    _import_everything()
+    _prepare()
     # Whoever supervises a command is not waited for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:

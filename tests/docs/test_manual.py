@@ -6,17 +6,15 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import typer
 from babel.messages.pofile import read_po
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from node.cli.main import app
+from node.cli.main import command_tree
 from node.config.settings import Settings
 from node.opening import open_node
 from node.reports.rendering import LOCALE_FOLDER
@@ -70,14 +68,9 @@ def _cut(words: list[str]) -> list[str]:
     return words[: ends[0]] if ends else words
 
 
-@cache
-def _coffre() -> Any:
-    return typer.main.get_command(app)
-
-
 def problem_of(words: list[str], *, whole: bool) -> str:
     """Why these words after `coffre` are no call of it; empty if they are. whole: arguments must be there, too."""
-    command: Any = _coffre()
+    command: Any = command_tree()
     context: Any = command.context_class(command, info_name="coffre")
     left = [word for word in words if word != "--help"]
     whole = whole and left == words
