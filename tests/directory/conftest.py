@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.databases import address_of
 from tests.directory.published import Published
 
 
@@ -15,7 +16,6 @@ def engines_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'test.db'}"
     else:
-        server: str = request.getfixturevalue("postgres_server")
-        url = server.replace("postgresql://", "postgresql+psycopg://")
+        url = address_of(request.getfixturevalue("postgres_server"), "postgres")
     with Published.opened(url) as published:
         yield published

@@ -33,6 +33,7 @@ from protocol.crypto import Secret, SigningSecret
 from protocol.entry import Accepts, MailboxKind
 from protocol.invite import decode_invite
 from protocol.letter import LetterClass
+from tests.prepared import copied
 
 __all__ = ["PASSWORD", "Federation", "Hub", "Institution"]
 
@@ -167,6 +168,15 @@ class Institution:
         self._stop = trio.Event()
         self._stopped = trio.Event()
         self.people: dict[str, OpenMailbox] = {}
+
+    @property
+    def chance(self) -> tuple[Any, ...]:
+        """Where its random numbers are."""
+        return self._random.getstate()
+
+    @chance.setter
+    def chance(self, state: tuple[Any, ...]) -> None:
+        self._random.setstate(state)
 
     @property
     def world(self) -> World:
@@ -320,16 +330,25 @@ class Federation:
 
     async def make(self, name: str, *, listens: bool = True, database: str = "") -> Institution:
         """A new institution, opened but not running."""
-        institution = Institution(name, self._folder / name, self, seed=len(self.institutions) + 1)
-        new = prepare(
-            path=institution.path,
-            institution=name,
-            domain=f"{name}.example",
-            listen=f"{name}:1" if listens else "",
-            database="" if database.startswith("sqlite") else database,
-            world=institution.world,
-        )
-        await init_node(new, institution.world)
+        database = database if database.startswith("postgresql") else ""
+        seed = len(self.institutions) + 1
+        institution = Institution(name, self._folder / name, self, seed)
+        listen = f"{name}:1" if listens else ""
+
+        async def make(path: Path) -> tuple[Any, ...]:
+            made = Institution(name, path, self, seed)
+            world = made.world
+            new = prepare(
+                path=path, institution=name, domain=f"{name}.example", listen=listen, database=database, world=world
+            )
+            await init_node(new, world)
+            return made.chance
+
+        if database or trio.current_time() > 0:
+            chance = await make(institution.path)
+        else:
+            chance = await copied(institution.path, ("post", seed, listens), make)
+        institution.chance = chance
         await institution.open()
         self.institutions.append(institution)
         return institution

@@ -20,7 +20,7 @@ import trio
 
 from node.vault.states import DeliveryState, LetterFolder
 from tests.cli.coffre_cli import Secrets, introduce, make_node
-from tests.conftest import start_postgres
+from tests.databases import start_postgres
 from tests.real.test_two_processes import HOSPITAL, PRACTICE, check_one_log, letters, sending
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from node.errors import StateError
 from node.retention.holds import NewHold
 from node.retention.policy import KeepDays
 from node.vault.states import LetterFolder, LetterState
-from tests.conftest import new_database
+from tests.databases import new_database
 from tests.retention.custody import DAY_MS, MOST_DAYS, PEOPLE, Custody
 from tests.retention.purges import see
 from tests.retention.years import hold, keep, release
@@ -152,6 +152,6 @@ def test_drawn_years_on_postgresql(postgres_server: str) -> None:
 
         class OnPostgresql(DrawnYears):
             def __init__(self) -> None:
-                super().__init__(stack.enter_context(new_database(postgres_server)))
+                super().__init__(stack.enter_context(new_database(postgres_server, with_tables=True)))
 
         run_state_machine_as_test(OnPostgresql, settings=played(100))

@@ -26,6 +26,8 @@ from node.alerts import sender
 from node.post import deadlines, office, peer_link
 from node.vault.access import OpenMailbox
 from protocol import link
+from tests.databases import address_of
+from tests.memory import memory_folder
 from tests.post.harness import Federation
 from tests.simulated.house import House
 from tests.simulated.power import watched_files
@@ -63,15 +65,9 @@ class Simulation:
         return self.houses[address.partition("@")[2].partition(".")[0]]
 
 
-def _memory_folder() -> Path | None:
-    """A folder in memory: what a power cut takes is decided by the simulation, not by the disk."""
-    shared = Path("/dev/shm")
-    return shared if shared.is_dir() else None
-
-
 @cache
 def _template() -> tuple[tempfile.TemporaryDirectory[str], dict[str, dict[str, OpenMailbox]]]:
-    folder = tempfile.TemporaryDirectory(prefix="coffre-template-", dir=_memory_folder())
+    folder = tempfile.TemporaryDirectory(prefix="coffre-template-", dir=memory_folder())
     return folder, trio.run(_found, Path(folder.name), "", clock=trio.testing.MockClock(autojump_threshold=0))
 
 
@@ -124,7 +120,7 @@ def simulate(seed: int, history: Callable[[Simulation], Coroutine[Any, Any, None
         async with _opened(folder, seed, people, trace) as simulation:
             await history(simulation)
 
-    with tempfile.TemporaryDirectory(prefix="coffre-simulated-", dir=_memory_folder()) as name:
+    with tempfile.TemporaryDirectory(prefix="coffre-simulated-", dir=memory_folder()) as name:
         folder = Path(name) / "federation"
         shutil.copytree(template.name, folder)
         with _seeded(seed), _calm(), _database_copy(postgres, folder), structlog.testing.capture_logs():
@@ -145,19 +141,15 @@ def _calm() -> Iterator[None]:
 _TEMPLATE_DATABASE: Final = "coffre_simulated_template"
 
 
-def _address(server: str, database: str) -> str:
-    return server.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{database}?")
-
-
 @cache
 def _postgres_template(
     server: str,
 ) -> tuple[tempfile.TemporaryDirectory[str], dict[str, dict[str, OpenMailbox]]]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(_TEMPLATE_DATABASE)))
-    folder = tempfile.TemporaryDirectory(prefix="coffre-template-", dir=_memory_folder())
+    folder = tempfile.TemporaryDirectory(prefix="coffre-template-", dir=memory_folder())
     clock = trio.testing.MockClock(autojump_threshold=0)
-    return folder, trio.run(_found, Path(folder.name), _address(server, _TEMPLATE_DATABASE), clock=clock)
+    return folder, trio.run(_found, Path(folder.name), address_of(server, _TEMPLATE_DATABASE), clock=clock)
 
 
 @contextmanager

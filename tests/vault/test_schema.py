@@ -16,6 +16,7 @@ from node.errors import StoreError
 from node.vault import migrations, schema
 from node.vault.engine import Engines, open_engines
 from node.vault.migrate import HEAD_REVISION, create_schema, migrate
+from tests.databases import new_database
 
 # What PostgreSQL itself says of columns, indexes and constraints.
 _CATALOGUE = (
@@ -69,6 +70,13 @@ def _made(url: str) -> set[tuple[Any, ...]]:
         migrate(engines)
         migrate(engines)
         return _shape(engines)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty database: here tables are made."""
+    with new_database(postgres_server) as address:
+        yield address
 
 
 def test_every_way_leads_to_one_schema(database_url: str, tmp_path: Path) -> None:

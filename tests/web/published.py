@@ -19,6 +19,7 @@ from node.web.site import build_site
 from node.world import World
 from protocol.details import Details
 from protocol.logleaf import EventKind
+from tests.prepared import copied
 
 __all__ = ["client_of", "grow", "made_node", "running_node"]
 
@@ -33,15 +34,18 @@ async def made_node(
     listen: str = "",
 ) -> Path:
     """A new node's folder, with these lines in its section [web]. listen: for other nodes; empty = it only dials."""
-    new = prepare(
-        path=folder,
-        institution=institution,
-        domain=domain,
-        listen=listen,
-        database="" if database.startswith("sqlite") else database,
-        world=World(),
-    )
-    await init_node(new, World())
+    database = database if database.startswith("postgresql") else ""
+
+    async def make(path: Path) -> None:
+        new = prepare(
+            path=path, institution=institution, domain=domain, listen=listen, database=database, world=World()
+        )
+        await init_node(new, World())
+
+    if database:
+        await make(folder)
+    else:
+        await copied(folder, ("web", institution, domain, listen), make)
     file = folder / "coffre.toml"
     text = file.read_text()
     before, _, rest = text.partition("[web]\n")
