@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from node.config.telling import AlertSettings, SmtpSettings
 from node.vault.alert import Alert
 from node.vault.alert_preferences import AlertPreferences
 from protocol.letter import LetterClass
+from tests.ports import free_port
 from tests.post.harness import Federation, Institution, settled
 
 ALERT = Alert(
@@ -78,9 +78,7 @@ def smtp(tmp_path: Path) -> Iterator[tuple[Mailbag, SmtpSettings]]:
         return AuthResult(success=good, handled=good)
 
     bag = Mailbag()
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(
         bag,
         hostname="localhost",

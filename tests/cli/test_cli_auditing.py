@@ -9,7 +9,8 @@ import pytest
 
 from spec.vectors.sample_log import SampleLog
 from spec.vectors.sample_node import SampleNode
-from tests.cli.coffre_cli import Finished, Secrets, free_port, make_node, one_line, run_coffre
+from tests.cli.coffre_cli import Finished, Secrets, make_node, one_line, run_coffre
+from tests.ports import free_port
 
 
 def audit(command: str, *arguments: str | Path) -> Finished:

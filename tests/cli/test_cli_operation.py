@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cli.coffre_cli import Node, eventually, free_port
+from tests.cli.coffre_cli import Node, eventually
+from tests.ports import free_port
 
 TOKEN = "a token of more than sixteen"
 

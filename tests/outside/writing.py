@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from node.post.compose import AttachmentSource, Draft
 from node.vault.access import OpenMailbox
 from protocol.crypto import Secret
 from protocol.pickup import parse_link
+from tests.ports import free_port
 from tests.web.published import made_node
 
 __all__ = ["PERSON", "SUBJECT", "TEXT", "Mailbag", "link_of", "mails", "offer", "smtp_server", "writing_node"]
@@ -53,9 +53,7 @@ class Mailbag:
 def smtp_server() -> Iterator[tuple[Mailbag, int]]:
     """A server on this machine, and its port."""
     bag = Mailbag()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(bag, hostname="127.0.0.1", port=port)
     controller.start()
     try:

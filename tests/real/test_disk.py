@@ -156,7 +156,7 @@ def test_database_that_another_program_holds(tmp_path: Path) -> None:
 
         holder = threading.Thread(target=hold)
         holder.start()
-        assert held.wait(10)
+        assert held.wait(60)
         row = sender.send("dr.fictive", TO, "Base occupée")
         # The first letter may be there too: nobody waited for it.
         eventually(lambda: sender.json("outbox"), lambda items: len(items) > 0)

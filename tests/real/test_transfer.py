@@ -92,4 +92,4 @@ def test_without_file_descriptors_it_serves_again_after(tmp_path: Path) -> None:
             eventually(lambda: sender.try_send("dr.fictive", TO, "Après la foule"), lambda done: done.status == 0)
             eventually(lambda: recipient.inbox("dr.exemple"), lambda letters: len(letters) > 0)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0

@@ -22,10 +22,10 @@ from tests.post.harness import Federation, run_at_once
 
 
 def open_connections(server: str, database_url: str) -> int:
-    """How many there are to this database, once those that were closed are gone: after ten seconds what is left."""
+    """How many there are to this database, once those that were closed are gone: after a minute what is left."""
     name = make_url(database_url).database
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     with psycopg.connect(server, autocommit=True) as administrator:
         while True:
             (count,) = administrator.execute(query, [name]).fetchone() or (0,)

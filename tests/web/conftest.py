@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
 
+from tests import ports
 from tests.web.browser import chromium
 
 
@@ -20,7 +20,4 @@ def chromium_ends() -> Iterator[None]:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on: passkeys need an address that is known before the node runs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return ports.free_port()

@@ -353,7 +353,6 @@ async def test_every_page_is_accessible(tmp_path: Path, free_port: int, all_ways
             def journey() -> None:
                 with browser_page(url) as page:
                     page.emulate_media(color_scheme="light", reduced_motion="reduce")
-                    page.set_default_timeout(9000)
                     visit = Visit(page, looker, node, url)
                     entrance(visit)
                     settings(visit)

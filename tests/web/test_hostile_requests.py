@@ -38,9 +38,9 @@ async def test_a_compressed_body_is_not_unpacked(tmp_path: Path) -> None:
     async with open_node(folder) as node, client_of(node) as client:
         await people(node, "fictive")
         page = await client.get("/login")
-        form = {"csrf": form_token(page.text), "name": "fictive", "password": PASSWORD, "next": "/" + "a" * 40_000_000}
+        form = {"csrf": form_token(page.text), "name": "fictive", "password": PASSWORD, "next": "/" + "a" * 4_000_000}
         body = gzip.compress(urlencode(form).encode())
-        assert len(body) < 60_000
+        assert len(body) < 6_000
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/x-www-form-urlencoded"}
         answer = await client.post("/login", content=body, headers=headers)
         assert answer.status_code == 403  # no form, so no token of one
