@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgpack
 
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError, malformed
 
 __all__ = [
     "MAX_DEPTH",
@@ -77,10 +77,6 @@ def encode(value: Value) -> bytes:
     return packed
 
 
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
-
-
 # Lengths of the length field that follows each token of variable size.
 _SIZED: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _COUNTED: Final = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
@@ -102,7 +98,7 @@ def _scan(data: bytes) -> None:
             continue
         pending[-1] -= 1
         if position >= end:
-            raise _malformed("truncated")
+            raise malformed("truncated")
         token = data[position]
         position += 1
         if token <= 0x7F or token >= 0xE0 or token in (0xC2, 0xC3):
@@ -122,7 +118,7 @@ def _scan(data: bytes) -> None:
                 items = int.from_bytes(data[position : position + width], "big") * each
                 position += width
             if items > end - position:
-                raise _malformed("count larger than the bytes left")
+                raise malformed("count larger than the bytes left")
             if len(pending) > MAX_DEPTH:
                 raise RemoteProtocolError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH}")
             values += items
@@ -130,9 +126,9 @@ def _scan(data: bytes) -> None:
                 raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_VALUES} values")
             pending.append(items)
         else:
-            raise _malformed(f"token 0x{token:02x} is outside the subset")
+            raise malformed(f"token 0x{token:02x} is outside the subset")
     if position != end:
-        raise _malformed("truncated" if position > end else "bytes after the end")
+        raise malformed("truncated" if position > end else "bytes after the end")
 
 
 def _ordered_map(pairs: list[tuple[Value, Value]]) -> dict[str, Value]:
@@ -140,7 +136,7 @@ def _ordered_map(pairs: list[tuple[Value, Value]]) -> dict[str, Value]:
     last: str | None = None
     for key, _ in pairs:
         if not isinstance(key, str):
-            raise _malformed("map keys are strings")
+            raise malformed("map keys are strings")
         if last is not None and key <= last:
             raise RemoteProtocolError(Reason.NOT_CANONICAL, "map keys are not in order, each once")
         last = key
@@ -160,7 +156,7 @@ def decode(data: bytes, *, max_bytes: int) -> Value:
         value = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True, object_pairs_hook=_ordered_map)
         again = msgpack.packb(value, use_bin_type=True)
     except (ValueError, msgpack.UnpackException, UnicodeDecodeError) as error:
-        raise _malformed("not strict msgpack") from error
+        raise malformed("not strict msgpack") from error
     if again != data:
         raise RemoteProtocolError(Reason.NOT_CANONICAL, "re-encoding gives other bytes")
     return value
@@ -182,7 +178,7 @@ class FieldReader:
 
     def __init__(self, value: Value) -> None:
         if not isinstance(value, dict):
-            raise _malformed("expected a map")
+            raise malformed("expected a map")
         self._fields: dict[str, Value] = dict(value)
 
     def __contains__(self, name: str) -> bool:
@@ -192,13 +188,13 @@ class FieldReader:
         try:
             return self._fields.pop(name)
         except KeyError:
-            raise _malformed(f"field {name} is missing") from None
+            raise malformed(f"field {name} is missing") from None
 
     def integer(self, name: str, *, low: int = 0, high: int = _MAX_UNSIGNED) -> int:
         """An integer between low and high, both included."""
         value = self._take(name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise _malformed(f"field {name} is no integer from {low} to {high}")
+            raise malformed(f"field {name} is no integer from {low} to {high}")
         return value
 
     def version(self, name: str = "v", *, known: int = 1) -> None:
@@ -210,7 +206,7 @@ class FieldReader:
         """True or false."""
         value = self._take(name)
         if not isinstance(value, bool):
-            raise _malformed(f"field {name} is no boolean")
+            raise malformed(f"field {name} is no boolean")
         return value
 
     def binary(self, name: str, *, low: int = 0, high: int) -> bytes:
@@ -229,14 +225,14 @@ class FieldReader:
         """One of the allowed words."""
         value = self._take(name)
         if not isinstance(value, str) or value not in allowed:
-            raise _malformed(f"field {name} is none of {', '.join(allowed)}")
+            raise malformed(f"field {name} is none of {', '.join(allowed)}")
         return value
 
     def items(self, name: str, *, low: int = 0, high: int) -> list[Value]:
         """A list of low to high items, not checked further."""
         value = self._take(name)
         if not isinstance(value, list) or not low <= len(value) <= high:
-            raise _malformed(f"field {name} is no list of {low} to {high} items")
+            raise malformed(f"field {name} is no list of {low} to {high} items")
         return value
 
     def map(self, name: str) -> FieldReader:
@@ -246,7 +242,7 @@ class FieldReader:
     def done(self) -> None:
         """Refuse whatever was not taken."""
         if self._fields:
-            raise _malformed(f"unknown field {next(iter(self._fields))[:40]!r}")
+            raise malformed(f"unknown field {next(iter(self._fields))[:40]!r}")
 
     def rest(self) -> dict[str, Value]:
         """What was not taken, for formats that keep unknown fields."""
@@ -257,12 +253,12 @@ class FieldReader:
 def check_binary(value: Value, name: str, low: int, high: int) -> bytes:
     """`value` if it is bytes of low to high length; RemoteProtocolError(malformed) otherwise."""
     if not isinstance(value, bytes) or not low <= len(value) <= high:
-        raise _malformed(f"{name} is not {low} to {high} bytes")
+        raise malformed(f"{name} is not {low} to {high} bytes")
     return value
 
 
 def check_text(value: Value, name: str, low: int, high: int) -> str:
     """`value` if it is text of low to high UTF-8 bytes without NUL; RemoteProtocolError otherwise."""
     if not isinstance(value, str) or not low <= len(value.encode()) <= high or "\0" in value:
-        raise _malformed(f"{name} is no text of {low} to {high} bytes")
+        raise malformed(f"{name} is no text of {low} to {high} bytes")
     return value

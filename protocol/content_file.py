@@ -11,7 +11,7 @@ from typing import Final
 
 from protocol.crypto import Secret
 from protocol.entry_evidence import EntryEvidence
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import Reason, RemoteProtocolError, malformed
 from protocol.evidence_file import entry_lines, take_entry
 from protocol.ids import LetterId
 from protocol.payload import CHUNK_BYTES, TAG_BYTES
@@ -21,6 +21,7 @@ from protocol.text_file import (
     checked_text,
     checksummed,
     encoded_line,
+    read_back,
     statement_lines,
     take_node,
 )
@@ -84,16 +85,7 @@ def _lines(content: ContentFile) -> Iterator[str]:
 
 def write_content_file(content: ContentFile) -> bytes:
     """The file's bytes: a secret. LocalProtocolError for what `parse_content_file` would refuse."""
-    raw = checksummed(_lines(content))
-    try:
-        parse_content_file(raw)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(f"no content file: {error.detail}") from error
-    return raw
-
-
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
+    return read_back(checksummed(_lines(content)), parse_content_file, "a content file")
 
 
 def _take_chunk(cursor: LineCursor) -> SentChunk:
@@ -115,7 +107,7 @@ def parse_content_file(raw: bytes) -> ContentFile:
     try:
         letter = LetterId.from_text(cursor.take("letter"))
     except ValueError as error:
-        raise _malformed(str(error)) from error
+        raise malformed(str(error)) from error
     descriptor = cursor.take_binary("descriptor", _DESCRIPTOR_BYTES, _DESCRIPTOR_BYTES)
     key = Secret(cursor.take_binary("key", _KEY_BYTES, _KEY_BYTES))
     chunks, nodes, entries = [_take_chunk(cursor)], [], []
@@ -128,9 +120,9 @@ def parse_content_file(raw: bytes) -> ContentFile:
     while cursor.next_is("entry"):
         entries.append(take_entry(cursor))
     if not cursor.done:
-        raise _malformed("a line of no known sort, or out of order")
+        raise malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes) or len(set(entries)) != len(entries):
-        raise _malformed("one node or entry twice")
+        raise malformed("one node or entry twice")
     content = ContentFile(
         letter=letter,
         descriptor=descriptor,

@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.codec import FieldReader, check_binary, decode, decode_map, encode
 from protocol.crypto import SIGNATURE_BYTES, SigningSecret, VerifyKey
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError, malformed
 from protocol.ids import MailboxId, NodeId
 from protocol.labels import Label
 from protocol.letter import SignedLetter
@@ -98,10 +98,6 @@ def sign_delegation(delegation: Delegation, owner: SigningSecret) -> bytes:
     return raw
 
 
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
-
-
 def _read(fields: FieldReader) -> Delegation:
     fields.version()
     rights = fields.items("rights", low=1, high=len(Right))
@@ -115,11 +111,11 @@ def _read(fields: FieldReader) -> Delegation:
     )
     fields.done()
     if rights != [right.value for right in delegation.rights]:
-        raise _malformed("rights are read, or read and write")
+        raise malformed("rights are read, or read and write")
     if delegation.delegate == delegation.mailbox:
-        raise _malformed("nobody is the own deputy")
+        raise malformed("nobody is the own deputy")
     if not 0 < delegation.until_ms - delegation.from_ms <= MAX_DELEGATION_MS:
-        raise _malformed("a delegation lasts up to 400 days")
+        raise malformed("a delegation lasts up to 400 days")
     return delegation
 
 
@@ -127,7 +123,7 @@ def decode_signed_delegation(raw: bytes) -> SignedDelegation:
     """Take a signed delegation apart. RemoteProtocolError: too_large, malformed, not_canonical, unknown_version."""
     outer = decode(raw, max_bytes=MAX_SIGNED_DELEGATION_BYTES)
     if not isinstance(outer, list) or len(outer) != 2:
-        raise _malformed("expected [delegation, signature]")
+        raise malformed("expected [delegation, signature]")
     data = check_binary(outer[0], "delegation", 1, MAX_SIGNED_DELEGATION_BYTES)
     delegation = _read(decode_map(data, max_bytes=MAX_SIGNED_DELEGATION_BYTES))
     return SignedDelegation(delegation, data, check_binary(outer[1], "signature", SIGNATURE_BYTES, SIGNATURE_BYTES))

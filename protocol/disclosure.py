@@ -14,7 +14,7 @@ from typing import Final
 from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.crypto import sha256
 from protocol.details import MAX_DETAILS_BYTES
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import Reason, RemoteProtocolError, malformed
 from protocol.evidence import Evidence
 from protocol.ids import LetterId, MailboxId
 from protocol.logleaf import LEAF_BYTES, OPENING_BYTES
@@ -25,6 +25,7 @@ from protocol.text_file import (
     checked_text,
     checksummed,
     encoded_line,
+    read_back,
     statement_lines,
     strict_head,
     take_node,
@@ -151,12 +152,7 @@ def _render(disclosure: Disclosure) -> bytes:
 
 def write_disclosure(disclosure: Disclosure) -> bytes:
     """The file's bytes. LocalProtocolError if they could not be read back (too large, out of order, …)."""
-    raw = _render(disclosure)
-    try:
-        parse_disclosure(raw)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(f"not a disclosure: {error}") from error
-    return raw
+    return read_back(_render(disclosure), parse_disclosure, "a disclosure")
 
 
 def is_disclosure(raw: bytes) -> bool:
@@ -164,14 +160,10 @@ def is_disclosure(raw: bytes) -> bool:
     return raw.startswith(f"{_NAME}@".encode())
 
 
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
-
-
 def _numbers(text: str, count: int) -> list[int]:
     parts = text.split(" ")
     if len(parts) != count or not all(_NUMBER.fullmatch(part) for part in parts):
-        raise _malformed(f"expected {count} plain decimals")
+        raise malformed(f"expected {count} plain decimals")
     return [int(part) for part in parts]
 
 
@@ -189,11 +181,11 @@ def parse_scope(text: str) -> Scope:
             start, end = _numbers(rest, 2)
             scope = Scope(from_ms=start, until_ms=end)
         else:
-            raise _malformed("a scope is a letter, a mailbox or a period")
+            raise malformed("a scope is a letter, a mailbox or a period")
     except ValueError as error:
-        raise _malformed(str(error)) from error
+        raise malformed(str(error)) from error
     if scope.letter is None and scope.from_ms >= scope.until_ms:
-        raise _malformed("the period ends before it begins")
+        raise malformed("the period ends before it begins")
     return scope
 
 
@@ -223,7 +215,7 @@ def _take_event(cursor: LineCursor) -> DisclosedEvent:
 
 def _take_record(cursor: LineCursor) -> Evidence:
     if cursor.take("record"):
-        raise _malformed("nothing stands after record")
+        raise malformed("nothing stands after record")
     leaf = cursor.take_binary("leaf", LEAF_BYTES, LEAF_BYTES)
     opening = cursor.take_binary("opening", OPENING_BYTES, OPENING_BYTES)
     details = cursor.take_binary("details", 1, MAX_DETAILS_BYTES)
@@ -244,7 +236,7 @@ def parse_disclosure(raw: bytes) -> Disclosure:
     cursor = checked_text(raw, name=_NAME, max_bytes=MAX_DISCLOSURE_BYTES)
     node, to = take_node(cursor), cursor.take("to")
     if not _AUDITOR.fullmatch(to):
-        raise _malformed("to names an auditor by 32 hex digits, or is -")
+        raise malformed("to names an auditor by 32 hex digits, or is -")
     (made,) = _numbers(cursor.take("made"), 1)
     scope = parse_scope(cursor.take("scope"))
     heads = _take_heads(cursor)
@@ -257,12 +249,12 @@ def parse_disclosure(raw: bytes) -> Disclosure:
         erased.append((epoch, index))
     record = _take_record(cursor)
     if not cursor.done:
-        raise _malformed("a line of no known sort, or out of order")
+        raise malformed("a line of no known sort, or out of order")
     places = [(event.epoch, event.index) for event in events]
     if not heads or not _rise([(head.epoch,) for head in heads]) or not _rise(places) or not _rise(erased):
-        raise _malformed("heads, events and erased ones rise, and there is a head")
+        raise malformed("heads, events and erased ones rise, and there is a head")
     if not {epoch for epoch, _ in (*places, *erased)} <= {head.epoch for head in heads} or set(places) & set(erased):
-        raise _malformed("an event without the head of its epoch, or both opened and erased")
+        raise malformed("an event without the head of its epoch, or both opened and erased")
     made_file = Disclosure(
         node=node,
         to=to,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["LocalProtocolError", "Reason", "RemoteProtocolError"]
+__all__ = ["LocalProtocolError", "Reason", "RemoteProtocolError", "malformed"]
 
 
 class Reason(StrEnum):
@@ -62,3 +62,8 @@ class RemoteProtocolError(Exception):
 
 class LocalProtocolError(Exception):
     """Our own program misused the protocol: a bug or a caller's bad argument, never a peer's doing."""
+
+
+def malformed(detail: str) -> RemoteProtocolError:
+    """The error for what is not of its shape, to be raised."""
+    return RemoteProtocolError(Reason.MALFORMED, detail)

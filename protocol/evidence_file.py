@@ -16,7 +16,7 @@ from protocol.cosignature import cosigners_named
 from protocol.details import MAX_DETAILS_BYTES
 from protocol.entry import MAX_ENTRY_BYTES
 from protocol.entry_evidence import EntryEvidence
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import Reason, RemoteProtocolError, malformed
 from protocol.evidence import Evidence
 from protocol.feed import FEED_LEAF_BYTES
 from protocol.ids import LetterId
@@ -27,6 +27,7 @@ from protocol.text_file import (
     checked_text,
     checksummed,
     encoded_line,
+    read_back,
     statement_lines,
     strict_cosigned_head,
     strict_head,
@@ -127,16 +128,7 @@ def _render(file: EvidenceFile) -> bytes:
 
 def write_evidence_file(file: EvidenceFile) -> bytes:
     """The file's bytes, UTF-8. LocalProtocolError if they could not be read back (nothing in it, too large, …)."""
-    raw = _render(file)
-    try:
-        parse_evidence_file(raw)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(f"not an evidence file: {error}") from error
-    return raw
-
-
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
+    return read_back(_render(file), parse_evidence_file, "an evidence file")
 
 
 def _take_proof(cursor: LineCursor, strict: Callable[[bytes], bytes]) -> TlogProof:
@@ -175,7 +167,7 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
     try:
         letter = LetterId.from_text(cursor.take("letter"))
     except ValueError as error:
-        raise _malformed(str(error)) from error
+        raise malformed(str(error)) from error
     nodes, events, entries = [take_node(cursor)], [], []
     while cursor.next_is("node"):
         nodes.append(take_node(cursor))
@@ -188,17 +180,17 @@ def parse_evidence_file(raw: bytes) -> EvidenceFile:
     while cursor.next_is("timestamp"):
         timestamps.append(cursor.take_binary("timestamp", 1, MAX_TOKEN_BYTES))
     if not cursor.done:
-        raise _malformed("a line of no known sort, or out of order")
+        raise malformed("a line of no known sort, or out of order")
     if len({item.node for item in nodes}) != len(nodes):
-        raise _malformed("one node twice")
+        raise malformed("one node twice")
     named = {node for event in events for node in cosigners_named(event.proof.checkpoint)}
     if not named <= {item.node for item in nodes}:
-        raise _malformed("a cosignature by a node without statements here")
+        raise malformed("a cosignature by a node without statements here")
     if len(timestamps) > MAX_TIMESTAMPS:
         raise RemoteProtocolError(Reason.TOO_LARGE, f"more than {MAX_TIMESTAMPS} timestamps")
     for items in (events, entries, timestamps):
         if len(set(items)) != len(items):
-            raise _malformed("one event, entry or timestamp twice")
+            raise malformed("one event, entry or timestamp twice")
     file = EvidenceFile(
         letter=letter,
         nodes=tuple(nodes),

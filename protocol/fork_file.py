@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.checkpoint import CheckpointVerifier
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence_findings import Doubt
 from protocol.fork_proof import MAX_FORK_HASHES, ForkProof, VerifiedFork
 from protocol.merkle import HASH_BYTES
@@ -18,6 +18,7 @@ from protocol.text_file import (
     checked_text,
     checksummed,
     encoded_line,
+    read_back,
     statement_lines,
     strict_head,
     take_node,
@@ -79,12 +80,7 @@ def _lines(file: ForkFile) -> Iterator[str]:
 
 def write_fork_file(file: ForkFile) -> bytes:
     """The file's bytes, UTF-8. LocalProtocolError if they could not be read back."""
-    raw = checksummed(_lines(file))
-    try:
-        parse_fork_file(raw)
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(f"not a fork file: {error}") from error
-    return raw
+    return read_back(checksummed(_lines(file)), parse_fork_file, "a fork file")
 
 
 def is_fork_file(raw: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.codec import FieldReader, Value, check_binary, decode, decode_map, encode
 from protocol.crypto import SIGNATURE_BYTES, SigningSecret, VerifyKey, hash_labelled
-from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError, malformed
 from protocol.ids import LetterId, MailboxId, NodeId, ThreadId
 from protocol.labels import Label
 from protocol.payload import MAX_ATTACHMENTS_BYTES, MAX_SIGNED_LETTER_BYTES
@@ -202,14 +202,10 @@ def signed_letter_bytes(letter: Letter) -> int:
     return len(encode([encode_letter(letter), bytes(SIGNATURE_BYTES)]))
 
 
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
-
-
 def _address(fields: FieldReader) -> str:
     address = fields.text("address", high=MAX_ADDRESS_BYTES)
     if not is_address(address):
-        raise _malformed("an address that is not in its one form")
+        raise malformed("an address that is not in its one form")
     return address
 
 
@@ -232,10 +228,10 @@ def _decode_attachment(item: Value) -> Attachment:
     reader = FieldReader(item)
     name = reader.text("name", high=MAX_FILE_NAME_BYTES)
     if not is_file_name(name):
-        raise _malformed("an attachment's name is a file name without hidden characters")
+        raise malformed("an attachment's name is a file name without hidden characters")
     media_type = reader.text("type", low=3, high=_MAX_TYPE_BYTES)
     if not _MEDIA_TYPE.fullmatch(media_type):
-        raise _malformed("an attachment's type is type/subtype")
+        raise malformed("an attachment's type is type/subtype")
     size = reader.integer("size", high=MAX_ATTACHMENTS_BYTES)
     attachment = Attachment(name=name, media_type=media_type, size=size, sha256=reader.fixed("sha256", 32))
     reader.done()
@@ -273,14 +269,14 @@ def _read_letter(fields: FieldReader) -> Letter:
 def _check_whole(letter: Letter) -> None:
     """What no field can tell alone."""
     if not is_line(letter.subject):
-        raise _malformed("a subject is one line without hidden characters")
+        raise malformed("a subject is one line without hidden characters")
     recipients = [(item.node, item.mailbox) for item in (*letter.to, *letter.cc)]
     if len(recipients) > MAX_RECIPIENTS:
-        raise _malformed(f"more than {MAX_RECIPIENTS} recipients")
+        raise malformed(f"more than {MAX_RECIPIENTS} recipients")
     if len(set(recipients)) != len(recipients):
-        raise _malformed("a mailbox is named twice")
+        raise malformed("a mailbox is named twice")
     if sum(item.size for item in letter.attachments) > MAX_ATTACHMENTS_BYTES:
-        raise _malformed("attachments beyond 2 GiB together")
+        raise malformed("attachments beyond 2 GiB together")
 
 
 def decode_signed_letter(raw: bytes) -> SignedLetter:
@@ -290,7 +286,7 @@ def decode_signed_letter(raw: bytes) -> SignedLetter:
     """
     outer = decode(raw, max_bytes=MAX_SIGNED_LETTER_BYTES)
     if not isinstance(outer, list) or len(outer) != 2:
-        raise _malformed("expected [letter, signature]")
+        raise malformed("expected [letter, signature]")
     data = check_binary(outer[0], "letter", 1, MAX_SIGNED_LETTER_BYTES)
     letter = _read_letter(decode_map(data, max_bytes=MAX_SIGNED_LETTER_BYTES))
     return SignedLetter(letter, data, check_binary(outer[1], "signature", 64, 64), raw)

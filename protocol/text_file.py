@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from protocol.checkpoint import parse_origin, peek_checkpoint
 from protocol.codec import check_binary
 from protocol.cosignature import COSIGNATURE_BYTES, cosigners_named, witness_name
 from protocol.crypto import sha256
-from protocol.errors import Reason, RemoteProtocolError
+from protocol.errors import LocalProtocolError, Reason, RemoteProtocolError, malformed
 from protocol.ids import NodeId
 from protocol.note import decode_base64, parse_note
 from protocol.statement import MAX_CHAIN, MAX_STATEMENT_BYTES
@@ -26,6 +26,7 @@ __all__ = [
     "checked_text",
     "checksummed",
     "encoded_line",
+    "read_back",
     "statement_lines",
     "strict_cosigned_head",
     "strict_head",
@@ -61,8 +62,16 @@ def checksummed(lines: Iterable[str]) -> bytes:
     return body + f"sha256 {sha256(body).hex()}\n".encode()
 
 
-def _malformed(detail: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Reason.MALFORMED, detail)
+def read_back(raw: bytes, parse: Callable[[bytes], object], what: str) -> bytes:
+    """The bytes of a file that was just written, if they can be read. LocalProtocolError if not.
+
+    what: it is, as "a disclosure".
+    """
+    try:
+        parse(raw)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"not {what}: {error}") from error
+    return raw
 
 
 def checked_text(raw: bytes, *, name: str, max_bytes: int) -> LineCursor:
@@ -76,16 +85,16 @@ def checked_text(raw: bytes, *, name: str, max_bytes: int) -> LineCursor:
     if not raw.startswith(header):
         if raw.startswith(f"{name}@".encode()):
             raise RemoteProtocolError(Reason.UNKNOWN_VERSION, f"a {name} file of another version")
-        raise _malformed(f"does not begin with {name}@v1")
+        raise malformed(f"does not begin with {name}@v1")
     body, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
     if not _CHECKSUM.fullmatch(checksum):
-        raise _malformed("does not end in its checksum: cut short, or something stands after it")
+        raise malformed("does not end in its checksum: cut short, or something stands after it")
     if checksum != f"sha256 {sha256(body).hex()}\n".encode():
         raise RemoteProtocolError(Reason.MISMATCH, "altered: the checksum is of another text")
     try:
         text = body[len(header) :].decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _malformed("not UTF-8") from error
+        raise malformed("not UTF-8") from error
     return LineCursor(text.removesuffix("\n").split("\n"))
 
 
@@ -103,7 +112,7 @@ class LineCursor:
     def take(self, word: str) -> str:
         """What stands after the word in the next line; empty for a line of the word alone."""
         if not self.next_is(word):
-            raise _malformed(f"line {self._at + 2}: expected {word}")
+            raise malformed(f"line {self._at + 2}: expected {word}")
         self._at += 1
         return self._lines[self._at - 1].removeprefix(word).removeprefix(" ")
 
@@ -116,7 +125,7 @@ class LineCursor:
         try:
             end = self._lines.index("end", self._at)
         except ValueError:
-            raise _malformed(f"a {what} without an end") from None
+            raise malformed(f"a {what} without an end") from None
         text = "".join(f"{line}\n" for line in self._lines[self._at : end])
         self._at = end + 1
         return text.encode()
@@ -131,7 +140,7 @@ def strict_head(note: bytes) -> bytes:
     """A head with exactly one signature line, by its own tree: notes ignore others, and a stray byte would pass."""
     origin = peek_checkpoint(note).origin
     if [line.name for line in parse_note(note).signatures] != [origin]:
-        raise _malformed("a head has one signature line here, by its log")
+        raise malformed("a head has one signature line here, by its log")
     return note
 
 
@@ -141,11 +150,11 @@ def strict_cosigned_head(note: bytes) -> bytes:
     cosigners = cosigners_named(note)
     names = [witness_name(node_id) for node_id in cosigners]
     if [line.name for line in lines] != [origin, *names] or names != sorted(set(names)):
-        raise _malformed("a head has one line by its log here, then cosignatures in the order of their names")
+        raise malformed("a head has one line by its log here, then cosignatures in the order of their names")
     if parse_origin(origin)[1] in cosigners:
-        raise _malformed("a node does not cosign its own head")
+        raise malformed("a node does not cosign its own head")
     if any(len(line.signature) != COSIGNATURE_BYTES for line in lines[1:]):
-        raise _malformed("a cosignature of another length")
+        raise malformed("a cosignature of another length")
     return note
 
 
@@ -154,12 +163,12 @@ def take_node(cursor: LineCursor) -> NodeStatements:
     try:
         node = NodeId.from_text(cursor.take("node"))
     except ValueError as error:
-        raise _malformed(str(error)) from error
+        raise malformed(str(error)) from error
     statements: list[bytes] = []
     while cursor.next_is("statement"):
         statements.append(cursor.take_binary("statement", 1, _SIGNED_STATEMENT_BYTES))
     if not 0 < len(statements) <= MAX_CHAIN:
-        raise _malformed(f"a node has 1 to {MAX_CHAIN} statements")
+        raise malformed(f"a node has 1 to {MAX_CHAIN} statements")
     if len(set(statements)) != len(statements):
-        raise _malformed("one statement twice")
+        raise malformed("one statement twice")
     return NodeStatements(node, tuple(statements))

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from directory_sync.lists.fhir_values import NotFhir, identifiers_of, items_of, list_of, reference_of, text_of, town_of
+from directory_sync.lists.fhir_values import (
+    identifiers_of,
+    items_of,
+    list_of,
+    reference_of,
+    take_each,
+    text_of,
+    town_of,
+)
 from directory_sync.lists.institutions import ListedInstitution, checked, distinct, domain_in
 from directory_sync.lists.listed import BadRow
 
@@ -30,24 +38,18 @@ def read_organizations(entries: Iterable[Any]) -> Iterator[ListedInstitution | B
     found: dict[str, _Organization] = {}
     names: dict[str, str] = {}
     domains: dict[str, str] = {}
-    for number, entry in enumerate(entries, 1):
-        where = f"entry {number}"
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        if not isinstance(resource, dict):
-            yield BadRow(where, "no resource in it")
-            continue
-        kind = text_of(resource.get("resourceType"))
-        try:
-            if kind == "Endpoint":
-                address = text_of(resource.get("address"))
-                if "@" in address:
-                    domains.setdefault(reference_of(resource, "managingOrganization"), domain_in(address))
-            elif kind == "Organization" and resource.get("active", True) is not False:
-                found[where] = _organization(where, resource)
-                own = (text_of(entry.get("fullUrl")), f"Organization/{text_of(resource.get('id'))}")
-                names |= {name: where for name in own if name not in ("", "Organization/")}
-        except NotFhir as error:
-            yield BadRow(where, f"{kind}: {error}")
+
+    def take(where: str, kind: str, resource: dict[str, Any], url: str) -> None:
+        if kind == "Endpoint":
+            address = text_of(resource.get("address"))
+            if "@" in address:
+                domains.setdefault(reference_of(resource, "managingOrganization"), domain_in(address))
+        elif kind == "Organization" and resource.get("active", True) is not False:
+            found[where] = _organization(where, resource)
+            own = (url, f"Organization/{text_of(resource.get('id'))}")
+            names.update({name: where for name in own if name not in ("", "Organization/")})
+
+    yield from take_each(entries, take)
     told = {names[name]: domain for reference, domain in domains.items() if (name := _known(names, reference))}
     yield from distinct(_institutions(found, names, told))
 

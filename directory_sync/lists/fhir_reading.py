@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from directory_sync.lists.fhir_values import (
-    NotFhir,
     concept_of,
     identifiers_of,
     items_of,
     list_of,
     mails_of,
     reference_of,
+    take_each,
     text_of,
     town_of,
 )
@@ -67,32 +67,24 @@ def read_bundle(entries: Iterable[Any], domain: str) -> Iterator[Listed | BadRow
     """
     parts: dict[str, _Part] = {}
     roles: list[_Role] = []
-    for number, entry in enumerate(entries, 1):
-        where = f"entry {number}"
-        resource = entry.get("resource") if isinstance(entry, dict) else None
-        if not isinstance(resource, dict):
-            yield BadRow(where, "no resource in it")
-            continue
-        kind = text_of(resource.get("resourceType"))
-        try:
-            if kind == "PractitionerRole":
-                roles.append(_role(where, resource))
-            elif kind in _PARTS:
-                part = _PARTS[kind](resource)
-                for name in _names(entry, resource, kind):
-                    parts[name] = part
-        except NotFhir as error:
-            yield BadRow(where, f"{kind}: {error}")
+
+    def take(where: str, kind: str, resource: dict[str, Any], url: str) -> None:
+        if kind == "PractitionerRole":
+            roles.append(_role(where, resource))
+        elif kind in _PARTS:
+            part = _PARTS[kind](resource)
+            for name in filter(None, (url, _own_name(resource, kind))):
+                parts[name] = part
+
+    yield from take_each(entries, take)
     for role in roles:
         if role.active:
             yield _listed(role, parts, domain)
 
 
-def _names(entry: dict[str, Any], resource: dict[str, Any], kind: str) -> Iterator[str]:
-    if url := text_of(entry.get("fullUrl")):
-        yield url
-    if number := text_of(resource.get("id")):
-        yield f"{kind}/{number}"
+def _own_name(resource: dict[str, Any], kind: str) -> str:
+    number = text_of(resource.get("id"))
+    return f"{kind}/{number}" if number else ""
 
 
 def _practitioner(resource: dict[str, Any]) -> _Part:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from directory_sync.lists.listed import clean
+from directory_sync.lists.listed import BadRow, clean
 from protocol.entry import Identifier
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "list_of",
     "mails_of",
     "reference_of",
+    "take_each",
     "text_of",
     "town_of",
 ]
@@ -22,6 +24,24 @@ __all__ = [
 
 class NotFhir(ValueError):
     """A resource that is not of its shape."""
+
+
+def take_each(entries: Iterable[Any], take: Callable[[str, str, dict[str, Any], str], None]) -> Iterator[BadRow]:
+    """Hand each resource of a Bundle's entries to `take`; what is none, and what `take` says is not FHIR, comes back.
+
+    take: called with where it stands, its kind, the resource, and its full URL (may be empty).
+    """
+    for number, entry in enumerate(entries, 1):
+        where = f"entry {number}"
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if not isinstance(resource, dict):
+            yield BadRow(where, "no resource in it")
+            continue
+        kind = text_of(resource.get("resourceType"))
+        try:
+            take(where, kind, resource, text_of(entry.get("fullUrl")))
+        except NotFhir as error:
+            yield BadRow(where, f"{kind}: {error}")
 
 
 def text_of(value: Any) -> str:

@@ -39,7 +39,7 @@ from protocol.messages import (
 )
 from protocol.payload import Descriptor
 from protocol.statement import StatementChain
-from protocol.withdrawal import Withdrawal, seal_withdrawal
+from protocol.withdrawal import seal_withdrawal
 
 __all__ = ["GatheredMail", "Gatherer", "WaitingLetter"]
 
@@ -165,18 +165,8 @@ class Gatherer:
                 yield BundleItem(Fork(proof))
 
     def _withdraw(self, peer: Peer, item: OutboxItem, now_ms: int) -> Withdraw:
-        withdrawal = Withdrawal(
-            sender_node=item.sender,
-            destination=item.destination,
-            envelope_id=item.envelope_id,
-            letter_id=item.letter_id,
-            mailboxes=item.mailboxes,
-            expires_at_ms=item.expires_at_ms,
-            time_ms=now_ms,
-            reply_key=item.reply_key,
-        )
         seal_key = peer.chain.current.seal_keys[0]
-        return Withdraw(seal_withdrawal(withdrawal, identity=self._identity, seal_key=seal_key))
+        return Withdraw(seal_withdrawal(item.withdrawal(now_ms), identity=self._identity, seal_key=seal_key))
 
     # -- letters
 

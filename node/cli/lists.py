@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from node.cli.common import JsonOption, confirm, emit, opened_node, progress_bar, run_command, say
+from node.cli.list_options import DelimiterOption, MapOption, delimiter_of, one_of
 from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ __all__ = ["add_to"]
 
 # Each new mailbox takes some milliseconds: a bar is wanted from some hundred rows on.
 _BAR_FROM_BYTES: Final = 64 * 1024
-
-
-def _one_of(value: str, choices: tuple[str, ...], option: str) -> str:
-    if value and value not in choices:
-        raise ConfigError(f"no {option} {value!r}", hint=f"one of {', '.join(choices)}")
-    return value
 
 
 class _Shown:
@@ -62,14 +57,12 @@ def _list_file(
     from node.lists.files import FORMATS, ListFile
     from node.lists.source import ENCODINGS, read_column_map
 
-    if len(delimiter) > 1 and delimiter != "tab":
-        raise ConfigError("a delimiter is one character, or the word tab")
     return ListFile(
         path=file,
         domain=node.settings.domain,
-        format=_one_of(form, FORMATS, "format"),
-        encoding=_one_of(encoding.lower(), ENCODINGS, "encoding"),
-        delimiter="\t" if delimiter == "tab" else delimiter,
+        format=form and one_of(form, FORMATS, "format"),
+        encoding=one_of(encoding.lower(), ENCODINGS, "encoding"),
+        delimiter=delimiter_of(delimiter),
         columns=read_column_map(maps),
         structures=frozenset(structures),
     )
@@ -91,16 +84,9 @@ def import_list(
     list_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="csv, rass or fhir (default: seen by its beginning).")
     ] = "",
-    maps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="MAP", help="field=Column, id:SYSTEM=Column, again for more; or a TOML file with the map."
-        ),
-    ] = None,
+    maps: MapOption = None,
     encoding: Annotated[str, typer.Option(help="Of a table: utf-8, latin-1 or cp1252.")] = "utf-8",
-    delimiter: Annotated[
-        str, typer.Option(help="Of a table, tab for the tabulator (default: seen by its header).")
-    ] = "",
+    delimiter: DelimiterOption = "",
     structures: Annotated[
         list[str] | None,
         typer.Option(
@@ -239,7 +225,7 @@ def export_list(
         from node.lists.exporting import EXPORT_FORMATS, Exporter, new_file
         from node.vault.search.directory_search import SearchQuery
 
-        _one_of(list_format, tuple(EXPORT_FORMATS), "format")
+        one_of(list_format, EXPORT_FORMATS, "format")
         if own and (words or region or town or institution):
             raise ConfigError("--own goes with --kind alone", hint="or search with --institution")
         query = SearchQuery(text=" ".join(words or ()), kind=kind, region=region, town=town, institution=institution)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from node.cli.common import JsonOption, emit, moment, progress_bar, run_command, say
+from node.cli.list_options import DelimiterOption, MapOption, delimiter_of, one_of
 from node.cli.maintainer import DeskArgument, open_desk, write_file
 from node.errors import ConfigError, NotFoundError
 
@@ -168,17 +169,11 @@ def _source(file: Path, form: str, maps: Sequence[str], encoding: str, delimiter
     from node.lists.source import ENCODINGS, read_column_map
     from node.maintainer.list_source import INSTITUTION_FORMATS, InstitutionFile
 
-    if form and form not in INSTITUTION_FORMATS:
-        raise ConfigError(f"no format {form!r}", hint=f"one of {', '.join(INSTITUTION_FORMATS)}")
-    if encoding.lower() not in ENCODINGS:
-        raise ConfigError(f"no encoding {encoding!r}", hint=f"one of {', '.join(ENCODINGS)}")
-    if len(delimiter) > 1 and delimiter != "tab":
-        raise ConfigError("a delimiter is one character, or the word tab")
     return InstitutionFile(
         path=file,
-        format=form,
-        encoding=encoding.lower(),
-        delimiter="\t" if delimiter == "tab" else delimiter,
+        format=form and one_of(form, INSTITUTION_FORMATS, "format"),
+        encoding=one_of(encoding.lower(), ENCODINGS, "encoding"),
+        delimiter=delimiter_of(delimiter),
         columns=read_column_map(maps, INSTITUTION_FIELDS),
     )
 
@@ -190,16 +185,9 @@ def import_list(
         str,
         typer.Option("--format", metavar="FORMAT", help="csv, finess, rass or fhir (default: seen by its beginning)."),
     ] = "",
-    maps: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="MAP", help="field=Column, id:SYSTEM=Column, again for more; or a TOML file with the map."
-        ),
-    ] = None,
+    maps: MapOption = None,
     encoding: Annotated[str, typer.Option(help="Of lines: utf-8, latin-1 or cp1252.")] = "utf-8",
-    delimiter: Annotated[
-        str, typer.Option(help="Of a table, tab for the tabulator (default: seen by its header).")
-    ] = "",
+    delimiter: DelimiterOption = "",
     region: RegionOption = None,
     everywhere: EverywhereOption = False,
     to_invite: InviteOption = None,

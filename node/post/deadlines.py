@@ -151,21 +151,11 @@ class Deadlines:
                 .where(table.c.id == item.row)
                 .values(next_warning_at_ms=second_ms if has_second else _NEVER_MS)
             )
-            tx.log.append(EventKind.DELAYED, self._details(item), tag=item.tag)
+            tx.log.append(EventKind.DELAYED, item.details(self._keys.node_id), tag=item.tag)
             if item.sender_mailbox is not None:
                 about = item.letter_id + item.next_warning_at_ms.to_bytes(8, "big")
                 self._alerts.queue(tx, [item.occasion("delayed", about)])
         return [None] * len(items)
-
-    def _details(self, item: OutboxItem) -> Details:
-        return Details(
-            node=self._keys.node_id,
-            peer=item.destination,
-            envelope=item.envelope_id,
-            slip=item.slip_id,
-            letter=item.letter_id,
-            payload=item.payload_id,
-        )
 
     def _due_expiries(self, connection: sa.Connection, now_ms: int) -> list[OutboxItem]:
         table = schema.outbox
@@ -186,16 +176,7 @@ class Deadlines:
                 )
                 if not ended.rowcount:
                     continue
-                details = Details(
-                    node=self._keys.node_id,
-                    peer=item.destination,
-                    envelope=item.envelope_id,
-                    slip=item.slip_id,
-                    letter=item.letter_id,
-                    payload=item.payload_id,
-                    mailbox=mailbox,
-                )
-                tx.log.append(EventKind.EXPIRED, details, tag=item.tag)
+                tx.log.append(EventKind.EXPIRED, item.details(self._keys.node_id, mailbox=mailbox), tag=item.tag)
                 if item.sender_mailbox is not None:
                     self._alerts.queue(tx, [item.occasion("expired", item.letter_id)])
                     mark_changed(tx, self._keys, [item.sender_mailbox])

@@ -28,7 +28,7 @@ from protocol.ids import EnvelopeId, NodeId
 from protocol.letter import LetterClass
 from protocol.message import Message
 from protocol.messages import Event, EventOk, MailboxResult, Offer, Result, StatusQuery, Withdraw, inline_fits
-from protocol.withdrawal import Withdrawal, seal_withdrawal
+from protocol.withdrawal import seal_withdrawal
 
 __all__ = ["Forwarder"]
 
@@ -210,16 +210,7 @@ class Forwarder:
         chain = await self._database.read(self._directory.trusted_chain, item.destination)
         if chain is None:
             return
-        withdrawal = Withdrawal(
-            sender_node=self._node_id,
-            destination=item.destination,
-            envelope_id=item.envelope_id,
-            letter_id=item.letter_id,
-            mailboxes=item.mailboxes,
-            expires_at_ms=item.expires_at_ms,
-            time_ms=self._database.world.now_ms(),
-            reply_key=item.reply_key,
-        )
+        withdrawal = item.withdrawal(self._database.world.now_ms())
         box = seal_withdrawal(withdrawal, identity=self._identity(), seal_key=chain.current.seal_keys[0])
         await self._ask_results(item, Withdraw(box))
 

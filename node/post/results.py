@@ -23,7 +23,7 @@ from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
 from node.vault.states import DeliveryState, OutboxState
 from protocol.checkpoint import CheckpointVerifier
-from protocol.details import Details, decode_details
+from protocol.details import decode_details
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import (
     Evidence,
@@ -269,16 +269,7 @@ class ResultWriter:
             item = refused.item
             for mailbox in item.mailboxes:
                 if moves.move(self._delivery(item, mailbox), EventKind.REFUSED, tx.now_ms):
-                    details = Details(
-                        node=self._keys.node_id,
-                        peer=item.destination,
-                        envelope=item.envelope_id,
-                        slip=item.slip_id,
-                        letter=item.letter_id,
-                        payload=item.payload_id,
-                        mailbox=mailbox,
-                        code=refused.code,
-                    )
+                    details = item.details(self._keys.node_id, mailbox=mailbox, code=refused.code)
                     tx.log.append(EventKind.REFUSED, details, tag=item.tag)
             self._tell_sender(tx, item, "refused")
         mark_changed(tx, self._keys, _senders(refused.item for refused in ending))

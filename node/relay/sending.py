@@ -24,7 +24,7 @@ from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
 from protocol.ids import EnvelopeId, NodeId
 from protocol.messages import Event, Offer, Pass, PassOk, Relayed, Result, StatusQuery, Withdraw, inline_fits
-from protocol.withdrawal import Withdrawal, seal_withdrawal
+from protocol.withdrawal import seal_withdrawal
 
 __all__ = ["RelaySender"]
 
@@ -171,16 +171,7 @@ class RelaySender:
             if chain is None or not self._is_due(item.row):
                 continue
             self._asked_at[item.row] = trio.current_time()
-            withdrawal = Withdrawal(
-                sender_node=item.sender,
-                destination=item.destination,
-                envelope_id=item.envelope_id,
-                letter_id=item.letter_id,
-                mailboxes=item.mailboxes,
-                expires_at_ms=item.expires_at_ms,
-                time_ms=self._database.world.now_ms(),
-                reply_key=item.reply_key,
-            )
+            withdrawal = item.withdrawal(self._database.world.now_ms())
             box = seal_withdrawal(withdrawal, identity=self._identity(), seal_key=chain.current.seal_keys[0])
             await self._pass(Withdraw(box), node)
         for item in await self._database.read(self._outbox.ended_without_word, node):

@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from node.errors import ConfigError
 
-__all__ = ["LANGUAGES", "LOCALE_FOLDER", "N_", "Language", "language_of", "render"]
+__all__ = ["LANGUAGES", "LOCALE_FOLDER", "N_", "Language", "environment_of", "language_of", "render"]
 
 LANGUAGES: Final = ("en", "fr")
 LOCALE_FOLDER: Final = Path(__file__).resolve().parent.parent / "locale"
@@ -108,11 +108,10 @@ def language_of(code: str) -> Language:
     return Language(code)
 
 
-@lru_cache(maxsize=len(LANGUAGES))
-def _environment(code: str) -> Environment:
-    language = language_of(code)
+def environment_of(package: str, language: Language) -> Environment:
+    """A Jinja2 environment over a package's folder `templates`, with the texts of a language and nothing else yet."""
     made = Environment(
-        loader=PackageLoader("node.reports", "templates"),
+        loader=PackageLoader(package, "templates"),
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
@@ -121,6 +120,13 @@ def _environment(code: str) -> Environment:
     )
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+    return made
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _environment(code: str) -> Environment:
+    language = language_of(code)
+    made = environment_of("node.reports", language)
     for name in ("moment", "day", "month", "number", "percent", "duration"):
         made.filters[name] = getattr(language, name)
     made.globals["language"] = language

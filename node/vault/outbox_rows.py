@@ -15,11 +15,13 @@ from node.vault.sealing import RowKeys
 from node.vault.states import CLASS_NUMBERS, DeliveryState, OutboxState
 from protocol.codec import FieldReader, check_binary
 from protocol.crypto import Secret
+from protocol.details import Details
 from protocol.envelope import Envelope
 from protocol.ids import EnvelopeId, LeafTag, LetterId, MailboxId, NodeId, PayloadId, SlipId
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from protocol.slip import MAX_SIGNED_SLIP_BYTES, SignedSlip
+from protocol.withdrawal import Withdrawal
 
 __all__ = ["MAX_SEALINGS", "DeliveryRow", "OutboxItem", "OutboxRows"]
 
@@ -65,6 +67,32 @@ class OutboxItem:
     def sealings(self) -> tuple[tuple[EnvelopeId, SlipId], ...]:
         """What evidence about this letter may name: the envelope and slip that it is, and those that it was."""
         return ((self.envelope_id, self.slip_id), *self.former)
+
+    def details(self, own: NodeId, *, mailbox: MailboxId | None = None, code: str | None = None) -> Details:
+        """What the log says where something happened to it. own: this node."""
+        return Details(
+            node=own,
+            peer=self.destination,
+            envelope=self.envelope_id,
+            slip=self.slip_id,
+            letter=self.letter_id,
+            payload=self.payload_id,
+            mailbox=mailbox,
+            code=code,
+        )
+
+    def withdrawal(self, now_ms: int) -> Withdrawal:
+        """The request to take it back."""
+        return Withdrawal(
+            sender_node=self.sender,
+            destination=self.destination,
+            envelope_id=self.envelope_id,
+            letter_id=self.letter_id,
+            mailboxes=self.mailboxes,
+            expires_at_ms=self.expires_at_ms,
+            time_ms=now_ms,
+            reply_key=self.reply_key,
+        )
 
     def occasion(self, name: str, about: bytes) -> Occasion:
         """Why its sender is to be alerted."""

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_skeleton, format_time
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
-from node.reports.rendering import LANGUAGES, N_, language_of
+from node.reports.rendering import LANGUAGES, N_, environment_of, language_of
 from node.sizes import shown_size, typed_size
 from node.web.error_words import error_words, finding_words, words_of
 from node.web.shown import shown_in_place
@@ -90,16 +90,7 @@ class Templates:
     def _environment(self, code: str, static: StaticFiles, institution: str) -> Environment:
         language = language_of(code)
         locale = Locale.parse({"en": "en_GB", "fr": "fr_FR"}[code])
-        made = Environment(
-            loader=PackageLoader("node.web", "templates"),
-            extensions=["jinja2.ext.i18n"],
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        made.policies["ext.i18n.trimmed"] = True
-        made.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
+        made = environment_of("node.web", language)
 
         def local(time_ms: int) -> datetime:
             return datetime.fromtimestamp(time_ms / 1000, self._zone)

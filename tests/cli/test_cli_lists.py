@@ -125,6 +125,7 @@ def test_column_map_from_a_file(lone: Node, file: Path, tmp_path: Path) -> None:
         pytest.param(("missing.csv",), "is no file", id="no file"),
         pytest.param(("list.csv", "--format", "xls"), "one of csv, rass, fhir", id="format"),
         pytest.param(("list.csv", "--encoding", "ebcdic"), "one of utf-8", id="encoding"),
+        pytest.param(("list.csv", "--encoding", ""), "one of utf-8", id="no encoding"),
         pytest.param(("list.csv", "--delimiter", ";;"), "one character", id="delimiter"),
         pytest.param(("list.csv", "--map", "nom=Nom"), "no field 'nom'", id="field"),
         pytest.param(("list.csv", "--map", "missing.toml"), "cannot be read", id="no map"),
@@ -149,6 +150,7 @@ def test_export(lone_original: Node, tmp_path: Path) -> None:
         assert "dr.modele@pont.example" in out.read_text("utf-8")
     assert "is there already" in node.refused("directory", "export", "-o", tmp_path / "csv")
     assert "one of csv, fhir" in node.refused("directory", "export", "-o", tmp_path / "x", "--format", "xls")
+    assert "one of csv, fhir" in node.refused("directory", "export", "-o", tmp_path / "x", "--format", "")
     assert "--own goes with --kind" in node.refused("directory", "export", "x", "--own", "-o", tmp_path / "x")
     told = node.json("directory", "export", "xylophone", "-o", tmp_path / "none.csv")
     assert told == {"mailboxes": 0, "file": str(tmp_path / "none.csv"), "format": "csv"}
