@@ -15,7 +15,7 @@ from node.vault import schema
 from node.vault.database import Transaction
 from node.vault.sealing import RowKeys
 
-__all__ = ["LoginTries"]
+__all__ = ["LoginTries", "network_of"]
 
 _TABLE: Final = schema.login_tries
 # A hospital logs in from one address: right passwords cost nothing. Fifty wrong ones at once, then 300 an hour.
@@ -31,7 +31,7 @@ class LoginTries:
         self._keys = keys
 
     def _row(self, client: str) -> bytes:
-        return self._keys.blind("login-address", _network(client).encode())
+        return self._keys.blind("login-address", network_of(client).encode())
 
     def take(self, tx: Transaction, items: Sequence[str]) -> Sequence[bool]:
         """Spend a try each before anything is checked; whether there was one left."""
@@ -66,7 +66,7 @@ class LoginTries:
         return [None] * len(items)
 
 
-def _network(client: str) -> str:
+def network_of(client: str) -> str:
     """What is counted together: an IPv4 address, the 64 bits that a line gets of IPv6, or nobody known."""
     try:
         address = ipaddress.ip_address(client.partition("%")[0])

@@ -1,7 +1,8 @@
 """The web server: Hypercorn on trio, over sockets that we open ourselves.
 
 Hypercorn shields what it writes from cancellation: a client that stops reading would keep the node from stopping. The
-kernel ends such connections instead (TCP_USER_TIMEOUT on the listening sockets, which accepted ones inherit).
+kernel ends such connections instead (TCP_USER_TIMEOUT on the listening sockets, which accepted ones inherit); those
+that read a little now and then are cut when the node stops.
 
 Connections are accepted here, not by Hypercorn's own `serve`: there an error in one of them ends all of them, and the
 node. It has such errors (0.18: a body that goes on after its answer, over HTTP/2; a path that is not ASCII). Here an
@@ -22,11 +23,6 @@ from typing import Any, Final
 import structlog
 import trio
 from hypercorn.config import Config
-from hypercorn.protocol.events import Event
-from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.http_stream import HTTPStream
-from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
@@ -37,12 +33,17 @@ from node.config.web import WebSettings
 from node.errors import ConfigError
 from node.folder import Folder
 from node.web.certificate import make_web_certificate
+from node.web.connections import Connection
+from node.web.places import Places, most_connections
 
 __all__ = ["WebFiles", "WebServer", "web_files"]
 
 _STALLED_MS: Final = 20_000
 _BACKLOG: Final = 256
 _GRACEFUL_S: Final = 3
+_HANDSHAKE_S: Final = 10
+_SHARE_OF_ONE: Final = 0.5
+"""Of all connections: a hospital comes from one address, and so may who wants to keep it out."""
 _MAX_HEADER_BYTES: Final = 16 * 1024
 
 _logger = structlog.get_logger(__name__)
@@ -62,33 +63,6 @@ def web_files(folder: Folder, settings: WebSettings) -> WebFiles:
     if settings.certificate_file:
         return WebFiles(folder.path / settings.certificate_file, folder.path / settings.key_file, own=False)
     return WebFiles(folder.web_certificate_file, folder.web_key_file, own=True)
-
-
-class _Answered(HTTPStream):
-    """In the place of a request that was answered already: what still comes of it is passed over."""
-
-    def __init__(self) -> None:
-        """Without any of what a request has."""
-
-    async def handle(self, event: Event) -> None:
-        pass
-
-
-class _Streams(dict[int, HTTPStream | WSStream]):
-    """The requests of an HTTP/2 connection; in Hypercorn a KeyError for those that were answered before their end."""
-
-    def __missing__(self, stream_id: int) -> HTTPStream:
-        return _Answered()
-
-
-class _Connection(TCPServer):
-    """Hypercorn's; over HTTP/2 a client may go on sending after the answer, as all do that are refused for length."""
-
-    async def _read_data(self) -> None:
-        protocol = self.protocol.protocol
-        if isinstance(protocol, H2Protocol):
-            protocol.streams = _Streams(protocol.streams)
-        await super()._read_data()
 
 
 class WebServer:
@@ -137,6 +111,7 @@ class WebServer:
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn")
+        config.ssl_handshake_timeout = _HANDSHAKE_S
         config.h11_max_incomplete_size = _MAX_HEADER_BYTES
         config.h2_max_header_list_size = _MAX_HEADER_BYTES
         try:
@@ -154,16 +129,23 @@ class WebServer:
         app = wrap_app(self._app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]
         context = WorkerContext(None)
 
+        # Behind a reverse proxy, which has its own limits, all come from one address.
+        places = Places(most_connections(), share=None if self._settings.behind_proxy else _SHARE_OF_ONE)
+
         async def connection(accepted: trio.SocketStream) -> None:
             tls = self._context
             stream: Any = accepted
             if tls is not None:
                 stream = trio.SSLStream(accepted, tls, server_side=True, https_compatible=True)
-            try:
-                await _Connection(app, config, context, ConnectionState({}), stream)
-            except* Exception as group:
-                # The kinds of the errors, not their texts, which may hold what somebody sent.
-                _logger.warning("a connection failed", kind=_kinds(group))
+            with places.one(accepted) as has_room:
+                if not has_room:
+                    await trio.aclose_forcefully(accepted)
+                    return
+                try:
+                    await Connection(app, config, context, ConnectionState({}), stream)
+                except* Exception as group:
+                    # The kinds of the errors, not their texts, which may hold what somebody sent.
+                    _logger.warning("a connection failed", kind=_kinds(group))
 
         sockets = config.create_sockets()
         listeners = [
@@ -171,13 +153,20 @@ class WebServer:
             for one in (*sockets.secure_sockets, *sockets.insecure_sockets)
         ]
         async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                await accepting.start(partial(trio.serve_listeners, connection, listeners, handler_nursery=connections))
-                task_status.started()
-                await stop.wait()
-                accepting.cancel_scope.cancel()
-            await context.terminated.set()
-            connections.cancel_scope.deadline = trio.current_time() + _GRACEFUL_S
+            try:
+                async with trio.open_nursery() as accepting:
+                    await accepting.start(
+                        partial(trio.serve_listeners, connection, listeners, handler_nursery=connections)
+                    )
+                    task_status.started()
+                    await stop.wait()
+                    accepting.cancel_scope.cancel()
+                await context.terminated.set()
+                with trio.move_on_after(_GRACEFUL_S):
+                    await places.empty()
+                connections.cancel_scope.cancel()
+            finally:
+                places.cut()
 
 
 def _tls_context(config: Config) -> ssl.SSLContext | None:

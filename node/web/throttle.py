@@ -6,10 +6,11 @@ the database.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from node.vault.login_tries import network_of
 
 __all__ = ["Throttle"]
 
@@ -28,29 +29,18 @@ class Throttle:
 
     def wait_s(self, address: str) -> int:
         """How long this address has to wait, in whole seconds; 0 if it may try."""
-        over = self._full_at.get(_network(address), 0.0) - self._clock() - (_BURST - 1) * _EVERY_S
+        over = self._full_at.get(network_of(address), 0.0) - self._clock() - (_BURST - 1) * _EVERY_S
         return max(0, int(over + 0.999))
 
     def failed(self, address: str) -> None:
         """One more failure. Of very many addresses those longest silent are forgotten."""
-        key = _network(address)
+        key = network_of(address)
         self._full_at[key] = max(self._full_at.pop(key, 0.0), self._clock()) + _EVERY_S
         while len(self._full_at) > _MAX_ADDRESSES:
             self._full_at.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
         """What was counted before was no failure."""
-        key = _network(address)
+        key = network_of(address)
         if key in self._full_at:
             self._full_at[key] -= _EVERY_S
-
-
-def _network(address: str) -> str:
-    """An IPv6 line has 2^64 addresses of its own."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -38,7 +39,9 @@ class _MemoryParser(MultiPartParser):
 
 async def parse_documents(request: Request, field: str) -> tuple[FormData, tuple[Upload, ...]]:
     """The fields of a multipart form, and its documents. LimitError for what is no such form, or too much."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    # Browsers name no charset: by another one than ours a name becomes what no page, row or file can hold.
+    if kind != b"multipart/form-data" or options.get(b"charset", b"utf-8").lower() != b"utf-8":
         raise LimitError("the form did not arrive whole", hint="load the page again")
     async with aclosing(request.stream()) as stream:
         parser = _MemoryParser(

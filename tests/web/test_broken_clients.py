@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import h2.config
@@ -13,9 +13,11 @@ import h2.events
 import httpx2
 import pytest
 import trio
+import trio.testing
 
 from node.app import Node
 from node.web.guard import MAX_BODY_BYTES
+from node.web.static_files import StaticFiles
 from tests.web.published import made_node, running_node
 
 FORM = [(b"content-type", b"application/x-www-form-urlencoded")]
@@ -68,18 +70,28 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser_of(node: Node) -> AsyncIterator[Browser]:
-    """One that is connected to the node's pages, whatever their certificate."""
+async def tls_to(
+    node: Node, protocol: str = "http/1.1", *, from_address: str = "127.0.0.1"
+) -> AsyncIterator[trio.SSLStream[trio.SocketStream]]:
+    """A connection to the node's pages, whatever their certificate."""
     host, port = node.web_listening_on.rsplit(":", 1)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    stream = trio.SSLStream(await trio.open_tcp_stream(host, int(port)), context, https_compatible=True)
+    context.set_alpn_protocols([protocol])
+    tcp = await trio.open_tcp_stream(host, int(port), local_address=from_address)
+    stream = trio.SSLStream(tcp, context, https_compatible=True)
     async with stream:
         await stream.do_handshake()
-        assert stream.selected_alpn_protocol() == "h2"
+        assert stream.selected_alpn_protocol() == protocol
         with trio.fail_after(30):
-            yield Browser(stream)
+            yield stream
+
+
+@asynccontextmanager
+async def browser_of(node: Node) -> AsyncIterator[Browser]:
+    """One that speaks HTTP/2."""
+    async with tls_to(node, "h2") as stream:
+        yield Browser(stream)
 
 
 async def still_works(client: httpx2.AsyncClient) -> None:
@@ -122,3 +134,85 @@ async def test_a_request_that_is_no_http_ends_its_connection_alone(tmp_path: Pat
             await browser.ask(path)
             await browser.closed()
         await still_works(client)
+
+
+async def _received(stream: trio.SSLStream[trio.SocketStream]) -> bytes:
+    """All that comes until the other side closes."""
+    data = b""
+    with suppress(trio.BrokenResourceError):
+        while piece := await stream.receive_some():
+            data += piece
+    return data
+
+
+async def test_an_upload_that_nobody_reads_waits_for_nothing(tmp_path: Path) -> None:
+    folder = await made_node(tmp_path / "node", settings='listen = "127.0.0.1:0"\n')
+    head = b"POST /box/0/drafts HTTP/1.1\r\nHost: node.example\r\nContent-Length: 99999999\r\n\r\n"
+    async with running_node(folder) as (node, client):
+        async with tls_to(node) as stream:
+            # Far more than the server keeps for an application that has answered without reading.
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(head)
+                while True:
+                    await stream.send_all(_FRAME)
+        async with browser_of(node) as browser:
+            request = await browser.ask(b"/box/0/drafts")
+            while browser.http.local_flow_control_window(request) >= len(_FRAME):
+                browser.http.send_data(request, _FRAME)
+                await browser.flush()
+            assert await browser.status(request) == b"405"
+        await still_works(client)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+    ],
+)
+async def test_no_other_protocol_is_taken_up_on_the_way(tmp_path: Path, asked: bytes) -> None:
+    folder = await made_node(tmp_path / "node", settings='listen = "127.0.0.1:0"\n')
+    async with running_node(folder) as (node, _), tls_to(node) as stream:
+        await stream.send_all(b"GET /login HTTP/1.1\r\nHost: node.example\r\n" + asked + b"\r\n")
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_takes_all_places_keeps_nobody_else_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.web.server.most_connections", lambda: 4)
+    folder = await made_node(tmp_path / "node", settings='listen = "127.0.0.1:0"\n')
+    async with running_node(folder) as (node, _), tls_to(node), tls_to(node):
+        # Half of all places are for one address.
+        host, port = node.web_listening_on.rsplit(":", 1)
+        async with await trio.open_tcp_stream(host, int(port)) as refused:
+            assert await refused.receive_some() == b""
+        async with tls_to(node, from_address="127.0.0.2") as elsewhere:
+            await elsewhere.send_all(b"GET /login HTTP/1.1\r\nHost: node.example\r\n\r\n")
+            assert (await elsewhere.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_reads_nothing_does_not_keep_the_node_from_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.web.server._GRACEFUL_S", 0)
+    monkeypatch.setattr("node.web.server._STALLED_MS", 3_600_000)
+    folder = await made_node(tmp_path / "node", settings='listen = "127.0.0.1:0"\n')
+    path = StaticFiles().url("vendor/htmx-4.0.1.min.js").encode()
+    ask = b"GET " + path + b" HTTP/1.1\r\nHost: node.example\r\n\r\n"
+    async with trio.open_nursery() as nursery:
+        asked = trio.Event()
+
+        async def read_nothing(node: Node) -> None:
+            async with tls_to(node) as stream:
+                # More than the kernel keeps for who does not read.
+                await stream.send_all(400 * ask)
+                asked.set()
+                await trio.sleep_forever()
+
+        with trio.fail_after(30):
+            async with running_node(folder) as (node, _):
+                nursery.start_soon(read_nothing, node)
+                await asked.wait()
+                await trio.testing.wait_all_tasks_blocked(0.1)
+        nursery.cancel_scope.cancel()

@@ -94,13 +94,13 @@ class FormDesk(Generic[A]):
         headers = request.headers
         origin = headers.get("origin")
         if headers.get("sec-fetch-site", "same-origin") not in _SAME_SITE or (
-            origin is not None and urlsplit(origin).netloc not in self._hosts(request)
+            origin is not None and _site_of(origin) not in self._hosts(request)
         ):
             raise ForbiddenError
 
     def _hosts(self, request: Request) -> tuple[str | None, str]:
         """What this site is called: as the browser asked, and as the settings say, which a proxy may not pass on."""
-        return request.headers.get("host"), urlsplit(self.node.settings.web.url).netloc or "\0"
+        return request.headers.get("host"), urlsplit(self.node.settings.web.url).netloc or "\0\0"
 
     def in_log_in(
         self, *stages: Stage
@@ -155,6 +155,14 @@ class FormDesk(Generic[A]):
         if self.sessions.cookies.session in request.cookies:
             self.sessions.cookies.set_session(answer, "")
         return answer
+
+
+def _site_of(origin: str) -> str:
+    """The host and port of an origin; for what is none something that no site is called."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return "\0"
 
 
 def see_other(path: str) -> RedirectResponse:
