@@ -198,6 +198,10 @@ class Node:
         found: dict[str, Any] = self.json("sent", mailbox, row, "--password-file", self.secrets.password)
         return found
 
+    def wait_for_entry(self, address: str) -> None:
+        """Look in the directory until this address is known here."""
+        eventually(lambda: self.run("directory", "show", address, "--json").status, lambda status: status == 0)
+
     def wait_for_state(self, mailbox: str, row: str, state: str) -> dict[str, Any]:
         """Look at a sent letter until every recipient is in this state."""
         return eventually(

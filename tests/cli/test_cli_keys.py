@@ -33,6 +33,7 @@ def recovery_file(node: Node) -> Path:
 
 
 def delivered(sender: Node, name: str, to: str, subject: str) -> None:
+    sender.wait_for_entry(to)
     row = sender.send(name, to, subject)
     sender.wait_for_state(name, row, "deposited")
 

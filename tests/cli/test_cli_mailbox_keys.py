@@ -27,6 +27,7 @@ def clinics(tmp_path: Path, secrets: Secrets) -> tuple[Node, Node]:
 def deliver(one: Node, other: Node, *subjects: str) -> None:
     """Send to the other's mailbox, and see that all arrived."""
     with one.running(), other.running():
+        one.wait_for_entry(ADDRESS)
         for row in [one.send("dr.fictive", ADDRESS, subject) for subject in subjects]:
             one.wait_for_state("dr.fictive", row, "deposited")
 
