@@ -142,8 +142,11 @@ class Resealer:
         return [
             _Wish(item.row, item.envelope_id)
             for item in self._outbox.with_state(connection, OutboxState.WAITING, node)
-            if not is_kept(chain, decode_envelope(item.envelope).head.seal_fingerprint, now_ms)
-            or (own_recovered and not self._is_believed(decode_signed_slip(item.signed_slip)))
+            if item.signed_slip
+            and (
+                not is_kept(chain, decode_envelope(item.envelope).head.seal_fingerprint, now_ms)
+                or (own_recovered and not self._is_believed(decode_signed_slip(item.signed_slip)))
+            )
         ]
 
     def _is_believed(self, signed: SignedSlip) -> bool:
@@ -178,7 +181,7 @@ class Resealer:
         chain = self._directory.trusted_chain(tx.connection, item.destination)
         if chain is None:
             return Verdict.NO_NEWER_KEY
-        if len(item.former) + 1 >= MAX_SEALINGS:
+        if not item.signed_slip or len(item.former) + 1 >= MAX_SEALINGS:
             return Verdict.CANNOT
         signed, head = decode_signed_slip(item.signed_slip), decode_envelope(item.envelope).head
         code = _DESTINATION_KEY

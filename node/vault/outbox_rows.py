@@ -37,8 +37,8 @@ _CLASS_OF: Final = {number: letter_class for letter_class, number in CLASS_NUMBE
 class OutboxItem:
     """An outbox row, opened.
 
-    signed_slip: what the envelope seals. former: the envelopes and slips that it was before it was sealed again, oldest
-    first.
+    signed_slip: what the envelope seals; empty of a letter from an earlier version, which cannot be sealed again.
+    former: the envelopes and slips that it was before it was sealed again, oldest first.
     """
 
     row: bytes
@@ -188,8 +188,9 @@ class OutboxRows:
             state=OutboxState(row.state),
             crashes=row.crashes,
             next_warning_at_ms=row.next_warning_at_ms,
-            signed_slip=fields.binary("slp", low=1, high=MAX_SIGNED_SLIP_BYTES),
-            former=_former(fields),
+            # Rows of earlier versions have neither.
+            signed_slip=fields.binary("slp", high=MAX_SIGNED_SLIP_BYTES) if "slp" in fields else b"",
+            former=_former(fields) if "was" in fields else (),
         )
 
     def remember(self, item: OutboxItem, data: bytes | None) -> None:

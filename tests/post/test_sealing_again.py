@@ -92,6 +92,50 @@ async def test_letter_to_a_key_that_was_lost_with_the_machine(
             assert connection.scalar(sa.select(sa.func.count()).select_from(schema.former_envelopes)) == 1
 
 
+async def test_a_letter_from_an_earlier_version_goes_as_it_is(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b = await federation.make("a"), await federation.make("b", database=database_url)
+        await a.add("anna")
+        await b.add("bruno")
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        write_backup(a, tmp_path / "a.backup")
+        await a.stop()
+        kept = await b.send("bruno", "anna@a.example")
+        await forget_slips(b)
+        await a.start()
+        await trio.sleep(7200)
+        assert await b.states("bruno", kept) == [DeliveryState.DEPOSITED]
+        # Its keys are gone: it ends, and its sender is told.
+        await a.node.key_keeper.renew()
+        await settled()
+        await a.stop()
+        lost = await b.send("bruno", "anna@a.example")
+        await forget_slips(b)
+        await lose_keys(a, tmp_path)
+        await trio.sleep(7200)
+        assert await b.states("bruno", lost) == [DeliveryState.REFUSED]
+        assert events(b, RESEALED) == []
+
+
+async def forget_slips(b: Institution) -> None:
+    """What waits at b is as versions wrote it that did not keep the slip, and b has started anew."""
+    table, keys = schema.outbox, b.node.keys
+    with b.node.database.engines.writer.begin() as connection:
+        for row in connection.execute(sa.select(table).where(table.c.state == int(OutboxState.WAITING))).all():
+            fields = keys.open_map("outbox", row.id, "sealed", row.sealed).rest()
+            old = {name: value for name, value in fields.items() if name not in ("slp", "was")}
+            sealed = keys.seal_map("outbox", row.id, "sealed", old)
+            connection.execute(table.update().where(table.c.id == row.id).values(sealed=sealed))
+    await b.stop()
+    await b.close()
+    await b.open()
+    await b.start()
+
+
 async def test_the_machine_is_lost_twice(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with Federation.pair(tmp_path) as (_, a, b):
         write_backup(a, tmp_path / "a.backup")
