@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.coffre_cli import Node, eventually
@@ -23,7 +28,16 @@ def test_health_of_a_node_that_does_not_run_or_shows_none(lone: Node) -> None:
     assert "did you mean operation.listen?" in lone.refused("reload")
 
 
-def test_a_service_from_its_start_to_its_end(lone: Node, tmp_path: Path) -> None:
+@pytest.fixture
+def on_disk(lone_original: Node) -> Iterator[Node]:
+    """The same as lone, on a disk that holds something: temporary folders may lie in memory that holds nothing."""
+    with TemporaryDirectory(prefix="coffre-", dir="/var/tmp") as folder:
+        copied = shutil.copytree(lone_original.folder, Path(folder) / "lone")
+        yield replace(lone_original, folder=copied)
+
+
+def test_a_service_from_its_start_to_its_end(on_disk: Node, tmp_path: Path) -> None:
+    lone = on_disk
     settings = lone.folder / "coffre.toml"
     port = free_port()
 
