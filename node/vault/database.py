@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 import trio
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from node.errors import CoffreError, StoreError
 from node.vault.acting import who_acts
@@ -218,7 +218,7 @@ class Database:
             yield connection
             try:
                 transaction.commit()
-            except OperationalError as error:
+            except (OperationalError, InterfaceError) as error:
                 if not ticket:
                     raise
                 outcome = self.engines.was_committed(ticket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -33,9 +34,21 @@ _OUTCOME_LOOK_EVERY_S: Final = 0.2
 # 32 MB: a page that many commits change is moved to the database once for all of them (a tenth of a newcomer's time).
 _CHECKPOINT_PAGES: Final = 8_000
 _CHECKPOINT_WAIT_S: Final = 2.0
+_TICKET_BYTES: Final = 16
 _WRITERS_TURN: Final = 0x636F666672650001
-_TAKE_TURN: Final = sa.text(f"SELECT pg_current_xact_id()::text, pg_advisory_xact_lock({_WRITERS_TURN})")
-_OUTCOME: Final = sa.text("SELECT pg_xact_status(CAST(:ticket AS xid8))")
+_TAKE_TURN: Final = sa.text("SELECT pg_advisory_xact_lock(:turn)")
+# One statement, for one journey to the server. The turn is taken before the row is touched: nobody waits for a row of
+# somebody who waits for the turn.
+_TAKE_TURN_WITH_TICKET: Final = sa.text(
+    "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(:turn)) "
+    "INSERT INTO write_tickets (process, ticket, taken_at_ms) "
+    "SELECT :process, :ticket, (extract(epoch FROM now()) * 1000)::bigint FROM turn "
+    "ON CONFLICT (process) DO UPDATE SET ticket = excluded.ticket, taken_at_ms = excluded.taken_at_ms"
+)
+_FORGET_TICKETS: Final = sa.text(
+    "DELETE FROM write_tickets WHERE taken_at_ms < (extract(epoch FROM now() - interval '1 day') * 1000)::bigint"
+)
+_IS_WRITTEN: Final = sa.text("SELECT 1 FROM write_tickets WHERE process = :process AND ticket = :ticket")
 
 
 def sqlite_url(path: Path) -> URL:
@@ -57,6 +70,8 @@ class Engines:
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self._process = os.urandom(_TICKET_BYTES)
+        self._has_forgotten = False
         self.is_sqlite = url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self.writer = self._sqlite(begin="BEGIN IMMEDIATE", pool_size=1, cache_kib=_WRITERS_CACHE_KIB)
@@ -79,26 +94,36 @@ class Engines:
         """The address as PostgreSQL's own driver takes it."""
         return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
-    def begin_write(self, connection: sa.Connection) -> str:
+    def begin_write(self, connection: sa.Connection) -> bytes:
         """First in a transaction that writes: waits for its turn, so that writers of several processes go one after the
         other and each sees what the one before committed. Returns what `was_committed` asks about.
         """
         if self.is_sqlite:  # BEGIN IMMEDIATE did it, and a commit there never leaves its outcome open
-            return ""
-        return str(connection.execute(_TAKE_TURN).scalar_one())
+            return b""
+        ticket = os.urandom(_TICKET_BYTES)
+        taken = {"turn": _WRITERS_TURN, "process": self._process, "ticket": ticket}
+        connection.execute(_TAKE_TURN_WITH_TICKET, taken)
+        if not self._has_forgotten:
+            connection.execute(_FORGET_TICKETS)
+            self._has_forgotten = True
+        return ticket
 
-    def was_committed(self, ticket: str) -> bool | None:
-        """Whether a transaction whose commit gave no answer was committed; None if the server does not say in time."""
+    def was_committed(self, ticket: bytes) -> bool | None:
+        """Whether a transaction whose commit gave no answer was committed; None if the server does not say in time.
+
+        The number that PostgreSQL gave the transaction would not do: after a crash it may give it to another one.
+        """
         until = time.monotonic() + _OUTCOME_WITHIN_S
         while time.monotonic() < until:
             try:
                 with self.reader.connect() as connection:
-                    status = connection.execute(_OUTCOME, {"ticket": ticket}).scalar_one()
-                if status != "in progress":  # otherwise the server has not noticed yet that nobody is there
-                    return bool(status == "committed")
-            except SQLAlchemyError:
-                pass  # it is being restarted
-            time.sleep(_OUTCOME_LOOK_EVERY_S)
+                    # Whoever has the turn has seen the one before it end, even if the server noticed late that nobody
+                    # waited for it any more.
+                    connection.execute(_TAKE_TURN, {"turn": _WRITERS_TURN})
+                    asked = {"process": self._process, "ticket": ticket}
+                    return connection.execute(_IS_WRITTEN, asked).one_or_none() is not None
+            except SQLAlchemyError:  # it is being restarted
+                time.sleep(_OUTCOME_LOOK_EVERY_S)
         return None
 
     def shrink_journal(self) -> None:

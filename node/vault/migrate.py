@@ -19,7 +19,7 @@ from node.vault.search.index import ensure_index, is_current
 
 __all__ = ["HEAD_REVISION", "create_schema", "migrate", "stored_revision"]
 
-HEAD_REVISION: Final = "0035"
+HEAD_REVISION: Final = "0036"
 """The newest migration in node/vault/migrations; a test compares it with the folder."""
 
 

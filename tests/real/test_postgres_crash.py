@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 import trio
 
+from node.vault import schema
+from node.vault.engine import open_engines
+from node.vault.migrate import migrate
 from node.vault.states import DeliveryState, LetterFolder
 from tests.cli.coffre_cli import Secrets, introduce, make_node
 from tests.databases import start_postgres
@@ -105,3 +109,29 @@ def test_database_crashes_under_load(tmp_path: Path, crashing: Crashing) -> None
     assert Counter(answered) == Counter(["answer 0", "answer 1"])
     for node in (hospital, practice):
         trio.run(check_one_log, node)
+
+
+def test_what_a_crash_took_is_known_not_to_be_there(crashing: Crashing) -> None:
+    """Even when the server, back again, has given the number of the transaction that was lost to another one."""
+    engines = open_engines(crashing.address)
+    migrate(engines)
+    states = schema.node_state
+
+    def write(name: str) -> tuple[bytes, int]:
+        ticket = engines.begin_write(connection)
+        connection.execute(states.insert().values(name=name, sealed=b"fictive"))
+        return ticket, int(connection.execute(sa.text("SELECT pg_current_xact_id()::text")).scalar_one())
+
+    with engines.writer.connect() as connection, connection.begin() as transaction:
+        lost, number = write("lost")
+        crashing.crash()
+        with pytest.raises(sa.exc.OperationalError):
+            transaction.commit()
+    assert engines.was_committed(lost) is False
+    kept, next_number = b"", 0
+    while next_number < number:
+        with engines.writer.connect() as connection, connection.begin():
+            kept, next_number = write(f"kept {next_number}")
+        assert engines.was_committed(kept) is True
+    assert engines.was_committed(lost) is False
+    engines.close()

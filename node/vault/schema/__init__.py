@@ -57,7 +57,7 @@ from node.vault.schema.operation import operator_alarms
 from node.vault.schema.outside import pickup_sessions, pickups
 from node.vault.schema.relay import relay_clients, relay_envelopes, relay_messages
 from node.vault.schema.retention import erased_files, erased_letters, erasures, holds
-from node.vault.schema.state import node_state
+from node.vault.schema.state import node_state, write_tickets
 from node.vault.schema.statistics import feed_totals, statistics_months
 from node.vault.schema.trust import alarms, maintainers, node_keys, peers, rival_statements, shared_keys
 from node.vault.schema.writing import (
@@ -148,6 +148,7 @@ __all__ = [
     "statistics_months",
     "web_sessions",
     "witnessed",
+    "write_tickets",
 ]
 
 DERIVED = frozenset({search_state, search_groups, search_documents, search_postings, search_words})
@@ -161,6 +162,7 @@ NOT_BACKED_UP = DERIVED | {
     mailbox_indexes,
     letter_summaries,
     letter_postings,
+    write_tickets,
 }
 """What a backup leaves out: nobody is logged in on a restored node, each mailbox makes its index
-anew, and the running node marks all keys again."""
+anew, the running node marks all keys again, and nobody asks for a commit of the time before."""
