@@ -13,6 +13,7 @@ from node.config.settings import Settings
 from node.errors import ConfigError
 from node.operation.reloading import Outcome, in_force, last_outcome
 from node.settings_record import flat_settings
+from node.vault.disk import DiskWatch
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
 from tests.post.harness import Federation, Institution
@@ -81,6 +82,8 @@ async def test_what_is_safe_is_taken_up_at_once_and_the_rest_waits(
         a = await federation.make("a", database=database_url)
         write(a, "")
         await a.start()
+        # Half full, wherever the folder lies.
+        a.node.disk = DiskWatch(tmp_path, a.node.settings.limits, usage=lambda _folder: (50, 100))
         assert not a.node.disk.refuses(LetterClass.BULK, 0)
         write(a, MORE)
         done = await reload(a)
