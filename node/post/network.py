@@ -82,7 +82,7 @@ class TlsNetwork:
 
     def __init__(self, link_secret: SigningSecret) -> None:
         self._passphrase = os.urandom(32).hex().encode()
-        self._pins: tuple[bytes, ...] = ()
+        self._pins: frozenset[bytes] = frozenset()
         self.present([link_secret])
 
     def _build(self) -> None:
@@ -117,8 +117,13 @@ class TlsNetwork:
 
     def pin(self, certificates: Iterable[bytes]) -> None:
         """See Network. Connections made before keep their context; the caller ends those no longer wanted."""
-        self._pins = tuple(sorted(set(certificates)))
-        self._build()
+        before, self._pins = self._pins, frozenset(certificates)
+        if not before <= self._pins:
+            self._build()  # nothing can be taken out of a context
+        elif added := self._pins - before:
+            # One more of a country's nodes: reading all certificates again takes a second.
+            for context in (*self._clients, self._server):
+                context.load_verify_locations(cadata=b"".join(added))
 
     def present(self, link_secrets: Sequence[SigningSecret]) -> None:
         """See Network. Connections made before keep the certificate that they were made with."""

@@ -20,12 +20,14 @@ from node.post.inflight import count_crashes
 from node.post.network import Connection, LinkError, first_of
 from node.post.own_mail import OwnMail
 from node.post.parts import PostParts
+from node.post.peer_book import PeerBook
 from node.post.peer_link import PeerLink
 from node.post.session import Session
 from node.post.sessions import Sessions
+from node.relay.book import first_of_events
 from node.supervision import RETRY_S, guarded, keep_running
 from node.vault.peers import Peer, PeerHealth
-from node.vault.signals import PEERS
+from node.vault.signals import HEALTH, PEERS
 from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.link_states import Role
@@ -34,6 +36,7 @@ from protocol.message import Message
 __all__ = ["PostOffice"]
 
 _LOOK_AT_LEAST_S: Final = 60
+_HEALTH_AT_MOST_EVERY_S: Final = 0.05
 # Both sides may dial, and an institution may have several processes; more than that is a peer that goes wrong.
 _MAX_LINKS_OF_ONE: Final = 8
 
@@ -53,7 +56,7 @@ class PostOffice:
         self._sessions = Sessions(parts)
         self._backoff = Backoff(parts.database, parts.peers, parts.outbox)
         self._own_mail = OwnMail(parts)
-        self._peers: dict[NodeId, Peer] = {}
+        self._peers = PeerBook(parts.database, parts.peers, parts.network)
         self._stopping = False
         parts.book.linked = self.linked
         self.listening_on = ""
@@ -71,22 +74,22 @@ class PostOffice:
     async def ask_peers(self) -> None:
         """Before anything is signed: open a new epoch of the own log if a reachable peer shows that its end is lost."""
         parts = self._parts
-        await self._load_peers()
+        await self._read_peers()
         hellos = await parts.database.read(
             lambda connection: {
                 peer.node_id: replace(self._sessions.hello(connection, peer), heads=())
-                for peer in self._peers.values()
+                for peer in self._peers.all()
                 if peer.endpoints
             }
         )
-        shown = await heads_at_peers(parts.network, self._peers.values(), lambda peer: hellos[peer.node_id])
+        shown = await heads_at_peers(parts.network, self._peers.all(), lambda peer: hellos[peer.node_id])
         await parts.history.shown(shown)
 
     async def run(self, listen: str, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Listen (if `listen` is given), dial, deliver, until cancelled. Started with the address listened on."""
         parts = self._parts
         await parts.database.write(count_crashes, parts.in_flight.left_behind)
-        await self._load_peers()
+        await self._read_peers()
         async with trio.open_nursery() as nursery:
             await self.present()
             if listen:
@@ -113,20 +116,10 @@ class PostOffice:
                 for link in links:
                     nursery.start_soon(link.goodbye, "stopping")
 
-    async def _load_peers(self) -> None:
-        parts = self._parts
-        accepted = await parts.database.read(parts.peers.accepted)
-        before = {peer.node_id: peer.chain.certificates() for peer in self._peers.values()}
-        now = {peer.node_id: peer.chain.certificates() for peer in accepted}
-        if now != before:
-            pins = [der for certificates in now.values() for der in certificates]
-            try:
-                await parts.database.world.run_blocking(parts.network.pin, pins)
-            except OSError as error:  # no file descriptor, no room for the file that the TLS library wants
-                raise StoreError(f"certificates cannot be pinned: {error.strerror}") from error
-        self._peers = {peer.node_id: peer for peer in accepted}
+    async def _read_peers(self) -> None:
+        await self._peers.read()
         for node_id, links in self._links.items():
-            peer = self._peers.get(node_id)
+            peer = self._peers.find(node_id)
             for link in list(links):
                 if peer is None or link.peer_certificate not in peer.chain.certificates():
                     _logger.info("link ended: no longer accepted", peer=node_id.text[:12])
@@ -136,7 +129,7 @@ class PostOffice:
         await self._parts.network.listen(endpoint, self._accept, task_status=task_status)
 
     async def _accept(self, connection: Connection) -> None:
-        peer = self._peer_of(connection)
+        peer = self._peers.of(connection.peer_certificate)
         if (
             peer is None
             or self._stopping
@@ -147,34 +140,37 @@ class PostOffice:
             return
         await guarded(self._run_link, connection, peer, Role.ACCEPTOR)
 
-    def _peer_of(self, connection: Connection) -> Peer | None:
-        for peer in self._peers.values():
-            if connection.peer_certificate in peer.chain.certificates():
-                return peer
-        return None
-
     async def _keep_links(self, nursery: trio.Nursery) -> None:
         """Dial every accepted peer that is not linked, when its next attempt is due."""
         database = self._parts.database
+        read_all_at = trio.current_time()
         while True:
-            ticket = database.signals.ticket(PEERS)
-            await self._load_peers()
+            changed, health = (database.signals.ticket(topic) for topic in (PEERS, HEALTH))
+            if trio.current_time() >= read_all_at:
+                read_all_at = trio.current_time() + _LOOK_AT_LEAST_S
+                await self._read_peers()
+            else:
+                await self._peers.read_health()
             now_ms = database.world.now_ms()
-            for peer in () if self._parts.are_keys_lost() else self._peers.values():
+            for peer in () if self._parts.are_keys_lost() else self._peers.all():
                 due = wait_ms(peer, now_ms) <= 0 or not peer.failures
                 busy = self._links.get(peer.node_id) or peer.node_id in self._dialling
                 if peer.endpoints and due and not busy and not self._stopping:
                     self._dialling.add(peer.node_id)
                     nursery.start_soon(guarded, self._dial, peer)
-            with trio.move_on_after(self._next_look_s()):
-                await ticket.wait()
+            await first_of_events(changed, health, within_s=self._next_look_s())
+            if not changed.is_set():
+                # Of a country's nodes many are reached, or not, at a time: one look for all of them.
+                await trio.sleep(_HEALTH_AT_MOST_EVERY_S)
+            if changed.is_set():
+                read_all_at = trio.current_time()
 
     def _next_look_s(self) -> float:
         """Seconds until some peer's next attempt is due; who is linked or being dialled is looked at when that ends."""
         now_ms = self._parts.database.world.now_ms()
         waits_ms = [
             wait_ms(peer, now_ms)
-            for peer in self._peers.values()
+            for peer in self._peers.all()
             if peer.endpoints
             and peer.failures
             and not self._links.get(peer.node_id)
@@ -193,7 +189,7 @@ class PostOffice:
                 except LinkError as failed:
                     error = failed
                     continue
-                if self._peer_of(connection) != self._peers.get(peer.node_id):
+                if self._peers.of(connection.peer_certificate) != self._peers.find(peer.node_id):
                     await trio.aclose_forcefully(connection.stream)
                     error = LinkError("wrong_node", f"{endpoint} is another institution's node")
                     continue
@@ -210,7 +206,7 @@ class PostOffice:
             raise
         finally:
             self._dialling.discard(peer.node_id)
-            parts.database.signals.set([(PEERS, b"")])
+            parts.database.signals.set([(HEALTH, b"")])
 
     async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> bool:
         """Serve one link to its end; whether it was ever open."""
@@ -264,12 +260,12 @@ class PostOffice:
         finally:
             self._links[peer.node_id].discard(link)
             # Whoever now cannot be reached may be reached by a relay.
-            parts.database.signals.set([(PEERS, b"")])
+            parts.database.signals.set([(HEALTH, b"")])
         return link.opened.is_set()
 
     async def _ended(self, peer: Peer, link: PeerLink, error: LinkError) -> None:
         _logger.info("link ended", peer=peer.node_id.text[:12], code=error.code)
-        current = self._peers.get(peer.node_id)
+        current = self._peers.find(peer.node_id)
         if link.role is Role.DIALLER and current is not None and not self._stopping:
             # Whoever ends a link again and again is not dialled in a tight loop.
             if link.opened.is_set():

@@ -14,7 +14,7 @@ from node.vault.database import Database, Transaction
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.outcomes import RefusalCode
 from node.vault.peers import Peer, PeerRows
-from node.vault.signals import OUTBOX, PEERS
+from node.vault.signals import HEALTH, OUTBOX
 from node.vault.states import OutboxState
 from protocol.details import Details
 from protocol.ids import NodeId
@@ -117,7 +117,7 @@ async def retry_now(database: Database, outbox: OutboxRows, peers: PeerRows, pre
         count = sum(len(rows) for rows in items)
         tx.log.append(EventKind.OUTBOX_RETRIED, Details(node=outbox.node_id, code=f"{count} letters"))
         tx.wake(OUTBOX)
-        tx.wake(PEERS)
+        tx.wake(HEALTH)
         return [len(rows) for rows in items]
 
     return await database.write(write, chosen)

@@ -85,8 +85,4 @@ class RelayBook:
     def unreachable(self, connection: sa.Connection) -> list[NodeId]:
         """Accepted nodes without a link that cannot be dialled: no endpoint, or the last attempt failed."""
         linked = set(self.linked())
-        return [
-            peer.node_id
-            for peer in self._peers.accepted(connection)
-            if peer.node_id not in linked and (not peer.endpoints or peer.failures)
-        ]
+        return [node for node in self._peers.not_reached(connection) if node not in linked]

@@ -18,7 +18,7 @@ from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.payload_rows import PayloadRows
 from node.vault.returns import ReturnRows
-from node.vault.signals import EXPIRIES, OUTBOX, PEERS, RETURNS, WITHDRAWALS
+from node.vault.signals import EXPIRIES, HEALTH, OUTBOX, PEERS, RETURNS, WITHDRAWALS
 from node.vault.states import OutboxState
 from protocol.crypto import SigningSecret
 from protocol.errors import RemoteProtocolError
@@ -79,7 +79,7 @@ class RelaySender:
                 if not (self._book.clients_of(self._link.peer) or self._link.peer in self._book.own_relays):
                     await changed.wait()
                     continue
-                topics = (OUTBOX, WITHDRAWALS, RETURNS, EXPIRIES, PEERS)
+                topics = (OUTBOX, WITHDRAWALS, RETURNS, EXPIRIES, PEERS, HEALTH)
                 tickets = [self._database.signals.ticket(topic) for topic in topics]
                 for node in await self._database.read(self._book.unreachable):
                     if self._link.peer in self._book.relays_of(node):

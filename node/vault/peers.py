@@ -20,7 +20,7 @@ from node.vault.database import Transaction
 from node.vault.key_marks import mark_chain
 from node.vault.rival_rows import are_keys_forked, forget_rivals, join_chain
 from node.vault.sealing import RowKeys
-from node.vault.signals import PEERS
+from node.vault.signals import HEALTH, PEERS
 from node.vault.usable import remember_accepted
 from protocol.details import Details
 from protocol.entry import Endorsed
@@ -154,6 +154,22 @@ class PeerRows:
         return [
             NodeId(node) for node in connection.scalars(sa.select(table.c.node_id).where(table.c.status == "accepted"))
         ]
+
+    def healths(self, connection: sa.Connection) -> list[PeerHealth]:
+        """The health of the accepted ones, without their statements."""
+        table = schema.peers
+        query = sa.select(table.c.node_id, table.c.failures, table.c.next_attempt_at_ms, table.c.last_error)
+        return [
+            PeerHealth(NodeId(row[0]), row[1], row[2], row[3])
+            for row in connection.execute(query.where(table.c.status == "accepted"))
+        ]
+
+    def not_reached(self, connection: sa.Connection) -> list[NodeId]:
+        """The accepted ones that cannot be dialled: no endpoint, or the last attempt failed."""
+        table = schema.peers
+        is_out_of_reach = sa.or_(table.c.endpoints == json.dumps(()), table.c.failures > 0)
+        query = sa.select(table.c.node_id).where(table.c.status == "accepted", is_out_of_reach)
+        return [NodeId(node) for node in connection.scalars(query)]
 
     def find(self, connection: sa.Connection, text: str) -> Peer:
         """A peer by the beginning of its id, its domain or its institution's name. NotFoundError if not exactly one."""
@@ -301,7 +317,7 @@ class PeerRows:
             if not item.failures:
                 values["last_contact_at_ms"] = tx.now_ms
             tx.connection.execute(table.update().where(table.c.node_id == item.node_id).values(**values))
-            tx.wake(PEERS)
+            tx.wake(HEALTH)
         return [None] * len(items)
 
     def set_chain(self, tx: Transaction, items: Sequence[StatementChain]) -> Sequence[None]:

@@ -17,6 +17,7 @@ __all__ = [
     "COSIGNING",
     "EXPIRIES",
     "FEED",
+    "HEALTH",
     "LETTERS",
     "LOG",
     "OUTBOX",
@@ -35,6 +36,9 @@ RETURNS: Final = "returns"
 ALERTS: Final = "alerts"
 FEED: Final = "feed"
 PEERS: Final = "peers"
+"""Who is accepted, and under which keys."""
+HEALTH: Final = "health"
+"""Who is linked, was reached or was not, and is tried again when."""
 LOG: Final = "log"
 WITHDRAWALS: Final = "withdrawals"
 EXPIRIES: Final = "expiries"
@@ -48,7 +52,7 @@ CHECKS: Final = "checks"
 LETTERS: Final = "letters"
 """What a mailbox's pages show; about: its blinded id (node/vault/changes.py)."""
 TOPICS: Final = frozenset(
-    {CHECKS, COSIGNING, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY, LETTERS}
+    {CHECKS, COSIGNING, HEALTH, OUTBOX, RETURNS, ALERTS, FEED, PEERS, LOG, WITHDRAWALS, EXPIRIES, TRUST, RELAY, LETTERS}
 )
 
 Topic = tuple[str, bytes]

@@ -130,3 +130,40 @@ async def test_a_stranger_is_told_no() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(dial)
         nursery.start_soon(accept)
+
+
+async def _is_taken(dialling: ssl.SSLContext, accepting: ssl.SSLContext) -> bool:
+    """Whether the accepting side takes the certificate of who dials."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    client = TlsStream(ours, dialling, server_side=False)
+    server = TlsStream(theirs, accepting, server_side=True)
+    taken = False
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.do_handshake)
+        try:
+            await server.do_handshake()
+            taken = True
+        except trio.BrokenResourceError:
+            nursery.cancel_scope.cancel()
+    return taken
+
+
+async def test_pins_come_and_go_while_the_node_runs() -> None:
+    """One that comes is added to what is there; of one that goes nothing is left."""
+    one, other = build_certificate(CLIENT), build_certificate(STRANGER)
+    accepting = TlsNetwork(SERVER)
+    dialling = [TlsNetwork(secret) for secret in (CLIENT, STRANGER)]
+    for network in dialling:
+        network.pin([build_certificate(SERVER)])
+
+    async def taken() -> list[bool]:
+        return [await _is_taken(network.contexts()[0], accepting.contexts()[1]) for network in dialling]
+
+    accepting.pin([one])
+    before = accepting.contexts()
+    assert await taken() == [True, False]
+    accepting.pin([one, other])
+    assert accepting.contexts() == before, "the certificates that were there are not read again"
+    assert await taken() == [True, True]
+    accepting.pin([other])
+    assert await taken() == [False, True]
