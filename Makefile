@@ -20,7 +20,7 @@ demo: $(STAMP)  ## two or more nodes on this machine, to try out; ONCE=1: run th
 test: lint browser
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: $(STAMP)  ## JSON=FILE: also write the figures there; ONLY=NAME: this benchmark alone
+bench: $(STAMP)  ## JSON=FILE: also write the figures there; ONLY="NAME NAME": these benchmarks alone
 	$(BIN)/python -m bench $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 soak: $(STAMP)  ## the long tests, with a summary; COFFRE_FUZZ_S=SECONDS for each fuzzed decoder

@@ -76,7 +76,7 @@ def _run(chosen: list[Benchmark], console: Console) -> dict[str, dict[str, str |
 def main(arguments: list[str]) -> None:
     """Run what the arguments ask for. A benchmark that raises ends the run: no figure is better than a wrong one."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure Coffre on this machine.")
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this benchmark; may be repeated")
+    parser.add_argument("--only", action="extend", nargs="+", default=[], metavar="NAME", help="these benchmarks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--list", action="store_true", help="show the names and stop")
     options = parser.parse_args(arguments)
