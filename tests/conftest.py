@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,14 @@ settings.register_profile(
     "soak", settings.get_profile("default"), derandomize=False, max_examples=20_000, stateful_step_count=200
 )
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def browser_ends() -> Iterator[None]:
+    """The browser is started by the first test that needs it, whichever room that is in, and ends with the last."""
+    yield
+    if (module := sys.modules.get("tests.web.browser")) is not None:
+        module.chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyotp
 from playwright.sync_api import Page
 
@@ -11,6 +13,8 @@ from tests.web.looking import Looker
 __all__ = ["Walk"]
 
 _OWN = "marronnier sous la pluie"
+# The end of what hangs: whatever a busy machine does late is not wrong.
+_PATIENCE_S = 120
 
 
 class Walk:
@@ -38,6 +42,13 @@ class Walk:
             self.page.locator(selector).first.click()
         if name:
             self.look(name)
+
+    def until_gone(self, selector: str) -> None:
+        """Load the page anew until this has gone from it: a letter that is delivered, a check that ends."""
+        end = time.monotonic() + _PATIENCE_S
+        while self.page.locator(selector).count():
+            assert time.monotonic() < end, f"after {_PATIENCE_S} s still there: {selector}"
+            self.page.reload()
 
     def enrol(self) -> None:
         """From the first password to the overview."""
@@ -96,8 +107,7 @@ class Walk:
         self.press("article.confirm a[role=button]")
         self.press("td form[action$='/retry'] button")
         assert page.url.endswith("done=retried")
-        while page.locator("form[action$='/give-up']").count():
-            page.reload()
+        self.until_gone("form[action$='/give-up']")
         self.look("outbox-empty")
 
     def maintainer(self) -> None:
@@ -120,8 +130,7 @@ class Walk:
         self.go("auditor/log", "log")
         self.go("auditor/checks", "checks-none")
         self.press("main form button")
-        while page.locator("progress").count():
-            page.reload()
+        self.until_gone("progress")
         self.look("checks")
         made = page.locator("a[href$='/report']").first.get_attribute("href")
         assert made is not None

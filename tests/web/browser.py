@@ -12,6 +12,7 @@ import queue
 import re
 import shutil
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,7 +22,7 @@ from typing import Any, Final, TypeVar
 import pytest
 import trio
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
 
 from tests.web.people import PASSWORD
 
@@ -44,6 +45,9 @@ SHOTS: Final = Path(os.environ.get("COFFRE_SCREENSHOTS") or Path(__file__).paren
 """The folder in which pictures of pages are kept, where they are wanted: COFFRE_SCREENSHOTS names one."""
 _ARGUMENTS: Final = ("--no-sandbox", "--disable-background-networking", "--disable-gpu")
 _PATIENCE_MS: Final = 60_000
+# The longest journey takes two minutes on a busy machine. Scripts in a page have no end of their own.
+_WORK_AT_MOST_S: Final = 900
+_LOOK_EVERY_S: Final = 5
 _AXE: Final = Axe().axe_script
 _JUDGE: Final = """async () => {
   const {violations} = await axe.run({resultTypes: ["violations"]});
@@ -58,6 +62,8 @@ class _Chromium:
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._playwright: Playwright | None = None
+        self._failure: Exception | None = None
         self.browser: Browser | None = None
         self.token: trio.lowlevel.TrioToken | None = None
 
@@ -67,7 +73,8 @@ class _Chromium:
             pytest.fail(
                 "chromium is not installed: apt-get install chromium (make test does it as root)", pytrace=False
             )
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
+            self._work, self.browser = queue.SimpleQueue(), None
             self._thread = threading.Thread(target=self._serve, name="chromium", daemon=True)
             self._thread.start()
         answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
@@ -75,15 +82,40 @@ class _Chromium:
         def task() -> None:
             self.token = token
             try:
+                self._start_browser()
                 answers.put((work(), None))
             except BaseException as error:
                 answers.put((None, error))
 
         self._work.put(task)
-        result, error = answers.get()
+        result, error = self._answer(answers)
         if error is not None:
             raise error
         return result  # type: ignore[return-value]
+
+    def _answer(
+        self, answers: queue.SimpleQueue[tuple[T | None, BaseException | None]]
+    ) -> tuple[T | None, BaseException | None]:
+        """What the work gave. A browser that says nothing any more fails a test, and does not hold the run."""
+        end = time.monotonic() + _WORK_AT_MOST_S
+        while True:
+            with suppress(queue.Empty):
+                return answers.get(timeout=_LOOK_EVERY_S)
+            if self._thread is None or not self._thread.is_alive():
+                return None, RuntimeError(f"Playwright ended: {self._failure!r}")
+            if time.monotonic() > end:
+                # Left to itself, with its browser; the next test has another one.
+                self._work.put(None)
+                self._thread = None
+                return None, TimeoutError(f"the browser has not done its work in {_WORK_AT_MOST_S} s")
+
+    def _start_browser(self) -> None:
+        """Anew, should a test have killed it. No sandbox: root has none, and only our own pages are opened."""
+        assert self._playwright is not None
+        if self.browser is None or not self.browser.is_connected():
+            self.browser = self._playwright.chromium.launch(
+                executable_path=_CHROMIUM, args=_ARGUMENTS, timeout=_PATIENCE_MS
+            )
 
     def close(self) -> None:
         """End the browser with the test run."""
@@ -95,17 +127,15 @@ class _Chromium:
     def _serve(self) -> None:
         # Patient: what a busy machine does late is not wrong.
         expect.set_options(timeout=_PATIENCE_MS)
-        with sync_playwright() as playwright:
-            while (task := self._work.get()) is not None:
-                # Anew, should a test have killed it. No sandbox: root has none, and only our own pages are opened.
-                if self.browser is None or not self.browser.is_connected():
-                    self.browser = playwright.chromium.launch(
-                        executable_path=_CHROMIUM,
-                        args=["--no-sandbox", "--disable-background-networking", "--disable-gpu"],
-                    )
-                task()
-            if self.browser is not None:
-                self.browser.close()
+        work = self._work
+        try:
+            with sync_playwright() as self._playwright:
+                while (task := work.get()) is not None:
+                    task()
+                if work is self._work and self.browser is not None:
+                    self.browser.close()
+        except Exception as error:
+            self._failure = error
 
 
 chromium = _Chromium()

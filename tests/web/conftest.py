@@ -1,20 +1,10 @@
-"""What the tests of pages share: one chromium for each test process."""
+"""What the tests of pages share."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
 from tests import ports
-from tests.web.browser import chromium
-
-
-@pytest.fixture(scope="session", autouse=True)
-def chromium_ends() -> Iterator[None]:
-    """The browser is started by the first test that needs it, and ends with the last."""
-    yield
-    chromium.close()
 
 
 @pytest.fixture
