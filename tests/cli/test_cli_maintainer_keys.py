@@ -144,8 +144,11 @@ def test_a_recovered_maintainer_takes_back_what_a_thief_endorsed(
         other.folder.with_name(other.folder.name + ".recovery") / "identity-recovery.key",
         "--yes",
     )
-    new = tmp_path / "new.recovery.key"
-    recovered = region.json("keys", "recover", "--recovery-file", region.recovery, "--new-recovery-file", new, "--yes")
+    new, halves = tmp_path / "new.recovery.key", (tmp_path / "half-1", tmp_path / "half-2")
+    run_coffre("recovery", "split", region.recovery, "--into", *halves)
+    recover = ("keys", "recover", "--new-recovery-file", new, "--yes", "--recovery-file", halves[0])
+    assert "half 1 of a recovery file" in region.refused(*recover)
+    recovered = region.json(*recover, "--recovery-file", halves[1])
     assert [item["how"] for item in recovered["statements"]] == ["first", "recovery"]
     hand_on(region, one)
     assert peers(one) == []

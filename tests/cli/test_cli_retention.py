@@ -118,8 +118,12 @@ def test_all_that_is_held_about_a_mailbox(lone: Node, tmp_path: Path) -> None:
     row = lone.send("dr.modele", "dr.modele@pont.example", "<b>Sortie</b>", "--text", "Voici.", "--attach", document)
     with lone.running():
         lone.wait_for_state("dr.modele", row, "deposited")
-    key = lone.recovery / "mailbox-recovery.key"
-    by_key = lone.json("export-data", "--mailbox", "dr.modele", "--out", tmp_path / "by-key", "--recovery-file", key)
+    halves = (tmp_path / "half-1", tmp_path / "half-2")
+    run_coffre("recovery", "split", lone.recovery / "mailbox-recovery.key", "--into", *halves)
+    export = ("export-data", "--mailbox", "dr.modele", "--out", tmp_path / "by-key", "--recovery-file", halves[1])
+    assert "half 2 of a recovery file" in lone.refused(*export)
+    assert not (tmp_path / "by-key").exists()
+    by_key = lone.json(*export, "--recovery-file", halves[0])
     assert (by_key["letters"], by_key["problems"]) == (2, [])
     assert lone.timeline("dr.modele", row)["recipients"][0]["state"] == "deposited", "it stays unread"
     out = tmp_path / "out"
