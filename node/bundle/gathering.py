@@ -113,8 +113,9 @@ class Gatherer:
             for item in self._outbox.with_state(connection, OutboxState.WITHDRAWING, peer.node_id)
         ]
         items += [
-            BundleItem(StatusQuery(item.envelope_id))
+            BundleItem(StatusQuery(envelope_id))
             for item in self._outbox.ended_without_word(connection, peer.node_id)
+            for envelope_id, _ in item.sealings
         ]
         items += self._forks(connection)
         held = 0 if known.state is None else known.state.holds.get(self._own, 0)

@@ -236,7 +236,8 @@ class Forwarder:
             for item in await self._database.read(self._outbox.ended_without_word, self._link.peer):
                 if item.row not in asked:
                     asked.add(item.row)
-                    await self._ask_results(item, StatusQuery(item.envelope_id))
+                    for envelope_id, _ in item.sealings:
+                        await self._ask_results(item, StatusQuery(envelope_id))
             await ticket.wait()
 
     async def _return(self) -> None:

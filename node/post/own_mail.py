@@ -16,7 +16,6 @@ from node.vault.signals import EXPIRIES, OUTBOX, RETURNS, WITHDRAWALS
 from node.vault.states import CLASS_NUMBERS, OutboxState
 from protocol.envelope import decode_envelope
 from protocol.messages import Event, MailboxResult, Result
-from protocol.withdrawal import Withdrawal
 
 __all__ = ["OwnMail"]
 
@@ -85,22 +84,14 @@ class OwnMail:
         while True:
             ticket = parts.database.signals.ticket(EXPIRIES, own)
             for item in await parts.database.read(parts.outbox.ended_without_word, parts.node_id):
-                outcomes, _ = await parts.database.read(parts.dedup.outcomes, item.envelope_id, parts.node_id)
-                await parts.sender.take_results(item, _results(result_frames(item.envelope_id, outcomes)))
+                for envelope_id, _ in item.sealings:
+                    outcomes, _ = await parts.database.read(parts.dedup.outcomes, envelope_id, parts.node_id)
+                    await parts.sender.take_results(item, _results(result_frames(envelope_id, outcomes)))
             await ticket.wait()
 
     async def _withdraw_one(self, item: OutboxItem) -> None:
         parts = self._parts
-        withdrawal = Withdrawal(
-            sender_node=parts.node_id,
-            destination=parts.node_id,
-            envelope_id=item.envelope_id,
-            letter_id=item.letter_id,
-            mailboxes=item.mailboxes,
-            expires_at_ms=item.expires_at_ms,
-            time_ms=parts.database.world.now_ms(),
-            reply_key=item.reply_key,
-        )
+        withdrawal = item.withdrawal(parts.database.world.now_ms())
         frames = result_frames(item.envelope_id, await parts.withdrawals.decide(withdrawal))
         await parts.sender.take_results(item, _results(frames))
 

@@ -33,6 +33,8 @@ __all__ = ["Resealer", "Verdict", "is_kept"]
 _AT_MOST_EVERY_S: Final = 5
 # A former key ends by the clock, too.
 _LOOK_EVERY_S: Final = 3600
+# At most 128 KiB each: what waits for a node that is away must not fill the memory.
+_ROWS_AT_ONCE: Final = 200
 _DESTINATION_KEY, _OWN_KEY = "destination_key", "own_key"
 
 _logger = structlog.get_logger(__name__)
@@ -127,27 +129,34 @@ class Resealer:
 
     async def look(self, node: NodeId) -> int:
         """Seal again what waits for a node under keys that are gone; returns how many letters that were."""
-        wishes = await self._database.read(self._gone, node)
-        verdicts = await self._database.write_many(self._seal, wishes)
-        count = sum(verdict is Verdict.SEALED for verdict in verdicts)
+        count, after = 0, b""
+        while True:
+            wishes, after = await self._database.read(self._gone, node, after)
+            verdicts = await self._database.write_many(self._seal, wishes)
+            count += sum(verdict is Verdict.SEALED for verdict in verdicts)
+            if not after:
+                break
         if count:
             _logger.info("sealed again", peer=node.text[:12], letters=count)
         return count
 
-    def _gone(self, connection: sa.Connection, node: NodeId) -> list[_Wish]:
+    def _gone(self, connection: sa.Connection, node: NodeId, after: bytes) -> tuple[list[_Wish], bytes]:
+        """Of some rows beyond one, those to seal again; and the last of these rows, empty where there are no more."""
         chain = self._directory.trusted_chain(connection, node)
         if chain is None:
-            return []
+            return [], b""
         now_ms, own_recovered = self._database.world.now_ms(), self._own_recovered()
-        return [
+        items = self._outbox.with_state(connection, OutboxState.WAITING, node, after=after, limit=_ROWS_AT_ONCE)
+        wishes = [
             _Wish(item.row, item.envelope_id)
-            for item in self._outbox.with_state(connection, OutboxState.WAITING, node)
+            for item in items
             if item.signed_slip
             and (
                 not is_kept(chain, decode_envelope(item.envelope).head.seal_fingerprint, now_ms)
                 or (own_recovered and not self._is_believed(decode_signed_slip(item.signed_slip)))
             )
         ]
+        return wishes, items[-1].row if len(items) == _ROWS_AT_ONCE else b""
 
     def _is_believed(self, signed: SignedSlip) -> bool:
         """Whether others believe its signature, by this node's own statements: a recovery takes a number anew."""

@@ -118,8 +118,13 @@ class Verifiers:
         return known[1]
 
 
-def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVerifier) -> Finding:
-    """Open and verify evidence about an outbox item of ours. RemoteProtocolError: mismatch, what verifying raises."""
+def check_result_evidence(
+    boxed: bytes, item: OutboxItem, verifier: CheckpointVerifier, *, knows_sealings: bool = True
+) -> Finding:
+    """Open and verify evidence about an outbox item of ours. RemoteProtocolError: mismatch, what verifying raises.
+
+    knows_sealings: whether all envelopes that the letter was are in the item; else evidence may name another one.
+    """
     evidence = open_boxed(boxed, reply_key=item.reply_key)
     verified = verify_evidence(evidence, verifier)
     details = verified.details
@@ -128,7 +133,8 @@ def check_result_evidence(boxed: bytes, item: OutboxItem, verifier: CheckpointVe
         raise RemoteProtocolError(Reason.MISMATCH, "evidence of another kind, or for no mailbox of this envelope")
     ours = (details.node, details.peer, details.letter) == (item.destination, item.sender, item.letter_id)
     if verified.kind not in (EventKind.WITHDRAWN, EventKind.WITHDRAW_TOO_LATE):
-        ours = ours and details.payload == item.payload_id and (details.envelope, details.slip) in item.sealings
+        ours = ours and details.payload == item.payload_id
+        ours = ours and (not knows_sealings or (details.envelope, details.slip) in item.sealings)
     if not ours:
         raise RemoteProtocolError(Reason.MISMATCH, "evidence about another envelope")
     return Finding(item, details.mailbox, evidence, verified)
@@ -217,6 +223,7 @@ class ResultWriter:
             )
             if kind in _TELLING:
                 self._tell_sender(tx, item, _TELLING[kind], finding.verified.details.code or "")
+            self._note_sealing(tx, finding)
         if rows:
             tx.connection.execute(schema.peer_evidence.insert(), rows)
             known = {row["delivery"] for row in rows}
@@ -232,6 +239,12 @@ class ResultWriter:
         moves.write()
         self._end(tx, {finding.item.row for finding in items})
         return [None] * len(items)
+
+    def _note_sealing(self, tx: Transaction, finding: Finding) -> None:
+        """Evidence of an envelope that this node made before it was restored: what comes later names it, too."""
+        envelope_id, slip_id = finding.verified.details.envelope, finding.verified.details.slip
+        if envelope_id and slip_id and (envelope_id, slip_id) not in finding.item.sealings:
+            self._outbox.add_former(tx, finding.item.row, (envelope_id, slip_id))
 
     def _complete(self, tx: Transaction, delivery: bytes, finding: Finding, count: int) -> None:
         """The same leaf under a head that more have cosigned takes the place of the one held."""

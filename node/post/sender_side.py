@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 import trio
 
+from node.audit.log import began_anew_at_ms
 from node.errors import StoreError
 from node.post.resealing import Resealer, Verdict
 from node.post.results import EndRefused, Finding, ResultWriter, Verifiers, check_result_evidence
@@ -18,7 +19,7 @@ from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.signals import PEERS
-from protocol.checkpoint import Checkpoint
+from protocol.checkpoint import Checkpoint, CheckpointVerifier
 from protocol.details import Details
 from protocol.errors import Reason, RemoteProtocolError
 from protocol.evidence import boxed_envelope_id, decode_evidence, verify_evidence
@@ -112,10 +113,23 @@ class SenderSide:
             chain = chains[item.destination]
             try:
                 if chain is not None:
-                    findings.append(check_result_evidence(boxed, item, self._verifiers.of(chain)))
+                    findings.append(self._verify(connection, boxed, item, self._verifiers.of(chain)))
             except RemoteProtocolError as error:
                 errors.append(error)
         return findings
+
+    def _verify(
+        self, connection: sa.Connection, boxed: bytes, item: OutboxItem, verifier: CheckpointVerifier
+    ) -> Finding:
+        try:
+            return check_result_evidence(boxed, item, verifier)
+        except RemoteProtocolError as error:
+            present = self._outbox.find(connection, item.row) if error.reason is Reason.MISMATCH else None
+            if present is None:
+                raise
+        # It may have been sealed again since it was read. A node that was restored does not know how often it was.
+        knows_sealings = present.sent_at_ms >= began_anew_at_ms(connection)
+        return check_result_evidence(boxed, present, verifier, knows_sealings=knows_sealings)
 
     async def take_evidence(self, item: OutboxItem, boxed: bytes) -> None:
         """Verify boxed evidence about an outbox item and write it down. RemoteProtocolError if it is not true.

@@ -177,7 +177,8 @@ class RelaySender:
         for item in await self._database.read(self._outbox.ended_without_word, node):
             if self._is_due(item.row):
                 self._asked_at[item.row] = trio.current_time()
-                await self._pass(StatusQuery(item.envelope_id), node)
+                for envelope_id, _ in item.sealings:
+                    await self._pass(StatusQuery(envelope_id), node)
 
     async def _return_all(self, node: NodeId) -> None:
         while waiting := await self._database.read(self._returns.waiting_for, node):

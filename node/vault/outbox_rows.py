@@ -245,13 +245,27 @@ class OutboxRows:
         )
         return set(connection.execute(query).scalars())
 
-    def with_state(self, connection: sa.Connection, state: OutboxState, node: NodeId | None = None) -> list[OutboxItem]:
-        """All rows in a state, for one destination or for all."""
+    def with_state(
+        self,
+        connection: sa.Connection,
+        state: OutboxState,
+        node: NodeId | None = None,
+        *,
+        after: bytes = b"",
+        limit: int | None = None,
+    ) -> list[OutboxItem]:
+        """The rows in a state, for one destination or for all, by id; after: the last one that is known already."""
         table = schema.outbox
-        query = sa.select(table).where(table.c.state == state).order_by(table.c.id)
+        query = sa.select(table).where(table.c.state == state, table.c.id > after).order_by(table.c.id).limit(limit)
         if node is not None:
             query = query.where(table.c.destination == self.destination(node))
         return [self.open(row) for row in connection.execute(query)]
+
+    def find(self, connection: sa.Connection, row: bytes) -> OutboxItem | None:
+        """One row as it is now."""
+        table = schema.outbox
+        found = connection.execute(sa.select(table).where(table.c.id == row)).one_or_none()
+        return None if found is None else self.open(found)
 
     def ended_without_word(self, connection: sa.Connection, node: NodeId) -> list[OutboxItem]:
         """Rows still kept of which a delivery expired, or was refused, and its destination gave no evidence of it."""
@@ -353,7 +367,6 @@ class OutboxRows:
 
     def replace_envelope(self, tx: Transaction, item: OutboxItem, signed: SignedSlip, envelope: Envelope) -> None:
         """The row's envelope becomes another sealing of the letter; the row is found by the former one, too."""
-        table = schema.outbox
         new = replace(
             item,
             envelope=envelope.raw,
@@ -362,13 +375,24 @@ class OutboxRows:
             signed_slip=signed.raw,
             former=(*item.former, (item.envelope_id, item.slip_id)),
         )
+        self._write_sealings(tx, new, item.envelope_id)
+
+    def add_former(self, tx: Transaction, row: bytes, sealing: tuple[EnvelopeId, SlipId]) -> None:
+        """Note a sealing of a letter that this node made and forgot, being restored: later evidence names it, too."""
+        item = self.find(tx.connection, row)
+        envelope_id, _ = sealing
+        if item is None or len(item.former) + 1 >= MAX_SEALINGS or self.by_envelope(tx.connection, [envelope_id]):
+            return
+        self._write_sealings(tx, replace(item, former=(*item.former, sealing)), envelope_id)
+
+    def _write_sealings(self, tx: Transaction, new: OutboxItem, former: EnvelopeId) -> None:
+        """Write which envelopes a row is and was. former: the one that joins those that it was."""
+        table = schema.outbox
         columns = self.new_row(new, kept_until_ms=0)
         changed = {name: columns[name] for name in ("envelope", "sealed")}
-        tx.connection.execute(table.update().where(table.c.id == item.row).values(**changed))
-        tx.connection.execute(
-            schema.former_envelopes.insert().values(id=self.envelope(item.envelope_id), outbox=item.row)
-        )
-        self._fresh.pop(item.row, None)
+        tx.connection.execute(table.update().where(table.c.id == new.row).values(**changed))
+        tx.connection.execute(schema.former_envelopes.insert().values(id=self.envelope(former), outbox=new.row))
+        self._fresh.pop(new.row, None)
 
     def set_state(self, tx: Transaction, row: bytes, state: OutboxState) -> None:
         """Change a row's state."""

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from node.identity.key_change import DAY_MS
+from node.post.sender_side import SenderSide
 from node.post.submit import Accepted
 from node.recovery_files import read_identity_recovery_file
 from node.vault import schema
@@ -21,12 +22,13 @@ from node.vault.states import DeliveryState, OutboxState
 from protocol.crypto import SealSecret
 from protocol.evidence_report import verify_evidence_file
 from protocol.logleaf import EventKind
-from tests.backup.copies import restore, write_backup
+from tests.backup.copies import drop_tables, restore, write_backup
 from tests.post.harness import Federation, Institution, settled
 from tests.post.relays import relayed
 from tests.post.sharing_scene import events
 from tests.post.test_key_recovery import recovered
 from tests.post.test_key_renewal import pass_time
+from tests.post.test_recovery import mute
 
 RESEALED = EventKind.RESEALED
 
@@ -45,10 +47,8 @@ def destroy_former(a: Institution) -> None:
     a.node.own_keys.change(lambda keyring: replace(keyring, seal=keyring.seal[:1]))
 
 
-async def waiting(b: Institution) -> list[OutboxItem]:
-    return await b.node.database.read(
-        lambda connection: b.node.outbox.with_state(connection, OutboxState.WAITING, None)
-    )
+async def waiting(b: Institution, state: OutboxState = OutboxState.WAITING) -> list[OutboxItem]:
+    return await b.node.database.read(lambda connection: b.node.outbox.with_state(connection, state))
 
 
 async def has_arrived_once(a: Institution, b: Institution, letter: Accepted) -> None:
@@ -197,6 +197,84 @@ async def test_letters_of_a_node_whose_own_keys_were_stolen_are_signed_anew(
         await has_arrived_once(a, b, letter)
         assert await b.states("bruno", own) == [DeliveryState.DEPOSITED]
         assert [details.code for _, details in events(b, RESEALED)] == ["own_key", "own_key"]
+
+
+async def test_a_sender_restored_from_before_the_sealing_takes_the_evidence_of_it(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b = await federation.make("a"), await federation.make("b", database=database_url)
+        await a.add("anna")
+        await b.add("bruno")
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        await federation.hub.cut()
+        letter = await b.send("bruno", "anna@a.example")
+        write_backup(b, tmp_path / "b.backup")
+        await a.node.key_keeper.renew()
+        destroy_former(a)
+        federation.hub.mend()
+        await trio.sleep(3600)
+        assert await b.states("bruno", letter) == [DeliveryState.DEPOSITED]
+        await b.stop()
+        await b.close()
+        if database_url.startswith("postgresql"):
+            drop_tables(database_url)
+        restore(b, tmp_path / "b.backup", tmp_path / "restored")
+        await b.open()
+        await b.start()
+        await trio.sleep(3600)
+        # The letter was deposited as an envelope that b has forgotten, and its opening will name that one, too.
+        await has_arrived_once(a, b, letter)
+        [(_, details)] = events(b, RESEALED)
+        assert details.code == "destination_key"
+        assert not await waiting(b)
+
+
+async def test_evidence_of_a_sealing_that_another_process_made_meanwhile(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Federation.pair(tmp_path) as (federation, a, b):
+        await federation.hub.cut()
+        letter = await b.send("bruno", "anna@a.example")
+        [read_before] = await waiting(b)
+        await a.node.key_keeper.renew()
+        destroy_former(a)
+        take = SenderSide.take_evidence
+
+        async def take_late(sender: SenderSide, _item: OutboxItem, boxed: bytes) -> None:
+            await take(sender, read_before, boxed)
+
+        monkeypatch.setattr(SenderSide, "take_evidence", take_late)
+        federation.hub.mend()
+        await trio.sleep(3600)
+        await has_arrived_once(a, b, letter)
+
+
+@pytest.mark.parametrize("to", ["anna@a.example", "boris@b.example"])
+async def test_what_was_deposited_before_it_was_sealed_again_and_expired_is_asked_about(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    async with Federation.pair(tmp_path) as (federation, _, b):
+        await b.add("boris")
+        with monkeypatch.context() as patch:
+            mute(patch)
+            patch.setattr("node.post.own_mail.result_frames", lambda _envelope, _outcomes: [])
+            letter = await b.send("bruno", to)
+            await settled()
+            await federation.hub.cut()
+            await b.stop()
+        key = b.path.with_name("b.recovery") / "identity-recovery.key"
+        await b.node.key_keeper.recover(read_identity_recovery_file(key), bad_from_ms=None, new_recovery_key=None)
+        [item] = await waiting(b)
+        assert await b.node.resealer.look(item.destination) == 1
+        pass_time(federation, 74 * 3_600_000)
+        await b.start()
+        await settled()
+        federation.hub.mend()
+        await trio.sleep(7200)
+        assert await b.states("bruno", letter) == [DeliveryState.DEPOSITED]
 
 
 async def test_a_recovery_that_takes_the_number_of_the_statement_that_signed(
