@@ -217,6 +217,6 @@ class Deadlines:
                 )
             ).all()
             for row in rows:
-                tx.connection.execute(table.update().where(table.c.id == row.id).values(payload=None))
+                self._outbox.forget_envelope(tx, row.id)
                 self._payloads.release(tx, row.payload)
         return [None] * len(items)

@@ -37,7 +37,8 @@ _CLASS_OF: Final = {number: letter_class for letter_class, number in CLASS_NUMBE
 class OutboxItem:
     """An outbox row, opened.
 
-    signed_slip: what the envelope seals; empty of a letter from an earlier version, which cannot be sealed again.
+    envelope: its bytes. signed_slip: what it seals. Both are empty once they are forgotten, seven days beyond the
+    expiry, and the slip of a letter from an earlier version, which cannot be sealed again.
     former: the envelopes and slips that it was before it was sealed again, oldest first.
     """
 
@@ -172,7 +173,7 @@ class OutboxRows:
             row=row.id,
             sender=self._keys.node_id,
             destination=NodeId(fields.fixed("to", 32)),
-            envelope=fields.binary("raw", low=1, high=65536),
+            envelope=fields.binary("raw", high=65536),
             envelope_id=EnvelopeId(fields.fixed("env", 32)),
             slip_id=SlipId(fields.fixed("slip", 32)),
             letter_id=LetterId(fields.fixed("lid", 16)),
@@ -384,6 +385,14 @@ class OutboxRows:
         if item is None or len(item.former) + 1 >= MAX_SEALINGS or self.by_envelope(tx.connection, [envelope_id]):
             return
         self._write_sealings(tx, replace(item, former=(*item.former, sealing)), envelope_id)
+
+    def forget_envelope(self, tx: Transaction, row: bytes) -> None:
+        """Nobody can ask for the letter any more: envelope, slip and payload go, the names in evidence stay."""
+        table, item = schema.outbox, self.find(tx.connection, row)
+        if item is not None:
+            kept = self.new_row(replace(item, envelope=b"", signed_slip=b""), kept_until_ms=0)
+            values = {"payload": None, "sealed": kept["sealed"]}
+            tx.connection.execute(table.update().where(table.c.id == row).values(**values))
 
     def _write_sealings(self, tx: Transaction, new: OutboxItem, former: EnvelopeId) -> None:
         """Write which envelopes a row is and was. former: the one that joins those that it was."""

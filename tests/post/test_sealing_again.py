@@ -277,6 +277,32 @@ async def test_what_was_deposited_before_it_was_sealed_again_and_expired_is_aske
         assert await b.states("bruno", letter) == [DeliveryState.DEPOSITED]
 
 
+async def test_envelope_and_slip_are_forgotten_with_the_payload_and_evidence_still_counts(
+    autojump_clock: MockClock, tmp_path: Path, database_url: str
+) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a, b = await federation.make("a"), await federation.make("b", database=database_url)
+        await a.add("anna")
+        await b.add("bruno")
+        await federation.acquaint()
+        await federation.start()
+        await settled()
+        await federation.hub.cut()
+        letter = await b.send("bruno", "anna@a.example")
+        await a.node.key_keeper.renew()
+        destroy_former(a)
+        federation.hub.mend()
+        await trio.sleep(3600)
+        [kept] = await waiting(b, OutboxState.ENDED)
+        assert len(kept.sealings) == 2
+        pass_time(federation, 11 * DAY_MS)
+        await trio.sleep(2 * 3600)
+        [forgotten] = await waiting(b, OutboxState.ENDED)
+        assert (forgotten.envelope, forgotten.signed_slip, forgotten.payload) == (b"", b"", None)
+        assert forgotten.sealings == kept.sealings
+        await has_arrived_once(a, b, letter)
+
+
 async def test_a_recovery_that_takes_the_number_of_the_statement_that_signed(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
