@@ -279,12 +279,14 @@ class ResultWriter:
         named = [self._delivery(refused.item, mailbox) for refused in ending for mailbox in refused.item.mailboxes]
         moves = _Moves(tx, named)
         for refused in ending:
-            item = refused.item
+            item, has_moved = refused.item, False
             for mailbox in item.mailboxes:
                 if moves.move(self._delivery(item, mailbox), EventKind.REFUSED, tx.now_ms):
                     details = item.details(self._keys.node_id, mailbox=mailbox, code=refused.code)
                     tx.log.append(EventKind.REFUSED, details, tag=item.tag)
-            self._tell_sender(tx, item, "refused")
+                    has_moved = True
+            if has_moved:
+                self._tell_sender(tx, item, "refused")
         mark_changed(tx, self._keys, _senders(refused.item for refused in ending))
         moves.write()
         self._end(tx, {refused.item.row for refused in ending})

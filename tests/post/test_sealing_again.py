@@ -12,10 +12,13 @@ import trio
 from trio.testing import MockClock
 
 from node.identity.key_change import DAY_MS
+from node.post.results import EndRefused
 from node.post.sender_side import SenderSide
 from node.post.submit import Accepted
 from node.recovery_files import read_identity_recovery_file
 from node.vault import schema
+from node.vault.alert import Occasion
+from node.vault.alert_queue import AlertQueue
 from node.vault.evidence_export import export_evidence
 from node.vault.outbox_rows import MAX_SEALINGS, OutboxItem
 from node.vault.states import DeliveryState, OutboxState
@@ -301,6 +304,22 @@ async def test_envelope_and_slip_are_forgotten_with_the_payload_and_evidence_sti
         assert (forgotten.envelope, forgotten.signed_slip, forgotten.payload) == (b"", b"", None)
         assert forgotten.sealings == kept.sealings
         await has_arrived_once(a, b, letter)
+
+
+async def test_the_refusal_of_a_letter_that_was_deposited_tells_nobody_anything(
+    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was offered again to a destination that was restored, and that does not want it any more."""
+    async with Federation.pair(tmp_path) as (_, _, b):
+        letter = await b.send("bruno", "anna@a.example")
+        await settled()
+        [item] = await waiting(b, OutboxState.ENDED)
+        told: list[Occasion] = []
+        monkeypatch.setattr(AlertQueue, "queue", lambda _self, _tx, occasions: told.extend(occasions))
+        refused = EndRefused(item, "unknown_key", item.envelope_id)
+        await b.node.database.write(b.node.result_writer().end_refused, refused)
+        assert await b.states("bruno", letter) == [DeliveryState.DEPOSITED]
+        assert told == []
 
 
 async def test_a_recovery_that_takes_the_number_of_the_statement_that_signed(
