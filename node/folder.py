@@ -143,7 +143,15 @@ class Folder:
             version = int(text)
         except FileNotFoundError:
             raise FolderError(
-                f"{path} holds no node", hint="make one with: coffre init DIR --institution NAME --domain DOMAIN"
+                f"{path} holds no node", hint="name its folder: coffre -C DIR …; or make one: see coffre init --help"
+            ) from None
+        except NotADirectoryError:
+            raise FolderError(
+                f"{path} is a file, and no node's folder", hint="name the folder: coffre -C DIR …"
+            ) from None
+        except PermissionError:
+            raise FolderError(
+                f"{path} is another user's", hint="run this as its owner: sudo -u USER coffre …"
             ) from None
         except (OSError, ValueError) as error:
             raise FolderError(f"{folder.version_file} cannot be read", hint="restore it from a backup") from error

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
+from node.cli.machine_errors import is_reader_gone, leave_quietly, machine_error
 from node.errors import CautionError, CoffreError, ConfigError, WrongSecretError
 
 if TYPE_CHECKING:
@@ -118,12 +119,14 @@ def caution_fields(caution: Caution) -> dict[str, Any]:
 
 
 def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T:
-    """Run the asynchronous body of a command; a person's mistake becomes one line, a bug stays a traceback."""
+    """Run the asynchronous body of a command; a person's mistake and what the machine refuses become one line, a bug
+    stays a traceback.
+    """
     import trio
 
     from protocol.errors import RemoteProtocolError
 
-    caught: CoffreError
+    caught: CoffreError | None
     try:
         return trio.run(body)
     except* CoffreError as group:
@@ -131,6 +134,14 @@ def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T
     except* RemoteProtocolError as broken:
         error: RemoteProtocolError = _first(broken)
         caught = CoffreError(f"{error.detail or error.reason.value}", hint=f"code: {error.reason.value}")
+    except* OSError as refused:
+        problem: OSError = _first(refused)
+        caught = machine_error(problem)
+        if caught is None and not is_reader_gone(problem):
+            raise
+    if caught is None:
+        leave_quietly()
+        raise typer.Exit(1)
     fail(caught, as_json=as_json)
 
 
@@ -215,7 +226,7 @@ async def opened_node(context: typer.Context) -> AsyncIterator[Node]:
         from node.folder import Folder
 
         if not has_passphrase_source(Folder.open(state.folder)):
-            passphrase = ask_secret(None, "passphrase of the keyring", "--passphrase-file")
+            passphrase = ask_secret(None, "passphrase of the keyring", "--keyring-passphrase-file")
     async with open_node(state.folder, passphrase) as node:
         yield node
 

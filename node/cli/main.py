@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -44,7 +45,8 @@ from node.cli import (
     trust,
     upkeep,
 )
-from node.cli.common import State
+from node.cli.common import State, fail
+from node.cli.machine_errors import machine_error
 
 __all__ = ["app", "command_tree", "run"]
 
@@ -68,7 +70,11 @@ def _show_version(wanted: bool) -> None:
 def _options(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Option("-C", "--folder", metavar="DIR", envvar="COFFRE_FOLDER", help="The node's folder.")
+        Path,
+        # Whether it can be read is for the folder to say, with what to do.
+        typer.Option(
+            "-C", "--folder", metavar="DIR", envvar="COFFRE_FOLDER", readable=False, help="The node's folder."
+        ),
     ] = Path(),
     passphrase_file: Annotated[
         Path | None,
@@ -131,6 +137,14 @@ def run() -> None:
         status = 130
     except typer.TyperException as error:
         status = _show_usage_error(error)
+    except OSError as error:
+        # Of commands without a node: evidence, auditors, help that goes to a full disk.
+        told = machine_error(error)
+        if told is None:
+            raise
+        with suppress(typer.Exit):
+            fail(told)
+        status = 1
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -34,7 +34,7 @@ app = typer.Typer(help="Vouch for institutions: what a regional maintainer does.
 MAX_DAYS: Final = 396
 """An endorsement holds 13 months at most."""
 
-DeskArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The maintainer's folder.")]
+DeskArgument = Annotated[Path, typer.Argument(metavar="DIR", readable=False, help="The maintainer's folder.")]
 PassphraseFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The passphrase of the maintainer's keys (otherwise asked for).")
 ]
@@ -143,7 +143,9 @@ def publish(
         list[Path] | None, typer.Argument(metavar="[FILE]...", help="Signed files that were carried.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the feed to a file for nodes.")] = None,
-    node: Annotated[Path | None, typer.Option(metavar="DIR", help="Hand it to this node, which spreads it.")] = None,
+    node: Annotated[
+        Path | None, typer.Option(metavar="DIR", readable=False, help="Hand it to this node, which spreads it.")
+    ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -130,6 +130,8 @@ def run(
             from node.operation.systemd import Notifier
             from node.running import run_node
 
+        for address in (listen, web):
+            _check_address(address)
         _prepare_interpreter()
         notifier = Notifier()
         async with opened_node(context) as node, trio.open_nursery() as nursery:
@@ -170,6 +172,15 @@ def run(
             notifier.ready()
 
     run_command(body, as_json=as_json)
+
+
+def _check_address(typed: str | None) -> None:
+    from node.config.values import split_endpoint
+
+    try:
+        split_endpoint(typed or "localhost:0")
+    except ValueError as error:
+        raise ConfigError(str(error), hint="for example 0.0.0.0:9443") from None
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:

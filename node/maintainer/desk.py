@@ -109,6 +109,10 @@ class Desk:
         """An existing folder. FolderError if it is none, or damaged."""
         try:
             raw = (path / "feed").read_bytes()
+        except PermissionError:
+            raise FolderError(
+                f"{path} is another user's", hint="run this as its owner: sudo -u USER coffre …"
+            ) from None
         except OSError as error:
             raise FolderError(
                 f"{path} holds no maintainer", hint="make one with: coffre maintainer init DIR --name NAME"

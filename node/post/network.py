@@ -6,6 +6,7 @@ Spec: spec/wire.md, "Transport": TLS 1.3, both sides pinned to the certificates 
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 import tempfile
 from collections import Counter
@@ -166,7 +167,9 @@ class TlsNetwork:
         try:
             listeners = await trio.open_tcp_listeners(port, host=host)
         except OSError as error:
-            raise LinkError("port", f"cannot listen on {endpoint}: {os.strerror(error.errno or 0)}") from error
+            # A name that is not found has numbers of its own.
+            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            raise LinkError("port", f"cannot listen on {endpoint}: {reason}") from error
         name = listeners[0].socket.getsockname()
 
         waiting: Counter[str] = Counter()

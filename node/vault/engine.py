@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from contextlib import closing, suppress
@@ -28,6 +29,8 @@ _READERS: Final = 4
 # Of SQLite's pages, for each connection. A reader's are void after every commit, and the system has them all the same.
 _WRITERS_CACHE_KIB: Final = 16 * 1024
 _READERS_CACHE_KIB: Final = 4 * 1024
+# What SQLite makes beside its file when it opens it.
+_LEAST_FREE_BYTES: Final = 256 * 1024
 # A server that is restarted is back by then; callers wait as long for an answer that they can rely on.
 _OUTCOME_WITHIN_S: Final = 60
 _OUTCOME_LOOK_EVERY_S: Final = 0.2
@@ -192,6 +195,24 @@ def open_engines(url: str | URL) -> Engines:
             connection.execute(sa.text("SELECT 1"))
     except SQLAlchemyError as error:
         engines.close()
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
-        raise StoreError(f"the database does not answer: {reason}", hint="check [storage] in coffre.toml") from error
+        cause = getattr(error, "orig", None) or error
+        raise StoreError(
+            f"the database does not answer: {str(cause).splitlines()[0]}", hint=_what_to_do(parsed, cause)
+        ) from error
     return engines
+
+
+def _what_to_do(url: URL, cause: BaseException) -> str:
+    if not isinstance(cause, sqlite3.Error) or not url.database:
+        return "check [storage] in coffre.toml"
+    folder = Path(url.database).parent
+    # Without room SQLite says one time that it cannot open, another that it cannot read or write.
+    with suppress(OSError):
+        if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+            return "its disk is full: make room"
+    name = getattr(cause, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return f"run this as the owner of {folder}"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return "the file is damaged: restore a backup with coffre restore"
+    return "check [storage] in coffre.toml"

@@ -24,6 +24,8 @@ def edit_settings(node: Node, old: str, new: str) -> None:
 
 def test_folder_without_a_node(tmp_path: Path) -> None:
     assert "coffre init" in one_line(run_coffre("-C", tmp_path, "outbox"))
+    (tmp_path / "file").touch()
+    assert "file is a file" in one_line(run_coffre("-C", tmp_path / "file", "outbox"))
 
 
 def test_folder_of_a_newer_version(lone: Node) -> None:
@@ -47,7 +49,7 @@ def test_wrong_passphrase(lone: Node) -> None:
 
 def test_no_passphrase_and_nobody_to_ask(lone: Node) -> None:
     edit_settings(lone, f'passphrase_file = "{lone.secrets.passphrase}"', 'passphrase_file = ""')
-    assert "--passphrase-file" in lone.refused("outbox")
+    assert "give --keyring-passphrase-file FILE" in lone.refused("outbox")
 
 
 def test_passphrase_comes_from_a_systemd_credential(lone: Node, tmp_path: Path) -> None:
@@ -99,6 +101,13 @@ def test_port_that_is_taken(lone: Node) -> None:
     edit_settings(lone, f"127.0.0.1:{port}", "127.0.0.1:0")
     with lone.running() as started:
         assert started["listening"].startswith("127.0.0.1:")
+
+
+def test_addresses_that_are_none(lone_original: Node) -> None:
+    for option in ("--listen", "--web"):
+        for address in ("9443", "127.0.0.1:99999"):
+            assert f"'{address}' is not HOST:PORT (for example" in lone_original.refused("run", option, address)
+    assert "Unknown error" not in lone_original.refused("run", "--listen", "no such name:9443")
 
 
 def test_second_run_on_the_same_folder(neighbours: Neighbours) -> None:

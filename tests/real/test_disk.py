@@ -108,6 +108,15 @@ def test_sender_with_a_full_disk_refuses_in_one_line_and_keeps_nothing(tmp_path:
         assert [letter["subject"] for letter in recipient.inbox("dr.exemple")] == ["De nouveau", "Premier courrier"]
 
 
+def test_database_that_finds_no_room_to_be_opened_says_so(tmp_path: Path, small_disk: Path) -> None:
+    secrets = Secrets.write(tmp_path)
+    node = make_node(small_disk / "node", secrets, institution="Cabinet", domain="lilas.example", listens=False)
+    filler = _fill(small_disk)
+    assert "make room" in node.refused("outbox")
+    filler.unlink()
+    assert node.json("outbox") == []
+
+
 @contextmanager
 def _read_only(folder: Path) -> Iterator[None]:
     """What is opened in the folder from now on cannot be written. Needs root on Linux."""
