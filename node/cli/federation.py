@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, table
+from node.cli.given_files import given_invite
 from node.errors import ConfigError, StateError
 
 if TYPE_CHECKING:
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from node.vault.peers import Peer
     from protocol.invite import Invite
 
-__all__ = ["add_to", "read_invite"]
+__all__ = ["add_to"]
 
 peers_app = typer.Typer(help="Institutions that this node accepts.", invoke_without_command=True, rich_markup_mode=None)
-_MAX_INVITE_BYTES: Final = 1024 * 1024
 
 
 def invite(
@@ -50,19 +49,6 @@ def invite(
                 typer.echo(f"fingerprint  {digits}   (compare by telephone)", err=True)
 
     run_command(body, as_json=as_json)
-
-
-def read_invite(argument: str) -> str:
-    """An invitation given as text, as a file, or on standard input."""
-    if argument.startswith("coffre-invite-"):
-        return argument
-    try:
-        if argument == "-":
-            return sys.stdin.read(_MAX_INVITE_BYTES)
-        with Path(argument).open(encoding="ascii") as stream:
-            return stream.read(_MAX_INVITE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{argument[:80]} is no invitation and no file with one") from error
 
 
 async def _accept(node: Node, wanted: Invite, fingerprint: str | None, yes: bool) -> dict[str, Any]:
@@ -107,7 +93,8 @@ def accept(
     async def body() -> None:
         from protocol.invite import decode_invite
 
-        wanted = decode_invite(read_invite(invitation))
+        with given_invite(invitation) as text:
+            wanted = decode_invite(text)
         async with opened_node(context) as node:
             result = await _accept(node, wanted, fingerprint, yes)
         if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from node.cli.common import JsonOption, ask_secret, emit, run_command, say
+from node.cli.given_files import expecting, read_given
 from node.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -154,19 +155,20 @@ def publish(
     async def body() -> None:
         from node.maintainer.keys import open_coming
         from node.maintainer.signed_file import decode_signed
+        from protocol.feed_file import MAX_FEED_FILE_BYTES
 
         desk = open_desk(folder)
         entries, passphrase = [], passphrase_of(passphrase_file)
         for path in signed or ():
-            try:
-                raw = path.read_bytes()
-            except OSError as error:
-                raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-            coming = open_coming(raw, passphrase, name=str(path))
+            raw = read_given(path, MAX_FEED_FILE_BYTES)
+            with expecting(
+                "signed entries", path, hint="coffre maintainer endorse, revoke or sign --to FILE make them"
+            ):
+                coming = open_coming(raw, passphrase, name=str(path))
+                if coming is None:
+                    entries += decode_signed(raw)
             if coming is not None:
                 desk.take_keys(coming, passphrase)
-            else:
-                entries += decode_signed(raw)
         appended = desk.publish(entries, online_keys(folder, passphrase))
         if out is not None:
             write_file(out, desk.feed_file)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.common import JsonOption, confirm, emit, moment, run_command, say, table
-from node.cli.federation import read_invite
+from node.cli.given_files import given_invite
 from node.cli.maintainer import (
     MAX_DAYS,
     DeskArgument,
@@ -38,7 +38,8 @@ def requests(
 
         desk = open_desk(folder)
         for item in add or ():
-            desk.requests.add(read_invite(item))
+            with given_invite(item) as text:
+                desk.requests.add(text)
         if drop:
             desk.requests.drop(desk.requests.find(drop).chain.node_id)
         waiting: list[dict[str, Any]] = [
@@ -78,8 +79,13 @@ def endorse(
     """Vouch for an institution, once its fingerprint was compared by telephone."""
 
     async def body() -> None:
+        from protocol.entry.institution import KIND
         from protocol.statement import node_digits, parse_digits
 
+        if KIND.fullmatch(kind) is None:
+            raise ConfigError(
+                f"{kind!r} is no kind of institution", hint="such as hospital, practice, laboratory, nursing-home"
+            )
         desk = open_desk(folder)
         invite = desk.requests.find(request)
         digits = node_digits(invite.chain.node_id)

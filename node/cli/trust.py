@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from node.cli.common import JsonOption, confirm, emit, moment, opened_node, run_command, say, table
-from node.errors import ConfigError, StateError
+from node.cli.given_files import expecting, read_given
+from node.errors import StateError
 
 if TYPE_CHECKING:
     from directory_sync.trust import Finding
     from node.app import Node
-    from node.trust.overview import MaintainerView
+    from node.trust.overview import MaintainerFile, MaintainerView
 
 __all__ = ["add_to"]
 
 app = typer.Typer(help="Maintainers whose word counts here.", invoke_without_command=True, rich_markup_mode=None)
 FeedArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The maintainer's feed file.")]
-
-
-def _read(path: Path) -> bytes:
-    from protocol.feed_file import MAX_FEED_FILE_BYTES
-
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_FEED_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+_WHENCE: Final = "ask for the file that coffre maintainer publish --out FILE writes"
 
 
 def _maintainer(view: MaintainerView) -> dict[str, Any]:
@@ -97,11 +89,9 @@ def trust(context: typer.Context, as_json: JsonOption = False) -> None:
     run_command(body, as_json=as_json)
 
 
-async def _decide(node: Node, raw: bytes, fingerprint: str | None) -> dict[str, Any]:
+async def _decide(node: Node, read: MaintainerFile, fingerprint: str | None) -> dict[str, Any]:
     from node.trust.meeting import check_digits
-    from node.trust.overview import read_maintainer
 
-    read = read_maintainer(raw)
     entry, digits = read.entry, read.digits
     if fingerprint is not None:
         check_digits(fingerprint, read.feed.chain.node_id, what="file")
@@ -128,9 +118,13 @@ def add(
     """Trust a maintainer from now on, once its fingerprint was compared by telephone."""
 
     async def body() -> None:
-        raw = _read(file)
+        from node.trust.overview import read_maintainer
+        from protocol.feed_file import MAX_FEED_FILE_BYTES
+
+        with expecting("maintainer's feed", file, hint=_WHENCE):
+            read = read_maintainer(read_given(file, MAX_FEED_FILE_BYTES))
         async with opened_node(context) as node:
-            result = await _decide(node, raw, fingerprint)
+            result = await _decide(node, read, fingerprint)
         if as_json:
             emit(result)
         else:
@@ -144,9 +138,12 @@ def import_feed(context: typer.Context, file: FeedArgument, as_json: JsonOption 
     """Take in a trusted maintainer's newer feed that came by hand; the node spreads it."""
 
     async def body() -> None:
-        raw = _read(file)
+        from protocol.feed_file import MAX_FEED_FILE_BYTES
+
+        raw = read_given(file, MAX_FEED_FILE_BYTES)
         async with opened_node(context) as node:
-            is_new = await node.trust.carry(raw)
+            with expecting("maintainer's feed", file, hint=_WHENCE):
+                is_new = await node.trust.carry(raw)
             await node.trust.settle()
         if as_json:
             emit({"new": is_new})

@@ -126,7 +126,7 @@ def test_the_offline_key_stays_where_it_is(
     region.json("publish", renewed)
     assert region.json("list", keyed=False)[0]["warning"] == ""
     carried.write_bytes(carried.read_bytes()[:-1] + b"\0")
-    assert "code:" in region.refused("publish", carried)
+    assert f"{carried} holds no whole signed entries" in region.refused("publish", carried)
     # What the pages ask to be signed.
     task, signed = tmp_path / "task", tmp_path / "signed"
     (line,) = Desk.open(region.folder, World()).standings()
@@ -160,7 +160,17 @@ def test_bad_input(tmp_path: Path, secrets: Secrets, region: Maintainer, clinics
     other = clinics[1].json("invite")["fingerprint"]
     assert "another one" in region.refused("endorse", "sorbier.example", "--fingerprint", other)
     assert "30 digits" in region.refused("endorse", "sorbier.example", "--fingerprint", "12")
+    right = clinics[0].json("invite")["fingerprint"]
+    refused = region.refused("endorse", "sorbier.example", "--fingerprint", right, "--kind", "Grand Hôpital")
+    assert "'Grand Hôpital' is no kind" in refused
+    assert "nursing-home" in refused
     assert region.json("requests", "--drop", "sorbier.example", keyed=False) == []
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"not a feed")
-    assert "code:" in clinics[0].refused("trust", "add", garbage, "--fingerprint", other)
+    assert f"{garbage} holds no whole invitation" in region.refused("requests", "--add", garbage, keyed=False)
+    assert f"{garbage} holds no whole signed entries" in region.refused("publish", garbage)
+    for command in ("add", "import"):
+        refused = clinics[0].refused("trust", command, garbage)
+        assert f"{garbage} holds no whole maintainer's feed: " in refused
+        assert "coffre maintainer publish" in refused
+    assert "cannot be read" in clinics[0].refused("trust", "add", tmp_path / "missing")

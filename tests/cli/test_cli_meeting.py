@@ -37,7 +37,14 @@ def test_invitation_that_cannot_be_used(lone: Node, neighbours: Neighbours, tmp_
     text = neighbours.hospital.json("invite")["invite"]
     cut = tmp_path / "cut.invite"
     cut.write_text(text[: len(text) // 2])
-    assert "cut or mistyped" in lone.refused("accept", cut, "--yes")
+    refused = lone.refused("accept", cut, "--yes")
+    assert f"coffre: {cut} holds no whole invitation: " in refused
+    assert "cut or mistyped" in refused
+    assert "coffre invite --out" in refused
+    assert "this text holds no whole" in lone.refused("accept", text[:60], "--yes")
+    assert "No such file" in lone.refused("accept", tmp_path / "missing.invite", "--yes")
+    cut.write_bytes(b"\xff\xd8 a picture")
+    assert "plain text" in lone.refused("accept", cut, "--yes")
     assert "30 digits" in neighbours.hospital.refused(
         "accept", lone.json("invite")["invite"], "--fingerprint", "12345 67890"
     )
