@@ -253,7 +253,7 @@ def recover(
     mailbox: MailboxArgument,
     recovery_file: _RecoveryFile,
     new_password_file: _NewPasswordFile = None,
-    password_file: PasswordFile = None,
+    password_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as --new-password-file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give a mailbox a new password with the institution's recovery key. This is on record in the log."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.cli.common import (
     JsonOption,
-    PasswordFile,
     ask_secret,
     confirm,
     emit,
@@ -33,15 +33,22 @@ _Roles = Annotated[
     list[str] | None,
     typer.Option("--role", metavar="ROLE", help="administrator, maintainer or auditor; may be given several times."),
 ]
+_FirstPasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file", metavar="FILE", help="File with the account's first password (otherwise asked for)."
+    ),
+]
 
 
 def _roles(given: list[str] | None) -> frozenset[StaffRole]:
     from node.staff.account import StaffRole
 
-    try:
-        return frozenset(StaffRole(word) for word in given or ())
-    except ValueError as error:
-        raise ConfigError(f"{error}", hint="roles are: administrator, maintainer, auditor") from None
+    known = {role.value: role for role in StaffRole}
+    for word in given or ():
+        if word not in known:
+            raise ConfigError(f"{word!r} is no role", hint=f"roles are: {', '.join(known)}")
+    return frozenset(known[word] for word in given or ())
 
 
 @staff_app.command("add")
@@ -49,7 +56,7 @@ def add(
     context: typer.Context,
     name: _Name,
     role: _Roles = None,
-    password_file: PasswordFile = None,
+    password_file: _FirstPasswordFile = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an account. Its first log-in sets another password, and a second factor."""
@@ -129,7 +136,7 @@ def roles(context: typer.Context, name: _Name, role: _Roles = None, as_json: Jso
 
 @staff_app.command("password")
 def password(
-    context: typer.Context, name: _Name, password_file: PasswordFile = None, as_json: JsonOption = False
+    context: typer.Context, name: _Name, password_file: _FirstPasswordFile = None, as_json: JsonOption = False
 ) -> None:
     """Give an account a new first password, which also unlocks it. It is logged out."""
 

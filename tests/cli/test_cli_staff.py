@@ -23,7 +23,10 @@ def test_accounts_are_made_changed_and_removed(node: Node) -> None:
     password = ("--password-file", node.secrets.password)
     made = node.json("staff", "add", "Camille", "--role", "administrator", "--role", "auditor", *password)
     assert (made["name"], made["roles"]) == ("camille", ["administrator", "auditor"])
-    assert "roles are: administrator" in node.refused("staff", "add", "x", "--role", "chief", *password)
+    refused = node.refused("staff", "add", "x", "--role", "chief", *password)
+    assert "'chief' is no role (roles are: administrator, maintainer, auditor)" in refused
+    for command in ("add", "password"):
+        assert "File with the account's first password" in node.say("staff", command, "--help")
     assert "no role" in node.refused("staff", "add", "x", *password)
     assert "there already" in node.refused("staff", "add", "camille", "--role", "auditor", *password)
     node.json("staff", "add", "robin", "--role", "maintainer", *password)
