@@ -20,6 +20,7 @@ from node.cli.common import (
     quick_imports,
     run_command,
     say,
+    size_text,
 )
 from node.errors import ConfigError
 
@@ -128,7 +129,7 @@ def _show(summary: BackupSummary) -> None:
     say(f"institution  {summary.institution}")
     say(f"made         {moment(summary.made_at_ms)}")
     say(f"log          {summary.log_size} entries in epoch {summary.epoch}")
-    say(f"content      {summary.rows} rows, {summary.payloads} payload files, {summary.bytes} bytes")
+    say(f"content      {summary.rows} rows, {summary.payloads} payload files, {size_text(summary.bytes)}")
 
 
 def add_to(app: typer.Typer) -> None:

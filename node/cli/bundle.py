@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.common import JsonOption, emit, moment, opened_node, progress_bar, quick_imports, run_command, say
+from node.cli.common import (
+    JsonOption,
+    emit,
+    moment,
+    opened_node,
+    progress_bar,
+    quick_imports,
+    run_command,
+    say,
+    size_text,
+)
 from node.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -91,7 +101,7 @@ def _written_map(file: Path, summary: BundleSummary, names: dict[Any, str]) -> d
 
 
 def _show_written(file: Path, summary: BundleSummary, names: dict[Any, str]) -> None:
-    say(f"{file}: {summary.bytes} bytes, written and read back")
+    say(f"{file}: {size_text(summary.bytes)}, written and read back")
     for item in summary.sections:
         say(f"to           {names[item.node]}, bundle {item.number}")
         say(f"letters      {item.letters}" + (f"; {item.left} more wait for the next bundle" if item.left else ""))
@@ -173,7 +183,10 @@ def _checked_map(found: BundleCheck, *, confirmed: bool) -> dict[str, Any]:
 
 def _show_checked(file: Path, found: BundleCheck, *, confirmed: bool) -> None:
     first = found.sections[0].manifest
-    say(f"{file}: " + (f"DAMAGED: {found.broken}" if found.broken else f"whole, {found.bytes} bytes, signature valid"))
+    say(
+        f"{file}: "
+        + (f"DAMAGED: {found.broken}" if found.broken else f"whole, {size_text(found.bytes)}, signature valid")
+    )
     say(f"from         {first.sender.text}")
     say(f"digits       {found.sender_digits}")
     say(f"made         {moment(first.made_at_ms)}")

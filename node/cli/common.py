@@ -47,6 +47,7 @@ __all__ = [
     "run_command",
     "say",
     "short_id",
+    "size_text",
     "table",
     "utc_day",
 ]
@@ -262,6 +263,14 @@ async def opened_mailbox(
 def moment(time_ms: int) -> str:
     """A time for people, in their time zone."""
     return datetime.fromtimestamp(time_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if time_ms else "never"
+
+
+def size_text(count: int) -> str:
+    """Bytes for people, as they may type them back."""
+    from node.reports.rendering import language_of
+    from node.sizes import shown_size
+
+    return shown_size(count, language_of("en"))
 
 
 def utc_day(time_ms: int) -> str:

@@ -209,7 +209,7 @@ def add_to(app: typer.Typer) -> None:
 
 def show_entry(fields: dict[str, Any]) -> None:
     """An entry for people: what is absent is left out."""
-    from node.cli.common import moment
+    from node.cli.common import moment, size_text
 
     texts = {
         "name": fields["name"],
@@ -221,7 +221,7 @@ def show_entry(fields: dict[str, Any]) -> None:
         "languages": ", ".join(fields["languages"]),
         "identifiers": ", ".join(f"{item['value']} ({item['system']})" for item in fields["identifiers"]),
         "preferred for": fields["purpose"],
-        "takes": f"{', '.join(fields['classes'])} letters of at most {fields['max_bytes']} bytes"
+        "takes": f"{', '.join(fields['classes'])} letters of at most {size_text(fields['max_bytes'])}"
         + (f"; {', '.join(fields['types'])}" if fields["types"] else ""),
         "status": fields["status"] + (f", moved to {fields['moved_to']}" if fields["moved_to"] else ""),
         "listed": "yes" if fields["listed"] else "no, found by its exact address alone",

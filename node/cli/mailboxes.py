@@ -22,6 +22,7 @@ from node.cli.common import (
     opened_node,
     run_command,
     say,
+    size_text,
     table,
 )
 from node.cli.mailbox_entries import AcceptClass, AcceptType, Identifiers, Languages, Purpose
@@ -159,7 +160,7 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
             heads.append("charter accepted")
         rows = []
         for item in found:
-            row = [item.address, item.status, moment(item.created_at_ms), f"{item.used_bytes / 1024**2:.1f} MiB"]
+            row = [item.address, item.status, moment(item.created_at_ms), size_text(item.used_bytes)]
             if accepted is not None:
                 row.append(moment(accepted[item.id]) if item.id in accepted else "not yet")
             rows.append(row)
@@ -242,7 +243,7 @@ def quota(
             fields = {"used_bytes": found.used_bytes, "quota_bytes": found.quota_bytes}
             emit({"id": found.id.text, "address": found.address, **fields})
         else:
-            say(f"{found.address} holds {found.used_bytes} of {found.quota_bytes} bytes")
+            say(f"{found.address} holds {size_text(found.used_bytes)} of {size_text(found.quota_bytes)}")
 
     run_command(body, as_json=as_json)
 

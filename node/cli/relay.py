@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.common import JsonOption, confirm, emit, opened_node, run_command, say, table
+from node.cli.common import JsonOption, confirm, emit, opened_node, run_command, say, size_text, table
 from node.errors import StateError
 
 if TYPE_CHECKING:
@@ -18,13 +18,6 @@ __all__ = ["add_to"]
 app = typer.Typer(help="Relays: letters kept for a node that cannot be reached.", rich_markup_mode=None)
 PeerArgument = Annotated[str, typer.Argument(help="Domain, institution or the beginning of the id.")]
 _DAY_MS = 86_400_000
-
-
-def _shown(count: int) -> str:
-    from node.reports.rendering import language_of
-    from node.sizes import shown_size
-
-    return shown_size(count, language_of("en"))
 
 
 async def _accepted(node: Node, text: str) -> Peer:
@@ -62,7 +55,7 @@ def admit(
         if as_json:
             emit({"id": found.node_id.text, "status": "admitted"})
         else:
-            say(f"{found.institution} may have {letters} letters, {_shown(quota_bytes)}, kept here for {days} days")
+            say(f"{found.institution} may have {letters} letters, {size_text(quota_bytes)}, kept here for {days} days")
             say("it must name this node too: coffre relay use")
 
     run_command(body, as_json=as_json)
@@ -160,7 +153,7 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
                 item["institution"],
                 "yes" if item["names_us"] else "not yet",
                 f"{item['letters']} of {item['quota_letters']}",
-                f"{_shown(item['bytes'])} of {_shown(item['quota_bytes'])}",
+                f"{size_text(item['bytes'])} of {size_text(item['quota_bytes'])}",
                 f"{item['max_age_ms'] // _DAY_MS} days",
             )
             for item in keeps
