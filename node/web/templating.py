@@ -13,6 +13,7 @@ from jinja2 import Environment
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
 
+from node.reports.institution_kinds import institution_kind_words
 from node.reports.rendering import LANGUAGES, N_, environment_of, language_of
 from node.sizes import shown_size, typed_size
 from node.web.error_words import error_words, finding_words, words_of
@@ -114,6 +115,7 @@ class Templates:
         made.filters["typed_size"] = lambda count: typed_size(count, language)
         made.filters["told"] = lambda error: error_words(error, language)
         made.filters["said"] = lambda text: words_of(text, language)
+        made.filters["institution_kind"] = lambda kind: institution_kind_words(kind, language)
         made.filters["finding"] = lambda check: finding_words(check, language)
         made.filters["shown_in_place"] = shown_in_place
         made.filters["iso"] = lambda time_ms: local(time_ms).isoformat(timespec="seconds")

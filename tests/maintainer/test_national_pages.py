@@ -68,6 +68,11 @@ async def test_a_list_is_imported_read_and_matched(tmp_path: Path) -> None:
         assert "line 4 · 1 cells under 5 columns" in section(page, "bad")
         french = (await client.get(LIST, headers={"Accept-Language": "fr"})).text
         assert "ligne 4 · 1 cellules pour 5 colonnes" in section(french, "bad")
+        one = await client.get(f"/staff/maintainer/institutions/{gone.hex()}", headers={"Accept-Language": "fr"})
+        assert "<dd>hôpital</dd>" in one.text
+        form = await client.get(f"{REQUESTS}/{asks.hex()}", headers={"Accept-Language": "fr"})
+        assert '<option value="pharmacy">pharmacie</option>' in form.text
+        assert '<option value="hospital" selected>hôpital</option>' in form.text
         assert "Clinique du Cormier" in section(page, "missing")
         assert "Occitanie → Bretagne" in section(page, "differing")
         invite = section(page, "invite")

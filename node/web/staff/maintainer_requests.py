@@ -15,6 +15,7 @@ from node.maintainer.desk import Desk
 from node.maintainer.difference import Found, compare_requests
 from node.maintainer.overview import conflicts
 from node.maintainer.task_file import MAX_DAYS, EndorseTask
+from node.reports.institution_kinds import INSTITUTION_KINDS
 from node.reports.rendering import N_
 from node.web.staff.desk import MAINTAINER, StaffDesk, StaffVisit
 from node.web.staff.forms import line, node_of, number, text, upload
@@ -102,6 +103,7 @@ class RequestPages:
         listed = await self.desk.node.world.run_blocking(compare_requests, desk)
         item = None if listed is None else listed.get(invite.chain.node_id)
         entry = item.entries[0] if item is not None and item.found is Found.LISTED else None
+        kind = entry.kind if entry is not None and KIND.fullmatch(entry.kind) else "hospital"
         return self.desk.show(
             request,
             "staff/maintainer_request.html",
@@ -110,7 +112,8 @@ class RequestPages:
             item=item,
             entry=entry,
             field_words=FIELD_WORDS,
-            kind=entry.kind if entry is not None and KIND.fullmatch(entry.kind) else "hospital",
+            kind=kind,
+            kinds=list(dict.fromkeys((*INSTITUTION_KINDS, kind))),
             warnings=desk.warnings(invite),
             region=(entry.region if entry is not None else "") or desk.entry.region,
             most_days=MAX_DAYS,
