@@ -20,10 +20,14 @@ FORMATS: Final = ("csv", "rass", "fhir")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFile(SourceFile[Listed]):
-    """A list to import. format: of FORMATS. structures: of the national extract. domain: the institution's."""
+    """A list to import. format: of FORMATS. structures: of the national extract. domain: the institution's.
+
+    ask_structures: how whoever imports it names them.
+    """
 
     domain: str
     structures: frozenset[str] = frozenset()
+    ask_structures: str = "--structure NUMBER: this institution's FINESS or SIRET"
 
     def systems(self) -> frozenset[str] | None:
         """The registers that the list is of: a mailbox without a number in one of them is not missing in it."""
@@ -32,9 +36,7 @@ class ListFile(SourceFile[Listed]):
     def check(self, kind: str) -> None:
         """ConfigError for the national extract without structures."""
         if kind == "rass" and not self.structures:
-            raise ConfigError(
-                "the national extract holds everybody", hint="--structure NUMBER: this institution's FINESS or SIRET"
-            )
+            raise ConfigError("the national extract holds everybody", hint=self.ask_structures)
 
     def from_bundle(self, entries: Iterator[object]) -> Iterator[Listed | BadRow]:
         """The mailboxes of a Bundle."""

@@ -54,12 +54,13 @@ def read_column_map(options: Sequence[str], fields: Fields = MAILBOX_FIELDS) -> 
 class SourceFile(Generic[T]):
     """A file with a list of T, and how it is to be read.
 
-    format: a name, or "" to see it by the beginning. encoding: of ENCODINGS; a byte order mark is passed over.
-    delimiter: of a table; "" to see it by the header. shown_as: its name in errors, if not the path's.
+    content: the list itself, where it lies in no file; path is its name in errors then. format: a name, or "" to see it
+    by the beginning. encoding: of ENCODINGS; a byte order mark is passed over. delimiter: of a table; "" to see it by
+    the header.
     """
 
     path: Path
-    shown_as: str = ""
+    content: bytes | None = field(default=None, repr=False)
     format: str = ""
     encoding: str = "utf-8"
     delimiter: str = ""
@@ -68,6 +69,8 @@ class SourceFile(Generic[T]):
     @property
     def size_bytes(self) -> int:
         """The file's size. ConfigError if it cannot be read, or only once (a pipe)."""
+        if self.content is not None:
+            return len(self.content)
         try:
             if not self.path.is_file():
                 raise ConfigError(f"{self.path} is no file", hint="a list is read twice: it cannot be a pipe")
@@ -79,7 +82,7 @@ class SourceFile(Generic[T]):
         """The format given, or what the beginning looks like. ConfigError."""
         if self.format:
             return self.format
-        with self._opened() as stream:
+        with self.opened() as stream:
             beginning = stream.read(8192).lstrip(codecs.BOM_UTF8 + b" \t\r\n")
         if beginning.startswith(b"{"):
             return "fhir"
@@ -94,10 +97,10 @@ class SourceFile(Generic[T]):
         """The rows, as they are read. come: told how many bytes have been read. ConfigError for what is no list."""
         kind = self.kind()
         self.check(kind)
-        with self._opened() as stream:
+        with self.opened() as stream:
             counted = _Counted(stream, come)
             found = self.from_bundle(_entries(counted)) if kind == "fhir" else self._lines(counted, kind)
-            yield _named(self.shown_as or self.path.name, found)
+            yield _named(self.path.name, found)
 
     def _lines(self, stream: _Counted, kind: str) -> Iterator[T | BadRow]:
         lines = _checked_lines(stream, self.encoding)
@@ -116,7 +119,11 @@ class SourceFile(Generic[T]):
         raise NotImplementedError
 
     @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
+    def opened(self) -> Iterator[BinaryIO]:
+        """The list's bytes, from their beginning. ConfigError if they cannot be read."""
+        if self.content is not None:
+            yield io.BytesIO(self.content)
+            return
         try:
             with self.path.open("rb") as stream:
                 yield stream
@@ -157,7 +164,7 @@ def _checked_lines(stream: _Counted, encoding: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise ListError(
                 f"line {number} is not {encoding}: byte 0x{raw[error.start]:02x}",
-                hint="files of older programs: --encoding latin-1 or cp1252",
+                hint="older programs write latin-1 or cp1252: give that as its encoding",
             ) from None
 
 

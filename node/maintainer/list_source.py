@@ -12,7 +12,6 @@ from directory_sync.lists.fhir_organizations import read_organizations
 from directory_sync.lists.french_structures import is_finess, read_finess, read_rass_structures
 from directory_sync.lists.institutions import INSTITUTION_FIELDS, ListedInstitution, read_institutions
 from directory_sync.lists.listed import BadRow
-from node.errors import ConfigError
 from node.lists.source import SourceFile
 
 __all__ = ["INSTITUTION_FORMATS", "InstitutionFile"]
@@ -45,8 +44,6 @@ class InstitutionFile(SourceFile[ListedInstitution]):
 
     def digest(self) -> bytes:
         """SHA-256 of the file. ConfigError."""
-        try:
-            with self.path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").digest()
-        except OSError as error:
-            raise ConfigError(f"{self.path} cannot be read: {error.strerror}") from error
+        with self.opened() as stream:
+            # BytesIO and files alike are readable objects; the stub names files alone.
+            return hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]

@@ -202,9 +202,10 @@ def _said(text: str, language: Language) -> str | None:
     for message, pattern in _PATTERNS:
         if found := pattern.fullmatch(text):
             values = found.groupdict()
-            # A place in a list is a sentence of its own: "line 7".
-            if (place := values.get("place")) is not None:
-                values["place"] = _said(place, language) or place
+            # A place in a list is a sentence of its own ("line 7"), and so is what a column has to hold.
+            for name in ("place", "what"):
+                if name in values:
+                    values[name] = _said(values[name], language) or values[name]
             return language.text(message, **values)
     # What was read of a file may begin with its name.
     name, colon, rest = text.partition(": ")

@@ -46,6 +46,19 @@ def test_what_is_no_list_is_refused_with_its_place(
     assert reason in caught.value.message + caught.value.hint
 
 
+def test_a_list_may_lie_in_no_file() -> None:
+    file = ListFile(path=Path("staff.csv"), content=b"name;town\nA;Foix\n", domain="a.example")
+    assert file.size_bytes == 17
+    for _ in range(2):
+        with file.rows() as rows:
+            assert [row.name for row in rows if isinstance(row, Row)] == ["A"]
+    with (
+        pytest.raises(ConfigError, match=r"^staff\.csv: no column"),
+        ListFile(path=Path("staff.csv"), content=b"a;b\n", domain="a.example").rows() as rows,
+    ):
+        list(rows)
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [

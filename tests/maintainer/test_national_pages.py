@@ -54,7 +54,7 @@ async def test_a_list_is_imported_read_and_matched(tmp_path: Path) -> None:
         ):
             answer = await send_file(client, LIST, LIST, bad, **options)
             assert answer.status_code == 422
-            assert "list-" not in answer.text  # the name of the file on disk is nobody's concern
+            assert "--map" not in answer.text
         rows = (
             "1;CLINIQUE DU PONT;Albi;Bretagne;05\n2;Pharmacie du Marché;Foix;Occitanie;0561\nshort\n"
             "3;Polyclinique du Cormier;Albi;Occitanie;\n4;Cabinet <b>Neuf</b>;Foix;;\n"

@@ -232,13 +232,29 @@ async def test_a_list_is_looked_at_then_done(tmp_path: Path, database_url: str) 
         assert await node.mailboxes.has_first_password((await node.mailboxes.find("ada@hopital.example")).id)
         kinds = [kind for kind, _ in await done_by(node, "administrator")]
         assert kinds == [EventKind.MAILBOX_CREATED, EventKind.MAILBOX_CHANGED]
-        # Nothing of the list is left on the disk, and what is no list is told.
-        assert list(folder.glob("import-*")) == []
+        # What is no list is told.
         for data, text in ((b"", "aucune liste"), (b"\xff\xfe", "un autre encodage"), (b"{", "JSON")):
             answer = await send_file(client, page, page, data, **options)
             assert answer.status_code == 422
             assert text in answer.text
         assert (await send_file(client, page, page, b"a" * (2 * 1024 * 1024 + 1), **options)).status_code == 409
+        # Columns of other names are told on the page, in its words, and what was typed stays.
+        foreign = "Nom;Prénom\nNEUF;Léa\n".encode()
+        answer = await send_file(client, page, page, foreign, **options, map="family=Name")
+        assert answer.status_code == 422
+        assert "family=Name</textarea>" in answer.text
+        answer = await send_file(client, page, page, foreign, **options)
+        assert "aucune colonne connue pour le nom ou l’adresse ; il y a : Nom, Prénom" in answer.text
+        assert "--map" not in answer.text
+        extract = b"name,address\n"
+        answer = await send_file(client, page, page, extract, **{**options, "format": "rass"})
+        assert "le numéro FINESS ou SIRET" in answer.text
+        plan = await send_file(client, page, page, foreign, **options, map="family=Nom\ngiven=Prénom")
+        assert "lea.neuf@hopital.example" in plan.text
+        form = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', plan.text))
+        form |= {"content": foreign.decode(), "map": "family=Nom\r\ngiven=Prénom", "confirmed": "yes"}
+        assert (await client.post(f"{page}/do", data=form, headers=ORIGIN)).status_code == 200
+        await node.mailboxes.find("lea.neuf@hopital.example")
 
 
 async def test_the_list_of_mailboxes_is_searched_and_paged(tmp_path: Path) -> None:

@@ -1,17 +1,13 @@
 """Mailboxes from a list: what it would change, first passwords to keep, then doing it. Spec: spec/staff.md, 6.3.
 
 The list travels in the form that confirms it, so that what is done is what was looked at, and nothing of it lies on the
-node's disk but for the moment of each reading.
+node's disk.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from starlette.datastructures import FormData
@@ -19,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from directory_sync.lists.addresses import AddressForm
+from directory_sync.lists.addresses import DEFAULT_FORM, AddressForm
+from directory_sync.lists.columns import COLUMNS, MAILBOX_FIELDS
 from directory_sync.lists.listed import BadRow, ListError
 from directory_sync.lists.matching import Held
 from directory_sync.lists.tables import table_line
@@ -30,7 +27,8 @@ from node.lists.source import ENCODINGS
 from node.reports.rendering import N_
 from node.vault import ways
 from node.web.staff.desk import ADMINISTRATOR, StaffDesk, StaffVisit
-from node.web.staff.forms import is_confirmed, line, text, upload
+from node.web.staff.forms import is_confirmed, line, text, upload_named
+from node.web.staff.list_forms import MAX_MAP, source_options
 from protocol.crypto import Secret, hkdf_expand
 from protocol.entry import MailboxEntry
 from protocol.labels import Label
@@ -57,7 +55,9 @@ _FIELDS: Final = {
     "types": N_("Types of documents taken"),
     "listed": N_("Shown in the directory"),
 }
-_OPTIONS: Final = ("format", "encoding", "delimiter", "address_form", "structures", "close_missing")
+_OPTIONS: Final = ("name", "format", "encoding", "delimiter", "address_form", "structures", "close_missing")
+_ASK_STRUCTURES: Final = N_("name this institution's FINESS or SIRET number")
+_EMPTY: Final = FormData()
 
 
 @dataclass(slots=True)
@@ -106,7 +106,10 @@ class ImportPages:
         """The form."""
         return self._form(request, visit)
 
-    def _form(self, request: Request, visit: StaffVisit, error: CoffreError | None = None) -> Response:
+    def _form(
+        self, request: Request, visit: StaffVisit, error: CoffreError | None = None, form: FormData = _EMPTY
+    ) -> Response:
+        """The form, with what was chosen before."""
         return self.desk.show(
             request,
             "staff/import.html",
@@ -115,30 +118,30 @@ class ImportPages:
             formats=FORMATS,
             encodings=ENCODINGS,
             most_bytes=MAX_LIST_BYTES,
+            chosen={name: line(form, name) for name in _OPTIONS},
+            columns=text(form, "map", MAX_MAP),
+            fields=COLUMNS,
+            default_form=DEFAULT_FORM,
             error=error,
         )
 
     async def look(self, request: Request, visit: StaffVisit) -> Response:
         """What the list would change. Nothing is changed."""
-        form, data = await upload(request, visit, "file", most_bytes=MAX_LIST_BYTES)
-        options = {name: line(form, name) for name in _OPTIONS}
+        form, data, name = await upload_named(request, visit, "file", most_bytes=MAX_LIST_BYTES)
         try:
             if not data:
                 raise ConfigError("no list was chosen")
-            encoding = options["encoding"] if options["encoding"] in ENCODINGS else "utf-8"
-            content = data.decode(encoding)
+            encoding = line(form, "encoding")
+            content = data.decode(encoding if encoding in ENCODINGS else "utf-8")
+            # From here on it is text of this page.
+            given = FormData({**form, "encoding": "utf-8", "name": name, "content": content})
+            seed = self.desk.node.world.random_bytes(_SEED_BYTES).hex()
+            seen = await _seen(self._importer(given, seed))
         except UnicodeDecodeError:
-            return self._form(request, visit, ConfigError("the list is in another encoding", hint="try cp1252"))
-        except ConfigError as error:
-            return self._form(request, visit, error)
-        # From here on it is text of this page.
-        options["encoding"] = "utf-8"
-        seed = self.desk.node.world.random_bytes(_SEED_BYTES).hex()
-        try:
-            async with self._importer(options, content, seed) as importer:
-                seen = await _seen(importer)
+            error = ConfigError("the list is in another encoding", hint="try cp1252")
+            return self._form(request, visit, error, form)
         except CoffreError as error:
-            return self._form(request, visit, error)
+            return self._form(request, visit, error, form)
         return self.desk.show(
             request,
             "staff/import_plan.html",
@@ -147,17 +150,18 @@ class ImportPages:
             shown=_SHOWN,
             field_words=_FIELDS,
             passwords=[(step.entry.address, step.entry.name, _drawn(seed, step.entry.address)) for step in seen.new],
-            closing=seen.plan.missing if options["close_missing"] and not seen.plan.bad else (),
-            fields={**options, "seed": seed},
+            closing=seen.plan.missing if given.get("close_missing") and not seen.plan.bad else (),
+            fields={**{name: line(given, name) for name in _OPTIONS}, "seed": seed},
+            columns=text(given, "map", MAX_MAP),
             content=content,
         )
 
     async def passwords(self, request: Request, visit: StaffVisit) -> Response:
         """The first passwords of the mailboxes that the list would make, as a table to keep."""
         del visit
-        options, content, seed = _given(await request.form())
-        async with self._importer(options, content, seed) as importer:
-            seen = await _seen(importer)
+        form = await request.form()
+        seed = _seed(form)
+        seen = await _seen(self._importer(form, seed))
         rows = [(step.entry.address, step.entry.name, _drawn(seed, step.entry.address)) for step in seen.new]
         table = "".join(table_line(row) for row in (("address", "name", "first password"), *rows))
         headers = {"Content-Disposition": 'attachment; filename="first-passwords.csv"'}
@@ -168,45 +172,33 @@ class ImportPages:
         form = await request.form()
         if not is_confirmed(form):
             raise ConfigError("nothing was changed: tick the box that the first passwords are kept")
-        options, content, seed = _given(form)
-        async with self._importer(options, content, seed) as importer:
-            seen = await _seen(importer)
-            closing: Sequence[Held] = ()
-            if options["close_missing"] and not seen.plan.bad:
-                closing = seen.plan.missing
-            outcome = await importer.apply(lambda _bytes: None, _Kept(), closing)
+        importer = self._importer(form, _seed(form))
+        seen = await _seen(importer)
+        closing: Sequence[Held] = ()
+        if line(form, "close_missing") and not seen.plan.bad:
+            closing = seen.plan.missing
+        outcome = await importer.apply(lambda _bytes: None, _Kept(), closing)
         return self.desk.show(request, "staff/import_done.html", visit, outcome=outcome, seen=seen)
 
-    @asynccontextmanager
-    async def _importer(self, options: dict[str, str], content: str, seed: str) -> AsyncIterator[Importer]:
-        """An importer of this list, which lies in a file of the node's folder for as long as the block lasts."""
+    def _importer(self, form: FormData, seed: str) -> Importer:
+        """An importer of the list that a form carries. ConfigError."""
         node = self.desk.node
-        run = node.world.run_blocking
-        path = await run(_written, node.folder.path, content)
+        data = text(form, "content", MAX_LIST_BYTES).encode()
+        options = source_options(form, data, line(form, "name"), MAILBOX_FIELDS, FORMATS)
+        structures = frozenset(line(form, "structures").split())
         try:
-            source = ListFile(
-                path=path,
-                shown_as="the list",
-                domain=node.settings.domain,
-                format=options["format"] if options["format"] in FORMATS else "",
-                delimiter={"tab": "\t"}.get(options["delimiter"], options["delimiter"][:1]),
-                structures=frozenset(options["structures"].split()),
-            )
-            try:
-                address_form = AddressForm(options["address_form"] or "{given}.{family}")
-            except ListError as error:
-                raise ConfigError(error.message, hint=error.hint) from None
-            yield Importer(
-                source,
-                mailboxes=node.mailboxes,
-                directory=node.directory,
-                database=node.database,
-                form=address_form,
-                quota_bytes=node.settings.limits.mailbox_quota_bytes,
-                draw=lambda address: Secret(_drawn(seed, address).encode()),
-            )
-        finally:
-            await run(path.unlink)
+            address_form = AddressForm(line(form, "address_form") or DEFAULT_FORM)
+        except ListError as error:
+            raise ConfigError(error.message, hint=error.hint) from None
+        return Importer(
+            ListFile(domain=node.settings.domain, structures=structures, ask_structures=_ASK_STRUCTURES, **options),
+            mailboxes=node.mailboxes,
+            directory=node.directory,
+            database=node.database,
+            form=address_form,
+            quota_bytes=node.settings.limits.mailbox_quota_bytes,
+            draw=lambda address: Secret(_drawn(seed, address).encode()),
+        )
 
 
 async def _seen(importer: Importer) -> _Seen:
@@ -215,12 +207,11 @@ async def _seen(importer: Importer) -> _Seen:
     return seen
 
 
-def _given(form: FormData) -> tuple[dict[str, str], str, str]:
-    options = {name: line(form, name) for name in _OPTIONS}
+def _seed(form: FormData) -> str:
     seed = line(form, "seed")
     if len(seed) != 2 * _SEED_BYTES:
         raise ConfigError("the page was not whole", hint="choose the list again")
-    return options, text(form, "content", MAX_LIST_BYTES), seed
+    return seed
 
 
 def _drawn(seed: str, address: str) -> str:
@@ -234,10 +225,3 @@ def _drawn(seed: str, address: str) -> str:
         return hkdf_expand(seed.encode(), info=Label.FIRST_PASSWORD.value + place, length=count)
 
     return ways.draw_first_password(random_bytes).reveal().decode()
-
-
-def _written(folder: Path, content: str) -> Path:
-    """A file that its owner alone may read (NamedTemporaryFile makes it 0600)."""
-    with NamedTemporaryFile("w", dir=folder, prefix="import-", suffix=".tmp", delete=False, encoding="utf-8") as file:
-        file.write(content)
-    return Path(os.fspath(file.name))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from directory_sync.lists.institutions import INSTITUTION_FIELDS, ListedInstitution
 from node.errors import CoffreError, ConfigError, FolderError, NotFoundError
-from node.lists.source import ENCODINGS, read_column_map
+from node.lists.source import ENCODINGS
 from node.maintainer.desk import Desk
 from node.maintainer.difference import Difference, Found, choose, compare, import_list, members
 from node.maintainer.invitations import invite_table
@@ -26,6 +21,7 @@ from node.maintainer.list_store import InviteFilter, ListStore, list_path
 from node.reports.rendering import N_
 from node.web.staff.desk import MAINTAINER, StaffDesk, StaffVisit
 from node.web.staff.forms import line, text, upload_named
+from node.web.staff.list_forms import MAX_MAP, source_options
 from node.web.staff.maintainer_desk import MAINTAINER_PATH, MaintainerDoor
 from protocol.ids import NodeId
 
@@ -33,7 +29,6 @@ __all__ = ["FIELD_WORDS", "LIST_PATH", "NationalListPages"]
 
 LIST_PATH: Final = f"{MAINTAINER_PATH}/list"
 _MAX_LIST_BYTES: Final = 10 * 1024 * 1024
-_MAX_MAP_BYTES: Final = 8 * 1024
 _PAGE: Final = 50
 _KEY_BYTES: Final = 2000
 _DONE: Final = {
@@ -95,7 +90,7 @@ class NationalListPages:
         return await self._page(request, visit, desk)
 
     async def _page(
-        self, request: Request, visit: StaffVisit, desk: Desk, error: CoffreError | None = None
+        self, request: Request, visit: StaffVisit, desk: Desk, error: CoffreError | None = None, columns: str = ""
     ) -> Response:
         wanted, start = _wanted(request, desk), request.query_params.get("from", "0")
         begin = int(start) if start.isascii() and start.isdigit() and len(start) < 8 else 0
@@ -121,6 +116,7 @@ class NationalListPages:
             formats={name: _FORMAT_WORDS[name] for name in INSTITUTION_FORMATS},
             encodings=ENCODINGS,
             fields=INSTITUTION_FIELDS.names,
+            columns=columns,
             field_words=FIELD_WORDS,
             most_bytes=_MAX_LIST_BYTES,
             done=_DONE.get(request.query_params.get("done", "")) if error is None else None,
@@ -132,8 +128,8 @@ class NationalListPages:
         form, data, name = await upload_named(request, visit, "file", most_bytes=_MAX_LIST_BYTES)
 
         def work() -> str:
-            with _source(desk.path, form, data, name) as source:
-                facts = import_list(desk, source, name, self.desk.node.world, lambda _bytes: None)
+            options = source_options(form, data, name, INSTITUTION_FIELDS, INSTITUTION_FORMATS)
+            facts = import_list(desk, InstitutionFile(**options), name, self.desk.node.world, lambda _bytes: None)
             return facts.sha256[:16]
 
         try:
@@ -141,7 +137,7 @@ class NationalListPages:
                 raise ConfigError("no list was chosen")
             digest = await self.desk.node.world.run_blocking(work)
         except CoffreError as error:
-            return await self._page(request, visit, desk, error)
+            return await self._page(request, visit, desk, error, text(form, "map", MAX_MAP))
         await self.desk.note(visit, f"maintainer: list {digest}")
         return self.desk.done(LIST_PATH, "imported")
 
@@ -185,31 +181,6 @@ def _look(desk: Desk, wanted: InviteFilter, begin: int) -> _Looked:
 def _wanted(request: Request, desk: Desk) -> InviteFilter:
     words = request.query_params.get("q", "")[:200].strip()
     return InviteFilter(words, "" if request.query_params.get("everywhere") else desk.entry.region)
-
-
-@contextmanager
-def _source(folder: Path, form: FormData, data: bytes, name: str) -> Iterator[InstitutionFile]:
-    """The list as a file of the desk's folder, for as long as the block lasts."""
-    chosen, encoding, delimiter = line(form, "format"), line(form, "encoding"), line(form, "delimiter")
-    maps = [item.strip() for item in text(form, "map", _MAX_MAP_BYTES).split("\n") if item.strip()]
-    for item in maps:
-        if "=" not in item:
-            raise ConfigError(f"{item!r} maps nothing", hint="one field=Column on each line")
-    # NamedTemporaryFile makes it 0600.
-    with NamedTemporaryFile("wb", dir=folder, prefix="list-", suffix=".tmp", delete=False) as file:
-        file.write(data)
-    path = Path(os.fspath(file.name))
-    try:
-        yield InstitutionFile(
-            path=path,
-            shown_as=name,
-            format=chosen if chosen in INSTITUTION_FORMATS else "",
-            encoding=encoding if encoding in ENCODINGS else "utf-8",
-            delimiter={"tab": "\t"}.get(delimiter, delimiter[:1]),
-            columns=read_column_map(maps, INSTITUTION_FIELDS),
-        )
-    finally:
-        path.unlink()
 
 
 def _node(told: str) -> NodeId:
