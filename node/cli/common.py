@@ -121,13 +121,14 @@ def caution_fields(caution: Caution) -> dict[str, Any]:
 
 def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T:
     """Run the asynchronous body of a command; a person's mistake and what the machine refuses become one line, a bug
-    stays a traceback.
+    stays a traceback. typer.Abort where somebody pressed Ctrl-C, or ended the input instead of answering.
     """
     import trio
 
     from protocol.errors import RemoteProtocolError
 
     caught: CoffreError | None
+    is_stopped = False
     try:
         return trio.run(body)
     except* CoffreError as group:
@@ -140,6 +141,10 @@ def run_command(body: Callable[[], Awaitable[T]], *, as_json: bool = False) -> T
         caught = machine_error(problem)
         if caught is None and not is_reader_gone(problem):
             raise
+    except* (KeyboardInterrupt, typer.Abort):
+        is_stopped = True
+    if is_stopped:
+        raise typer.Abort
     if caught is None:
         leave_quietly()
         raise typer.Exit(1)
@@ -178,12 +183,19 @@ def ask_secret(path: Path | None, what: str, option: str, *, twice: bool = False
         return read_secret_file(path)
     if not sys.stdin.isatty():
         raise ConfigError(f"no {what}", hint=f"give {option} FILE, or run this on a terminal")
-    text = getpass.getpass(f"{what[0].upper()}{what[1:]}: ")
-    if twice and getpass.getpass("The same again: ") != text:
+    text = _typed(f"{what[0].upper()}{what[1:]}: ")
+    if twice and _typed("The same again: ") != text:
         raise WrongSecretError("the two are not the same")
     if not text:
         raise WrongSecretError(f"the {what} is empty")
     return Secret(text.encode())
+
+
+def _typed(prompt: str) -> str:
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:  # Ctrl-D
+        raise typer.Abort from None
 
 
 def confirm(question: str, *, assume: bool, option: str) -> bool:

@@ -69,6 +69,16 @@ def test_what_may_be_a_bug_stays_one() -> None:
         _raised(errno.ENOENT, "vault/head")
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, typer.Abort])
+def test_who_stops_a_command_sees_no_traceback(stop: type[BaseException]) -> None:
+    async def body() -> None:
+        async with trio.open_nursery():
+            raise stop
+
+    with pytest.raises(typer.Abort):
+        run_command(body)
+
+
 def test_output_to_a_full_disk(lone_original: Node) -> None:
     for arguments in (("--help",), ("-C", lone_original.folder, "outbox", "--json")):
         with open("/dev/full", "wb") as full:

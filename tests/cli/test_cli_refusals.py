@@ -121,12 +121,12 @@ def test_secrets_that_are_missing(lone_original: Node, tmp_path: Path) -> None:
     assert "--password-file" in lone_original.refused("inbox", "dr.modele")
 
 
-def test_password_typed_on_a_terminal_is_not_shown(lone_original: Node) -> None:
-    password = lone_original.secrets.password.read_text("utf-8").strip()
+def _typed_on_a_terminal(node: Node, typed: bytes) -> tuple[int, str]:
+    """The status of `inbox`, and all that is seen, when this is typed at its prompt."""
     controller, terminal = os.openpty()
     # A session of its own has no controlling terminal: the password is read from standard input.
     process = subprocess.Popen(
-        [COFFRE, "-C", lone_original.folder, "inbox", "dr.modele"],
+        [COFFRE, "-C", node.folder, "inbox", "dr.modele"],
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,
@@ -137,18 +137,28 @@ def test_password_typed_on_a_terminal_is_not_shown(lone_original: Node) -> None:
     try:
         while not shown.endswith(b": "):
             shown += os.read(controller, 1024)
-        os.write(controller, password.encode() + b"\n")
+        os.write(controller, typed)
         while chunk := _read_to_the_end(controller):
             shown += chunk
-        assert process.wait(120) == 0
+        return process.wait(120), shown.decode()
     finally:
         process.kill()
         process.wait()
         os.close(controller)
-    text = shown.decode()
+
+
+def test_password_typed_on_a_terminal_is_not_shown(lone_original: Node) -> None:
+    password = lone_original.secrets.password.read_text("utf-8").strip()
+    status, text = _typed_on_a_terminal(lone_original, password.encode() + b"\n")
+    assert status == 0
     assert text.startswith("Password of dr.modele@pont.example: ")
     assert text.endswith("dr.modele@pont.example: no letters\r\n")
     assert password not in text
+
+
+def test_the_end_of_the_input_at_a_prompt_ends_the_command(lone_original: Node) -> None:
+    status, text = _typed_on_a_terminal(lone_original, b"\x04")
+    assert (status, text.strip()) == (130, "Password of dr.modele@pont.example:")
 
 
 def _read_to_the_end(controller: int) -> bytes:
