@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "mailbox_app"]
 
+_LEAST_WITHOUT_UNIT = 1024 * 1024
 mailbox_app = typer.Typer(help="The node's own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
 
 _NewPasswordFile = Annotated[
@@ -219,6 +220,16 @@ def password(
     run_command(body, as_json=as_json)
 
 
+def _quota(typed: str) -> int:
+    from node.sizes import parse_size
+
+    quota_bytes = parse_size(typed, is_alone=True)
+    # 20 for 20 GB: from then on the mailbox would take no letter.
+    if typed.strip().isdecimal() and 0 < quota_bytes < _LEAST_WITHOUT_UNIT:
+        raise ConfigError(f"{typed.strip()} bytes hold no letter", hint="give the unit: 20MB, 20GB")
+    return quota_bytes
+
+
 @mailbox_app.command("quota")
 def quota(
     context: typer.Context,
@@ -235,9 +246,7 @@ def quota(
         async with opened_node(context) as node:
             found = await node.mailboxes.find(full_address(node, mailbox))
             if wanted:
-                from node.sizes import parse_size
-
-                await node.mailboxes.set_quota(found.id, parse_size(wanted, is_alone=True))
+                await node.mailboxes.set_quota(found.id, _quota(wanted))
                 found = await node.mailboxes.find(found.address)
         if as_json:
             fields = {"used_bytes": found.used_bytes, "quota_bytes": found.quota_bytes}

@@ -45,6 +45,7 @@ def test_a_quota_is_set(node: Node) -> None:
     assert node.json("mailbox", "quota", "dr.fictive", "5000000000")["quota_bytes"] == 5_000_000_000
     assert "holds 0 bytes of 4.7 GB" in node.say("mailbox", "quota", "dr.fictive")
     assert node.json("mailbox", "quota", "dr.fictive", "20 Go")["quota_bytes"] == 20 << 30
+    assert "give the unit: 20MB, 20GB" in node.refused("mailbox", "quota", "dr.fictive", "20")
     assert "is no size" in node.refused("mailbox", "quota", "dr.fictive", "much")
     assert "above 0" in node.refused("mailbox", "quota", "dr.fictive", "0")
 
