@@ -16,7 +16,7 @@ from node.audit.tiles import StoredTileReader
 from node.errors import LimitError, NotFoundError
 from node.vault import schema
 from node.vault.database import AfterCommit, Database, Transaction
-from node.vault.reading import prefix_range
+from node.vault.reading import row_of_letter
 from node.vault.sealing import RowKeys
 from protocol.checkpoint import peek_checkpoint
 from protocol.details import Details, decode_details
@@ -218,12 +218,9 @@ class Discloser:
             return await self._database.read(self._letter_of_row, text)
 
     def _letter_of_row(self, connection: sa.Connection, prefix: str) -> LetterId:
-        letters, leaves = schema.letters, schema.log_leaves
-        rows = connection.execute(sa.select(letters.c.tag).where(*prefix_range(letters.c.id, prefix))).fetchmany(2)
-        if len(rows) != 1:
-            raise NotFoundError(f"no single letter has the id {prefix}", hint="use more of the id, as lists show it")
+        leaves, tag = schema.log_leaves, row_of_letter(connection, prefix).tag
         query = sa.select(leaves.c.epoch, leaves.c.position, leaves.c.leaf, leaves.c.sealed)
-        for row in connection.execute(query.where(leaves.c.tag == rows[0].tag)).all():
+        for row in connection.execute(query.where(leaves.c.tag == tag)).all():
             said = OwnEvent.of_row(self._keys, row).said
             if said is not None and said.letter is not None:
                 return said.letter

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from node.errors import ConfigError, NotFoundError, StateError
 from node.vault import schema
 from node.vault.database import Transaction
-from node.vault.reading import prefix_range
+from node.vault.reading import prefix_range, row_of_letter
 from node.vault.sealing import RowKeys, new_row_id
 from protocol.codec import Value, encode
 from protocol.crypto import hash_labelled
@@ -85,13 +85,7 @@ class HoldRows:
 
     def letter_row(self, connection: sa.Connection, prefix: str) -> bytes:
         """The row of the one letter of this node whose id begins so. NotFoundError."""
-        table = schema.letters
-        found = (
-            connection.execute(sa.select(table.c.id).where(*prefix_range(table.c.id, prefix))).scalars().fetchmany(2)
-        )
-        if len(found) != 1:
-            raise NotFoundError(f"no single letter has the id {prefix}", hint="use more of the id, as lists show it")
-        return bytes(found[0])
+        return bytes(row_of_letter(connection, prefix).id)
 
     def add(self, tx: Transaction, items: Sequence[NewHold]) -> Sequence[Hold | Exception]:
         """Batch handler: put holds on, on record."""

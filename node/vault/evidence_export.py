@@ -16,7 +16,7 @@ from node.vault.database import Database
 from node.vault.directory import Directory
 from node.vault.feed_store import EPOCH, feed_head
 from node.vault.outbox_rows import OutboxRows
-from node.vault.reading import prefix_range
+from node.vault.reading import row_of_letter
 from node.vault.sealing import RowKeys
 from protocol.cosignature import with_cosigners
 from protocol.details import decode_details
@@ -50,7 +50,7 @@ class _Gatherer:
         self._witnesses = WitnessKeys(directory)
 
     def gather(self, connection: sa.Connection, prefix: str) -> EvidenceFile:
-        tag = self._tag(connection, prefix)
+        tag = LeafTag(row_of_letter(connection, prefix).tag)
         tokens: set[bytes] = set()
         found = [*self._own_events(connection, tag, tokens), *self._received(connection, tag)]
         cosigners: set[NodeId] = set()
@@ -69,13 +69,6 @@ class _Gatherer:
             entries=tuple(entries_of(connection, chosen)),
             timestamps=tuple(tokens),
         ).arranged()
-
-    def _tag(self, connection: sa.Connection, prefix: str) -> LeafTag:
-        table = schema.letters
-        rows = connection.execute(sa.select(table.c.tag).where(*prefix_range(table.c.id, prefix))).fetchmany(2)
-        if len(rows) != 1:
-            raise NotFoundError(f"no single letter has the id {prefix}", hint="use more of the id, as lists show it")
-        return LeafTag(rows[0].tag)
 
     def _own_events(self, connection: sa.Connection, tag: LeafTag, tokens: set[bytes]) -> Iterable[Evidence]:
         """Leaves of the own log, each under the oldest stamped head above it if there is one; its token is added."""

@@ -30,7 +30,7 @@ from protocol.letter import Letter, SignedLetter
 from protocol.logleaf import EventKind
 from protocol.slip import SignedSlip, Slip, check_letter_against_slip
 
-__all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range"]
+__all__ = ["LetterSummary", "OpenedLetter", "Reading", "StoredLetter", "prefix_range", "row_of_letter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +303,18 @@ class Reading:
             return OpenedLetter(stored=stored, content=content, deputy=deputy)
 
         return await self._database.read(read)
+
+
+def row_of_letter(connection: sa.Connection, prefix: str) -> sa.Row[bytes, bytes]:
+    """The id and tag of the one letter of this node, in whichever mailbox, whose id begins so. NotFoundError."""
+    table = schema.letters
+    query = sa.select(table.c.id, table.c.tag).where(*prefix_range(table.c.id, prefix))
+    found = connection.execute(query).fetchmany(2)
+    if not found:
+        raise NotFoundError(f"no letter of this node has the id {prefix}", hint="take it from coffre inbox or sent")
+    if len(found) > 1:
+        raise NotFoundError(f"several letters have ids that begin with {prefix}", hint="give more of the id")
+    return found[0]
 
 
 def prefix_range(column: sa.Column[bytes], prefix: str) -> list[sa.ColumnElement[bool]]:

@@ -66,7 +66,11 @@ def test_altered_evidence_does_not_verify(evidence: Path, tmp_path: Path, positi
 
 def test_evidence_that_is_not_there(neighbours: Neighbours, tmp_path: Path) -> None:
     assert "missing" in one_line(run_coffre("evidence", "verify", tmp_path / "missing"))
-    assert "no single letter" in neighbours.hospital.refused("evidence", "export", "ffff", tmp_path / "x")
+    hospital = neighbours.hospital
+    assert "no letter of this node has the id ffff" in hospital.refused("evidence", "export", "ffff", tmp_path / "x")
+    # Ids begin with the time.
+    again = hospital.send("dr.fictive", "dr.exemple@lilas.example", "Encore un")
+    assert "several letters have ids" in hospital.refused("evidence", "export", again[:2], tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 

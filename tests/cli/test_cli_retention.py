@@ -66,7 +66,7 @@ def test_holds(lone: Node) -> None:
     assert "begins before it ends" in lone.refused(
         "hold", "add", "--from", "2026-02-01", "--until", "2026-01-01", "--reason", "r"
     )
-    assert "no single letter" in lone.refused("hold", "add", "--letter", "ffff", "--reason", "r")
+    assert "no letter of this node has the id ffff" in lone.refused("hold", "add", "--letter", "ffff", "--reason", "r")
     assert lone.json("hold", "remove", made["id"][:16], "--reason", "classé")["removed"] is True
     assert "removed already" in lone.refused("hold", "remove", made["id"], "--reason", "classé")
     assert "no single hold" in lone.refused("hold", "remove", "abcd", "--reason", "classé")
