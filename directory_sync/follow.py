@@ -23,6 +23,7 @@ __all__ = [
     "FeedSource",
     "FeedStore",
     "FollowResult",
+    "check_held",
     "check_here",
     "follow",
 ]
@@ -88,6 +89,20 @@ def _open_head(raw: bytes, verifier: CheckpointVerifier, node: NodeId, epoch: in
     if head.origin != feed_origin(node, epoch):
         raise RemoteProtocolError(Reason.MISMATCH, "a head of another feed or epoch")
     return head
+
+
+def check_held(wanted: Checkpoint, held: Checkpoint) -> bool:
+    """Whether a verified head says nothing beyond one that is held, by the two heads alone.
+
+    RemoteProtocolError: rollback (it is smaller), fork (same size, other root).
+    """
+    if wanted.size > held.size:
+        return False
+    if wanted.size < held.size:
+        raise RemoteProtocolError(Reason.ROLLBACK, f"head of {wanted.size} where {held.size} was known")
+    if wanted.root != held.root:
+        raise RemoteProtocolError(Reason.FORK, f"another root at size {held.size}")
+    return True
 
 
 async def follow(

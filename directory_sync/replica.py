@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import anyio
 
 from directory_sync.follow import MAX_OPERATIONS, FeedStore
+from directory_sync.old_heads import OldHeads
 from protocol.checkpoint import Checkpoint
 from protocol.fork_proof import ForkProof
 from protocol.ids import NodeId
@@ -223,7 +224,8 @@ class Place:
 
 class FeedLocks:
     """One lock for each feed, and room for the operations of some, shared by all links of a node: two peers that show
-    one head do not both send it, and large feeds wait for each other.
+    one head do not both send it, and large feeds wait for each other. old_heads: what was found about heads that
+    several may show.
     """
 
     def __init__(self, operations: int = 10_000) -> None:
@@ -233,6 +235,7 @@ class FeedLocks:
         self._turn = anyio.Lock()
         self._left = anyio.Event()
         self._held: set[Place] = set()
+        self.old_heads = OldHeads()
 
     def of(self, node: NodeId) -> anyio.Lock:
         """The lock of this node's feed."""

@@ -11,7 +11,7 @@ from typing import Final
 import anyio
 
 from directory_sync.compare import fetch_leaf_hashes
-from directory_sync.follow import Check, FeedBatch, FeedSource, FollowResult, check_here, follow
+from directory_sync.follow import Check, FeedBatch, FeedSource, FollowResult, check_held, check_here, follow
 from directory_sync.replica import EPOCH, FeedLocks, Followed, Limits, Link, Place, Say, Store, say_nothing
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
@@ -19,7 +19,7 @@ from protocol.fork_proof import ForkProof, prove_fork
 from protocol.ids import NodeId
 from protocol.merkle import root_of
 from protocol.messages import FeedGet, FeedOps, Statements, StatementsGet
-from protocol.statement import StatementChain
+from protocol.statement import MAX_CHAIN, StatementChain
 
 __all__ = ["FeedTaker", "verifier_of"]
 
@@ -73,7 +73,7 @@ class FeedTaker:
         self._verifiers = verifiers
         self._say = say
         self._check = check
-        self._limit = anyio.CapacityLimiter(limits.at_once)
+        self._room = anyio.Semaphore(limits.at_once)
         # What `ask_missing` got of a feed before it knew the head.
         self._begun: dict[NodeId, FeedBatch] = {}
         self.peers_own_taken: Callable[[], None] = lambda: None
@@ -83,23 +83,29 @@ class FeedTaker:
         """Take heads of third nodes, some at a time. RemoteProtocolError for what no honest peer would pass on."""
         async with anyio.create_task_group() as group:
             for note in notes:
+                # Before its task is made: a peer may push heads without end.
+                await self._room.acquire()
                 group.start_soon(self._take_one, note)
 
     async def _take_one(self, note: bytes) -> None:
-        async with self._limit:
+        try:
             kind, node, epoch = parse_origin(peek_checkpoint(note).origin)
             if kind != "feed" or epoch != EPOCH or node == self._own:
                 return
             followed = await self._store.find(node)
             if followed is not None:
                 await self.follow(followed, note)
+        finally:
+            self._room.release()
 
     async def bring_up(self, node: NodeId, note: bytes, verifier: CheckpointVerifier) -> FollowResult:
         """Bring a feed up to a head that the peer showed. Errors as `directory_sync.follow.follow`."""
         quota = self._quota
         # Of a feed whose head is held already nothing is read: several links show it, and so does `ask_missing`.
         size = peek_checkpoint(note).size
-        if note == await self._store.held_note(node):
+        held = await self._store.held_note(node)
+        # Before the feed is read: whoever shows old heads of a large one must not have it read for each.
+        if held and (note == held or check_held(verifier.open(note), peek_checkpoint(held))):
             return FollowResult(0, size)
         async with self._locks.room(size) as place:
             result = await follow(
@@ -236,6 +242,8 @@ class FeedTaker:
         """A node's statements with those that the peer knows beyond them."""
         first, more, is_forked = 0, True, False
         while more:
+            if first >= MAX_CHAIN:
+                raise RemoteProtocolError(Reason.OVERLOAD, f"more than {MAX_CHAIN} statements of one node")
             reply = await self._link.ask(StatementsGet(chain.node_id, first))
             if not isinstance(reply, Statements):
                 return chain
@@ -255,10 +263,16 @@ class FeedTaker:
     async def _contradicts(self, followed: Followed, note: bytes) -> bool:
         """A head of fewer operations than we hold is old (False), or of another history (an alarm, True)."""
         head = self._verifiers(followed.chain).open(note)
+        held = await self._store.held_note(followed.node_id)
+        if not held:  # forgotten meanwhile
+            return False
+        known, old_heads = peek_checkpoint(held), self._locks.old_heads
+        if old_heads.has(head, known):
+            return False
         hashes = await self._store.leaf_hashes(followed.node_id)
         if root_of(hashes[: head.size]) == head.root:
+            old_heads.add(head, known)
             return False
-        held = await self._store.held_note(followed.node_id)
         await self._alarm(followed, prove_fork(held, note, hashes))
         return True
 

@@ -12,7 +12,7 @@ from node.audit.epochs import LogHistory
 from node.post.peer_link import PeerLink
 from node.vault.database import Database
 from node.vault.directory import Directory
-from node.vault.feed_store import EPOCH, load_feed
+from node.vault.feed_store import EPOCH, held_size
 from node.vault.signals import FEED
 from protocol.checkpoint import CheckpointVerifier, parse_origin, peek_checkpoint
 from protocol.errors import Reason, RemoteProtocolError
@@ -72,8 +72,7 @@ class OwnHeads:
     async def _fetch_feed(self, note: bytes) -> None:
         node = self._directory.node_id
         verifier = CheckpointVerifier(node, self._directory.own_chain().log_keys())
-        state, _ = await self._database.read(load_feed, node, EPOCH)
-        if verifier.open(note).size <= state.size:
+        if verifier.open(note).size <= await self._database.read(held_size, node, EPOCH):
             return
         try:
             result = await self._feeds.bring_up(node, note, verifier)
