@@ -8,19 +8,43 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 import trio
 
-__all__ = ["BlockingRunner", "World", "run_in_thread"]
+__all__ = ["BlockingRunner", "Share", "World", "run_in_thread", "within"]
 
 T = TypeVar("T")
 
 # Disk, database and bulk cryptography. More threads than that only fight for two cores and one disk.
 _LIMITER_TOKENS: Final = 16
 _limiter: trio.CapacityLimiter | None = None
+# Of these, what is done for one peer: who asks a thousand things at once waits for itself, and nobody else does.
+_SHARE_TOKENS: Final = 4
+
+
+class Share:
+    """What is done for one peer over all its links takes so many threads at most. spec/wire.md, 9."""
+
+    def __init__(self) -> None:
+        self.room = trio.Semaphore(_SHARE_TOKENS)
+
+
+_share: ContextVar[Share | None] = ContextVar("share", default=None)
+
+
+@contextmanager
+def within(share: Share) -> Iterator[None]:
+    """What blocks in this block, and in the tasks that are started in it, takes threads of this share alone."""
+    token = _share.set(share)
+    try:
+        yield
+    finally:
+        _share.reset(token)
 
 
 class BlockingRunner(Protocol):
@@ -36,7 +60,11 @@ async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
     global _limiter
     if _limiter is None:
         _limiter = trio.CapacityLimiter(_LIMITER_TOKENS)
-    return await trio.to_thread.run_sync(function, *args, limiter=_limiter)
+    share = _share.get()
+    if share is None:
+        return await trio.to_thread.run_sync(function, *args, limiter=_limiter)
+    async with share.room:
+        return await trio.to_thread.run_sync(function, *args, limiter=_limiter)
 
 
 class _Randomness:

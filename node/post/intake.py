@@ -16,6 +16,7 @@ import trio
 from node.errors import StoreError
 from node.post.checking import Checked, CheckedOffer, Checker, OfferedEnvelope, Refusal
 from node.post.deposit import Depositor
+from node.post.fair_queue import FairQueue
 from node.post.network import LinkError, first_of
 from node.post.peer_link import PeerLink
 from node.post.pull import PayloadPuller
@@ -91,13 +92,13 @@ class Intake:
         self._custody = custody
         self._peer_unfinished_bytes = peer_unfinished_bytes
         self._unfinished: dict[NodeId, int] = {}
-        self._waiting: list[_Waiting] = []
+        self._waiting = FairQueue[_Waiting]()
         self._arrived = trio.Event()
         self._slots: dict[NodeId, trio.Semaphore] = {}
 
     def take(self, link: PeerLink, stream: int, offer: Offer) -> None:
-        """Put an offer in line. The link's window bounds how many there are."""
-        self._waiting.append(_Waiting(link, stream, offer))
+        """Put an offer in line. The link's window bounds how many there are; peers are served in turn."""
+        self._waiting.put(link.peer, _Waiting(link, stream, offer))
         self._arrived.set()
         self._arrived = trio.Event()
 
@@ -111,11 +112,11 @@ class Intake:
         while True:
             while not self._waiting:
                 await self._arrived.wait()
-            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            taken = self._waiting.take(_BATCH)
             try:
-                checked, broken = await self._database.read_batch(self._check_batch, batch)
+                checked, broken = await self._database.read_batch(self._check_batch, [item for _, item in taken])
             except StoreError:
-                self._waiting = batch + self._waiting
+                self._waiting.put_back(taken)
                 raise
             for item, error in broken:
                 item.link.fail(error)

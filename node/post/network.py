@@ -9,8 +9,8 @@ import os
 import socket
 import ssl
 import tempfile
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
@@ -19,6 +19,7 @@ import trio
 
 from node.config.values import split_endpoint
 from node.errors import CoffreError
+from node.post.handshakes import Handshakes
 from node.post.tls_stream import TlsStream
 from protocol.certificate import build_certificate, private_key_pem
 from protocol.crypto import SigningSecret
@@ -29,10 +30,6 @@ ALPN: Final = "coffre/1"
 # A handshake takes 2 ms on a LAN; a peer that needs longer than this is not going to be useful.
 _HANDSHAKE_TIMEOUT_S: Final = 15
 _CONNECT_TIMEOUT_S: Final = 15
-# Strangers may open connections and say nothing. One address must not keep the others out; who is turned away dials
-# again, as after any failure.
-_MAX_HANDSHAKES: Final = 512
-_MAX_HANDSHAKES_OF_ONE: Final = 32
 
 
 class LinkError(CoffreError):
@@ -172,27 +169,16 @@ class TlsNetwork:
             raise LinkError("port", f"cannot listen on {endpoint}: {reason}") from error
         name = listeners[0].socket.getsockname()
 
-        waiting: Counter[str] = Counter()
+        handshakes = Handshakes()
 
         async def accept(tcp: trio.SocketStream) -> None:
-            try:
+            connection: Connection | None = None
+            with suppress(LinkError, OSError):  # or gone already
                 remote = str(tcp.socket.getpeername()[0])
-            except OSError:  # gone already
-                await trio.aclose_forcefully(tcp)
-                return
-            if waiting[remote] >= _MAX_HANDSHAKES_OF_ONE or waiting.total() >= _MAX_HANDSHAKES:
-                await trio.aclose_forcefully(tcp)
-                return
-            waiting[remote] += 1
-            try:
-                connection = await self._handshake(tcp, self._server, remote, server_side=True)
-            except LinkError:
-                return
-            finally:
-                waiting[remote] -= 1
-                if not waiting[remote]:
-                    del waiting[remote]
-            await handler(connection)
+                with handshakes.place(remote):
+                    connection = await self._handshake(tcp, self._server, remote, server_side=True)
+            if connection is not None:
+                await handler(connection)
 
         task_status.started(f"{name[0]}:{name[1]}")
         await trio.serve_listeners(accept, listeners)

@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node.errors import StoreError
+from node.post.allowance import Allowance
 from node.post.ask_peers import heads_at_peers
 from node.post.backoff import Backoff, wait_ms
 from node.post.inflight import count_crashes
@@ -28,6 +29,7 @@ from node.relay.book import first_of_events
 from node.supervision import RETRY_S, guarded, keep_running
 from node.vault.peers import Peer, PeerHealth
 from node.vault.signals import HEALTH, PEERS
+from node.world import Share, within
 from protocol.errors import RemoteProtocolError
 from protocol.ids import NodeId
 from protocol.link_states import Role
@@ -39,6 +41,10 @@ _LOOK_AT_LEAST_S: Final = 60
 _HEALTH_AT_MOST_EVERY_S: Final = 0.05
 # Both sides may dial, and an institution may have several processes; more than that is a peer that goes wrong.
 _MAX_LINKS_OF_ONE: Final = 8
+# An honest one that lost its link waits for seconds before it dials again.
+_LINKS_AT_ONCE: Final = 60
+_LINKS_PER_S: Final = 1
+_TELL_EVERY_S: Final = 600
 
 # One clock may be wrong, and of two nobody knows which.
 _CLOCKS_THAT_TELL: Final = 3
@@ -53,6 +59,9 @@ class PostOffice:
         self._parts = parts
         self._links: dict[NodeId, set[PeerLink]] = {}
         self._dialling: set[NodeId] = set()
+        self._shares: dict[NodeId, Share] = {}
+        self._comings: dict[NodeId, Allowance] = {}
+        self._coming_told: dict[NodeId, Allowance] = {}
         self._sessions = Sessions(parts)
         self._backoff = Backoff(parts.database, parts.peers, parts.outbox)
         self._own_mail = OwnMail(parts)
@@ -135,10 +144,19 @@ class PostOffice:
             or self._stopping
             or self._parts.are_keys_lost()
             or len(self._links.get(peer.node_id, ())) >= _MAX_LINKS_OF_ONE
+            or not self._may_come(peer.node_id)
         ):
             await trio.aclose_forcefully(connection.stream)
             return
         await guarded(self._run_link, connection, peer, Role.ACCEPTOR)
+
+    def _may_come(self, node: NodeId) -> bool:
+        """Whether a peer may open one more link: each costs a commit and lines of the log."""
+        allowance = self._comings.setdefault(node, Allowance(_LINKS_AT_ONCE, per_s=_LINKS_PER_S))
+        may_come = allowance.take()
+        if not may_come and self._coming_told.setdefault(node, Allowance(1, per_s=1 / _TELL_EVERY_S)).take():
+            _logger.warning("a peer connects too often", peer=node.text[:12])
+        return may_come
 
     async def _keep_links(self, nursery: trio.Nursery) -> None:
         """Dial every accepted peer that is not linked, when its next attempt is due."""
@@ -210,6 +228,10 @@ class PostOffice:
 
     async def _run_link(self, connection: Connection, peer: Peer, role: Role) -> bool:
         """Serve one link to its end; whether it was ever open."""
+        with within(self._shares.setdefault(peer.node_id, Share())):
+            return await self._serve_link(connection, peer, role)
+
+    async def _serve_link(self, connection: Connection, peer: Peer, role: Role) -> bool:
         parts = self._parts
         hello = await parts.database.read(self._sessions.hello, peer)
         sessions: list[Session] = []

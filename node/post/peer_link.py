@@ -31,6 +31,8 @@ _READ_BYTES: Final = 256 * 1024
 # Payload data waiting to be written: enough to keep the stream busy, little enough that control frames pass quickly.
 _DATA_QUEUE_BYTES: Final = 512 * 1024
 _WRITE_BYTES: Final = 192 * 1024
+# Of a piece of that size nothing more has left for so long: slower than any line, or a peer that does not read.
+_STANDS_STILL_S: Final = 90
 _GOODBYE_TIMEOUT_S: Final = 3
 # Answers waiting for a peer that does not read; an honest one has at most its windows' worth.
 _MAX_CONTROL_BYTES: Final = 16 * 1024 * 1024
@@ -297,27 +299,27 @@ class PeerLink:
             if not self._control and not self._data:
                 self._to_write = trio.Event()
                 await self._to_write.wait()
-            if self._control:
-                chunk = b"".join(self._control)
-                self._control.clear()
-                self._control_bytes = 0
-            else:
-                chunk = self._next_data()
+            chunk = self._next_control() if self._control else self._next_data()
             try:
-                await self._stream.send_all(chunk)
+                with trio.fail_after(_STANDS_STILL_S):
+                    await self._stream.send_all(chunk)
+            except trio.TooSlowError as error:
+                raise LinkError("silent", f"{self.remote} does not read") from error
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise LinkError("lost", f"the link to {self.remote} broke") from error
             self._written.set()
             self._written = trio.Event()
 
+    def _next_control(self) -> bytes:
+        frames = _some(self._control)
+        self._control_bytes -= len(frames)
+        return frames
+
     def _next_data(self) -> bytes:
-        """Some frames of payload data at once: little enough for a control frame behind them to leave soon."""
-        frames, size = [], 0
-        while self._data and size < _WRITE_BYTES:
-            frames.append(self._data.popleft())
-            size += len(frames[-1])
-        self._data_bytes -= size
-        return b"".join(frames)
+        """Some payload data at once: little enough for a control frame behind it to leave soon."""
+        frames = _some(self._data)
+        self._data_bytes -= len(frames)
+        return frames
 
     # -- receiving
 
@@ -392,3 +394,12 @@ class PeerLink:
 
 
 _CALM_GOODBYES: Final = frozenset({"goodbye", "stopping", "idle", "replaced"})
+
+
+def _some(queue: deque[bytes]) -> bytes:
+    """The next frames of a queue, as many as are written at once."""
+    frames, size = [], 0
+    while queue and size < _WRITE_BYTES:
+        frames.append(queue.popleft())
+        size += len(frames[-1])
+    return b"".join(frames)
