@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from node.errors import StoreError
+from node.post.allowance import Allowance
 from node.post.checking import Checked, CheckedOffer, Checker, OfferedEnvelope, Refusal
 from node.post.deposit import Depositor
 from node.post.fair_queue import FairQueue
@@ -38,6 +39,11 @@ _WORKERS: Final = 2
 _RETRY_PAYLOAD_MS: Final = 30_000
 # From one peer: a slow one must not keep the others waiting.
 _PULLS_AT_ONCE: Final = 64
+# Of mailboxes of one sender: each refusal is a leaf for ever. More than an old address list brings; beyond it some
+# 40 MB a day.
+_REFUSALS_AT_ONCE: Final = 1000
+_REFUSALS_PER_S: Final = 0.25
+_TELL_EVERY_S: Final = 3600
 
 _logger = structlog.get_logger(__name__)
 
@@ -95,6 +101,8 @@ class Intake:
         self._waiting = FairQueue[_Waiting]()
         self._arrived = trio.Event()
         self._slots: dict[NodeId, trio.Semaphore] = {}
+        self._refusals: dict[NodeId, Allowance] = {}
+        self._refusals_told: dict[NodeId, Allowance] = {}
 
     def take(self, link: PeerLink, stream: int, offer: Offer) -> None:
         """Put an offer in line. The link's window bounds how many there are; peers are served in turn."""
@@ -157,10 +165,12 @@ class Intake:
                     envelope_id = envelope.envelope_id
                     _logger.info("envelope refused", code=code, envelope=envelope_id.text[:12])
                     item.link.reply(item.stream, Result(envelope_id, code=code, after_ms=retry_after_ms))
-                case CheckedOffer() if result.accepted and not result.payload_here:
-                    self._want(item, result, pulls)
                 case CheckedOffer():
-                    ready.append((item, result))
+                    offer = self._within_bounds(result)
+                    if offer.accepted and not offer.payload_here:
+                        self._want(item, offer, pulls)
+                    else:
+                        ready.append((item, offer))
                 case Relayed():
                     item.link.reply(item.stream, result)
                 case CustodyOffer() if not result.payload_here:
@@ -178,6 +188,17 @@ class Intake:
         for (item, custody), answer in zip(to_keep, kept, strict=True):
             for frame in self._frames(custody, answer):
                 item.link.reply(item.stream, frame)
+
+    def _within_bounds(self, offer: CheckedOffer) -> CheckedOffer:
+        """The offer, with mailboxes that would be refused deferred instead where their sender had too many refused."""
+        sender = offer.slip.sender_node
+        refusals = self._refusals.setdefault(sender, Allowance(_REFUSALS_AT_ONCE, per_s=_REFUSALS_PER_S))
+        if not offer.refused or refusals.take(len(offer.refused)):
+            return offer
+        if self._refusals_told.setdefault(sender, Allowance(1, per_s=1 / _TELL_EVERY_S)).take():
+            _logger.warning("too many refused: put off", peer=sender.text[:12], code=offer.refused[0][1])
+        put_off = tuple((mailbox, RefusalCode.BUSY) for mailbox, _ in offer.refused)
+        return replace(offer, refused=(), deferred=(*offer.deferred, *put_off))
 
     def _want(self, item: _Waiting, offer: CheckedOffer | CustodyOffer, pulls: trio.Nursery) -> None:
         """Ask for the payload, unless this peer has announced more than it may leave unfinished; one it always may."""

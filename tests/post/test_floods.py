@@ -224,3 +224,31 @@ async def test_acknowledgement_for_what_it_did_not_take(autojump_clock: MockCloc
         await trio.sleep(2 * 3600)
         for letter in (first, waiting):
             assert await a.states("anna", letter) == [DeliveryState.DEPOSITED]
+
+
+async def test_refusals_of_one_sender_are_on_record_within_bounds(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each refusal is a leaf, for ever. Beyond so many they are put off, and what can be deposited still is."""
+    monkeypatch.setattr("node.post.intake._REFUSALS_AT_ONCE", 60)
+    async with with_a_third(tmp_path) as (federation, a, b, liar):
+        slip, descriptor, ciphertext = true_slip(a, liar.member)
+        anna, wrap = slip.recipients[0], slip.recipients[0].wrap
+
+        async def results(number: int, count: int, *also: SlipRecipient) -> set[tuple[str, str]]:
+            nobody = tuple(SlipRecipient(MailboxId(bytes([number, place] * 8)), wrap) for place in range(count))
+            false = replace(slip, letter_id=LetterId(bytes([number] * 16)), recipients=(*also, *nobody))
+            answer = await liar.offer(seal(false, descriptor, a, liar.member.node.keyring.identity), ciphertext)
+            return {(item.status, item.code) for item in answer.results}
+
+        assert await results(1, 40) == {("refused", "unknown_mailbox")}
+        leaves = rows(a, schema.log_leaves)
+        assert await results(2, 30) == {("deferred", "busy")}
+        assert rows(a, schema.log_leaves) == leaves
+        # slip.letter_id names the key of anna's wrap: her letter arrives, the others wait.
+        assert await results(3, 30, anna) == {("deposited", ""), ("deferred", "busy")}
+        assert await results(4, 20) == {("refused", "unknown_mailbox")}
+        await trio.sleep(600)
+        liar = await another(federation, liar.member)
+        assert await results(2, 30) == {("refused", "unknown_mailbox")}
+        await delivered_meanwhile(a, b)
