@@ -78,7 +78,7 @@ _LOOKUP_AT_ONCE: Final = 500
 # A large service; a destination that invents persons fills no more than that.
 _MAX_OPENINGS: Final = 64
 # Ten years of a letter that is put on hold and freed again each year.
-_MAX_WARNINGS: Final = 16
+_MAX_TIMES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,18 +310,19 @@ class ResultWriter:
         if verified.kind is EventKind.OPENED:
             return self._is_known_opening(tx, delivery, finding)
         same = [table.c.delivery == delivery, table.c.kind == int(verified.kind)]
-        if verified.kind is EventKind.ERASURE_DUE:
-            return self._is_known_warning(tx, same, verified.time_ms)
-        if finding.item.state is not OutboxState.ENDED and verified.kind not in _LADDER:
-            same.append(table.c.time_ms == verified.time_ms)
+        is_open = finding.item.state is not OutboxState.ENDED and verified.kind not in _LADDER
+        if is_open or verified.kind is EventKind.ERASURE_DUE:
+            return self._is_known_at(tx, same, verified.time_ms)
         return tx.connection.execute(sa.select(table.c.id).where(*same).limit(1)).one_or_none() is not None
 
     @staticmethod
-    def _is_known_warning(tx: Transaction, same: list[sa.ColumnElement[bool]], time_ms: int) -> bool:
-        """A hold, or a longer time, may put it off, and then it is warned of anew."""
+    def _is_known_at(tx: Transaction, same: list[sa.ColumnElement[bool]], time_ms: int) -> bool:
+        """What may be said anew at another time: a warning that was put off, and anything while the letter is under
+        way; so often at most, whatever a destination signs.
+        """
         table = schema.peer_evidence
-        times = tx.connection.execute(sa.select(table.c.time_ms).where(*same).limit(_MAX_WARNINGS)).scalars().all()
-        return time_ms in times or len(times) >= _MAX_WARNINGS
+        times = tx.connection.execute(sa.select(table.c.time_ms).where(*same).limit(_MAX_TIMES)).scalars().all()
+        return time_ms in times or len(times) >= _MAX_TIMES
 
     def _is_known_opening(self, tx: Transaction, delivery: bytes, finding: Finding) -> bool:
         """Members and deputies open a letter each for themselves."""

@@ -235,21 +235,36 @@ class Custody:
 
     def settle(self, tx: Transaction, items: Sequence[Settled]) -> Sequence[None]:
         """Batch handler: the client's answer goes on its way back, and what it needs no more is let go."""
-        table = schema.relay_envelopes
         for item in items:
-            final = [result for result in item.results if result.evidence]
-            for frame in split_results(item.kept.envelope_id, final, room=MAX_RESULT_BYTES) if final else ():
-                message = Pass.of(frame, source=item.kept.target, target=item.kept.source)
-                self._insert(tx, message, client=item.kept.target)
-            if item.ends:
-                ended = tx.connection.execute(
-                    table.update().where(table.c.id == item.kept.row, table.c.waits).values(waits=False, payload=None)
-                )
-                if ended.rowcount and item.kept.payload is not None:
-                    self._payloads.release(tx, item.kept.payload)
+            # One that ends does so once; partial answers may come for ever.
+            if self._ended(tx, item.kept) if item.ends else self._has_room(tx.connection, item.kept.target):
+                self._answer(tx, item)
         return [None] * len(items)
 
+    def _answer(self, tx: Transaction, item: Settled) -> None:
+        final = [result for result in item.results if result.evidence]
+        for frame in split_results(item.kept.envelope_id, final, room=MAX_RESULT_BYTES) if final else ():
+            message = Pass.of(frame, source=item.kept.target, target=item.kept.source)
+            self._insert(tx, message, client=item.kept.target)
+
+    def _ended(self, tx: Transaction, kept: KeptEnvelope) -> bool:
+        table = schema.relay_envelopes
+        ended = tx.connection.execute(
+            table.update().where(table.c.id == kept.row, table.c.waits).values(waits=False, payload=None)
+        )
+        if ended.rowcount and kept.payload is not None:
+            self._payloads.release(tx, kept.payload)
+        return bool(ended.rowcount)
+
     # -- messages
+
+    def _has_room(self, connection: sa.Connection, node: NodeId) -> bool:
+        """Whether one more message may be kept on this client's account."""
+        client = self.clients.find(connection, node, lock=True)
+        if client is None:
+            return False
+        room = client.quota_letters * _MESSAGES_EACH + _MESSAGES_MORE
+        return self.clients.messages(connection, node) < room
 
     def pass_on(self, tx: Transaction, items: Sequence[Pass]) -> Sequence[Refusal | None]:
         """Batch handler: keep messages until their target comes. One of the two ends must be a client."""
@@ -257,10 +272,8 @@ class Custody:
 
     def _pass_one(self, tx: Transaction, item: Pass) -> Refusal | None:
         for node in (item.target, item.source):
-            client = self.clients.find(tx.connection, node, lock=True)
-            if client is not None and self.clients.serves(tx.connection, node) is not None:
-                room = client.quota_letters * _MESSAGES_EACH + _MESSAGES_MORE
-                if self.clients.messages(tx.connection, node) >= room:
+            if self.clients.serves(tx.connection, node) is not None:
+                if not self._has_room(tx.connection, node):
                     return Refusal(RefusalCode.RELAY_FULL, _RETRY_FULL_MS)
                 self._insert(tx, item, client=node)
                 return None
