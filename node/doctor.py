@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from directory_sync.spellings import alike_domains
 from node.config.values import split_endpoint
 from node.doctor_findings import FAILED, Check, Said
+from node.doctor_rows import check_letters, check_log
 from node.errors import CoffreError
 from node.expiry import DAY_MS, days_left, warned_within
 from node.operation.facts import read_cosignatures, read_log, read_outbox
@@ -23,9 +24,7 @@ from node.vault import schema
 from node.vault.lookalike_book import shared_keys
 from node.vault.rival_rows import are_keys_forked
 from node.vault.states import OutboxState, PayloadState
-from protocol.checkpoint import CheckpointVerifier
 from protocol.errors import RemoteProtocolError
-from protocol.merkle import CompactRange
 
 if TYPE_CHECKING:
     from node.app import Node
@@ -44,7 +43,8 @@ async def examine(node: Node) -> list[Check]:
         ("port", _port),
         ("keys", _keys),
         ("database", _database),
-        ("log", _log),
+        ("log", check_log),
+        ("letters", check_letters),
         ("witnesses", _witnesses),
         ("payloads", _payloads),
         ("peers", _peers),
@@ -121,28 +121,6 @@ async def _database(node: Node) -> Check:
     if result == "ok":
         return Check(name="database", code="database_sound", values={"kind": kind})
     return Check(name="database", code="database_damaged", values={"kind": kind, "reason": result})
-
-
-async def _log(node: Node) -> Check:
-    def recompute(connection: sa.Connection) -> Check:
-        table = schema.log_epochs
-        verifier = CheckpointVerifier(node.node_id, node.keyring.chain.log_keys())
-        total = 0
-        for row in connection.execute(sa.select(table)):
-            head = verifier.open(row.note)
-            if (row.size, CompactRange.from_bytes(row.size, row.frontier).root()) != (head.size, head.root):
-                return Check(name="log", code="log_head_wrong", values={"epoch": row.epoch})
-            leaves = schema.log_leaves
-            count = connection.execute(
-                sa.select(sa.func.count()).select_from(leaves).where(leaves.c.epoch == row.epoch)
-            ).scalar_one()
-            if count != row.size:
-                values = {"epoch": row.epoch, "count": count, "size": row.size}
-                return Check(name="log", code="log_entries_missing", values=values)
-            total += row.size
-        return Check(name="log", code="log_sound", values={"count": total})
-
-    return await node.database.read(recompute)
 
 
 async def _timestamps(node: Node) -> Check:

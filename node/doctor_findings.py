@@ -28,6 +28,7 @@ NAMES: Final = {
     "keys": N_("The node's keys"),
     "database": N_("Database"),
     "log": N_("The node's log"),
+    "letters": N_("Letters in mailboxes"),
     "witnesses": N_("Cosignatures"),
     "payloads": N_("Documents in files"),
     "peers": N_("Institutions accepted"),
@@ -64,6 +65,20 @@ FINDINGS: Final[dict[str, tuple[Level, str]]] = {
     "log_sound": (_GOOD, N_("{count} entries under verified heads")),
     "log_head_wrong": (_WRONG, N_("the head of epoch {epoch} is not that of its tree")),
     "log_entries_missing": (_WRONG, N_("epoch {epoch} has {count} of {size} entries")),
+    "log_entry_changed": (
+        _WRONG,
+        N_("entry {position} of epoch {epoch} is not the one that was signed: restore a backup"),
+    ),
+    "log_began_anew": (
+        _WARNING,
+        N_("began anew {days} days ago: its end was lost, as when an older copy of the database was put back"),
+    ),
+    "letters_there": (_GOOD, N_("{count} letters, each in its place")),
+    "letters_misplaced": (_WRONG, N_("letter {letter} does not open where it lies: restore a backup")),
+    "letters_missing": (
+        _WRONG,
+        N_("{missing} letters that were deposited are gone, and nothing on record says why: restore a backup"),
+    ),
     "cosignatures_unwanted": (_GOOD, N_("no cosignatures wanted, or no peer to give one")),
     "cosignatures_held": (_GOOD, N_("{held} of {wanted} cosignatures wanted")),
     "cosignatures_fewer": (_WARNING, N_("{held} of {wanted} cosignatures wanted")),

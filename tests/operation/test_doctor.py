@@ -50,6 +50,7 @@ async def test_a_new_node_is_found_well(tmp_path: Path) -> None:
         "keys": "keys_valid",
         "database": "database_sound",
         "log": "log_sound",
+        "letters": "letters_there",
         "witnesses": "cosignatures_unwanted",
         "payloads": "payloads_there",
         "peers": "peers_reached",
