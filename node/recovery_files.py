@@ -218,6 +218,9 @@ def parse_recovery(text: str) -> SealSecret:
         if not parts or any(part.sort is not RecoverySort.MAILBOX for part in parts):
             raise RemoteProtocolError(Reason.MISMATCH)
     except RemoteProtocolError as error:
+        if error.detail.startswith("the code "):
+            # It is one: somebody typed it from paper, or copied a part of it.
+            raise WrongSecretError(error.detail, hint="compare it with the file, character by character") from error
         raise WrongSecretError(
             _not_one(place, RecoverySort.MAILBOX), hint="use the mailbox recovery file made at init"
         ) from error

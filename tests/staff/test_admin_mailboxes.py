@@ -154,8 +154,11 @@ async def test_halves_of_the_key_open_it_together_and_not_alone(tmp_path: Path) 
     async with open_node(folder) as node, logged_in(node, ADMINISTRATOR) as client:
         (durand,) = await people(node, "durand")
         page = f"{MAILBOXES}/{durand.id.hex()}/recover"
+        code = two.split()[-1]
         for files, pasted, status in (
             ([one], b"", 422),
+            ([one], code[:-20] + (b"b" if code[-20:-19] == b"a" else b"a") + code[-19:], 422),
+            ([one], code[:-8], 422),
             ([one, one], b"", 422),
             ([one], two, 303),
             ([two, one], b"", 303),
@@ -172,6 +175,7 @@ async def test_halves_of_the_key_open_it_together_and_not_alone(tmp_path: Path) 
             answer = await client.post(page, data=form, files=given, headers=ORIGIN)
             assert answer.status_code == status, answer.text
             assert one.decode().split("\n")[-2] not in answer.text
+            assert ("le code est abîmé" in answer.text) is (code[:20] in pasted and status == 422)
 
 
 async def test_who_acts_for_a_mailbox_is_shown_and_ended(tmp_path: Path) -> None:
