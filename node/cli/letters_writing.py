@@ -28,6 +28,7 @@ from node.cli.common import (
     say,
     short_id,
 )
+from node.cli.given_files import read_given
 from node.cli.looking import EvenIfSimilar, look_first
 from node.cli.one_letter import one_letter
 from node.cli.outside import number_of, offer_outside
@@ -45,7 +46,9 @@ __all__ = ["add_to"]
 _To = Annotated[list[str] | None, typer.Option("--to", metavar="ADDRESS", help="A recipient; may be given again.")]
 _Cc = Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="A recipient of a copy.")]
 _Text = Annotated[str | None, typer.Option(help="The text.")]
-_TextFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the text (UTF-8).")]
+_TextFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file with the text (UTF-8), - for standard input.")
+]
 _Attach = Annotated[
     list[Path] | None, typer.Option("--attach", metavar="FILE", help="A file to attach; again for more.")
 ]
@@ -66,14 +69,19 @@ def _text_of(text: str | None, text_file: Path | None) -> str:
         raise ConfigError("--text and --text-file are one or the other")
     if text_file is None:
         return text or ""
+    is_piped = str(text_file) == "-"
+    name = "standard input" if is_piped else str(text_file)
+    data = sys.stdin.buffer.read(_MAX_TEXT_BYTES + 1) if is_piped else read_given(text_file, _MAX_TEXT_BYTES)
+    if len(data) > _MAX_TEXT_BYTES:
+        raise LimitError(f"{name} is larger than a text may be (4 MiB)", hint="attach it instead")
     try:
-        if text_file.stat().st_size > _MAX_TEXT_BYTES:
-            raise LimitError(f"{text_file} is larger than a text may be (4 MiB)", hint="attach it instead")
-        return text_file.read_text("utf-8")
-    except OSError as error:
-        raise ConfigError(f"{text_file} cannot be read: {error.strerror}") from error
+        found = data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{text_file} is not UTF-8 text", hint="attach it instead") from error
+        raise ConfigError(f"{name} is not UTF-8 text", hint="attach it instead") from error
+    if is_piped and not found.strip():
+        raise ConfigError("standard input is empty", hint="a letter without text: leave --text-file out")
+    # As a text file is read: lines end in one way.
+    return found.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _attachment(path: Path) -> AttachmentSource:

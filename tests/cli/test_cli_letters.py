@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
-from tests.cli.coffre_cli import Node, run_coffre
+from tests.cli.coffre_cli import COFFRE, Node, eventually, run_coffre
 from tests.cli.conftest import Neighbours
 
 EXEMPLE = "dr.exemple@lilas.example"
@@ -22,6 +23,17 @@ def test_node_that_only_dials_out_sends_and_receives(neighbours: Neighbours) -> 
     hospital, practice = neighbours.hospital, neighbours.practice
     hospital.wait_for_state("dr.fictive", neighbours.first_letter, "deposited")
     assert practice.received("dr.exemple", "Premier courrier")["from"] == FICTIVE
+
+
+def test_a_text_may_come_through_a_pipe(neighbours: Neighbours) -> None:
+    hospital, practice = neighbours.hospital, neighbours.practice
+    to = ("--from", "dr.fictive", "--to", EXEMPLE, "--subject", "Par un tube", "--json", *password(hospital))
+    command: list[str | Path] = [COFFRE, "-C", hospital.folder, "send", *to, "--text-file", "-"]
+    subprocess.run(command, input=b"Un mot.\r\nDeux.\n", stdout=subprocess.DEVNULL, check=True)
+    # Where nothing comes through it, nothing is sent.
+    assert "standard input is empty" in hospital.refused("send", *to, "--text-file", "-")
+    listed = eventually(lambda: practice.inbox("dr.exemple"), lambda found: found[0]["subject"] == "Par un tube")[0]
+    assert practice.open("dr.exemple", listed["id"])["text"] == "Un mot.\nDeux.\n"
 
 
 def test_documents_arrive_byte_for_byte_and_are_answered(neighbours: Neighbours, tmp_path: Path) -> None:
