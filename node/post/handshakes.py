@@ -16,7 +16,8 @@ import trio
 __all__ = ["Handshakes"]
 
 _MAX_ALL: Final = 512
-_MAX_OF_ONE: Final = 32
+# Of a proxy's, behind which there may be a region: the more, the longer each may take in a flood.
+_MAX_OF_ONE: Final = 128
 
 
 class Handshakes:
