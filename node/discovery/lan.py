@@ -23,7 +23,7 @@ from protocol.ids import NodeId
 from protocol.statement import node_digits
 
 if TYPE_CHECKING:
-    from zeroconf import Zeroconf
+    from zeroconf import ServiceInfo, Zeroconf
 
 __all__ = ["FoundNode", "LanAnnouncer", "find_nodes"]
 
@@ -33,6 +33,7 @@ _SHORT_ID: Final = 12
 _RESOLVE_MS: Final = 2000
 # A busy or hostile network must not fill the memory.
 _MAX_FOUND: Final = 1000
+_RESOLVED_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +116,26 @@ async def find_nodes(settings: DiscoverySettings, world: World, *, within_s: flo
             token.run_sync_soon(_send, names_in.send_nowait, name)
 
     found: dict[NodeId, FoundNode] = {}
+    slots = trio.CapacityLimiter(_RESOLVED_AT_ONCE)
+
+    async def look_up(name: str) -> None:
+        # An announcement brings all that it says; who announces a name alone keeps nobody waiting but itself.
+        node = await world.run_blocking(_read, zeroconf, name)
+        if node is None:
+            async with slots:
+                node = await world.run_blocking(_resolve, zeroconf, name)
+        if node is not None:
+            found[node.node_id] = node
+
     browser = await world.run_blocking(lambda: ServiceBrowser(zeroconf, _SERVICE, handlers=[changed]))
     try:
         with trio.move_on_after(within_s):
-            async for name in names:
-                node = await world.run_blocking(_resolve, zeroconf, name)
-                if node is not None:
-                    found[node.node_id] = node
+            async with trio.open_nursery() as nursery:
+                looked_at = 0
+                async for name in names:
+                    looked_at += 1
+                    if looked_at <= _MAX_FOUND:
+                        nursery.start_soon(look_up, name)
     finally:
         with trio.CancelScope(shield=True):
             await world.run_blocking(browser.cancel)
@@ -135,9 +149,20 @@ def _send(send: Callable[[str], None], name: str) -> None:
         send(name)
 
 
+def _read(zeroconf: Zeroconf, name: str) -> FoundNode | None:
+    """The announcement behind a name, if all of it has arrived; None for one that is not of our form."""
+    from zeroconf import ServiceInfo
+
+    info = ServiceInfo(_SERVICE, name)
+    return _found(info) if info.load_from_cache(zeroconf) else None
+
+
 def _resolve(zeroconf: Zeroconf, name: str) -> FoundNode | None:
-    """The announcement behind a name; None for one that is not of our form."""
-    info = zeroconf.get_service_info(_SERVICE, name, timeout=_RESOLVE_MS)
+    """The same, asked for."""
+    return _found(zeroconf.get_service_info(_SERVICE, name, timeout=_RESOLVE_MS))
+
+
+def _found(info: ServiceInfo | None) -> FoundNode | None:
     if info is None or info.port is None or info.properties.get(b"v") != _VERSION:
         return None
     addresses = info.parsed_addresses()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 from zeroconf import ServiceInfo, Zeroconf
+from zeroconf._dns import DNSPointer
+from zeroconf._protocol.outgoing import DNSOutgoing
+from zeroconf.const import _CLASS_IN, _FLAGS_AA, _FLAGS_QR_RESPONSE, _TYPE_PTR
 
 from node.config.sections import DiscoverySettings
 from node.discovery.lan import FoundNode, LanAnnouncer, find_nodes
@@ -50,6 +53,34 @@ async def test_strange_announcements_are_passed_over() -> None:
             )
             await trio.to_thread.run_sync(liar.register_service, info)
         assert await find_nodes(LOOPBACK, world, within_s=3) == []
+    finally:
+        await trio.to_thread.run_sync(liar.close)
+
+
+async def test_names_that_nobody_answers_for_keep_no_node_from_being_found() -> None:
+    """Somebody announces names alone: each would be waited for, one after the other."""
+    world = World()
+    liar = await trio.to_thread.run_sync(lambda: Zeroconf(interfaces=["127.0.0.1"]))
+    announced = DNSOutgoing(_FLAGS_QR_RESPONSE | _FLAGS_AA)
+    for number in range(40):
+        alias = f"0{number:02}._coffre._tcp.local."
+        announced.add_answer_at_time(DNSPointer("_coffre._tcp.local.", _TYPE_PTR, _CLASS_IN, 4500, alias), 0)
+
+    async def announce() -> None:
+        while True:
+            liar.send(announced)
+            await trio.sleep(0.2)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(LanAnnouncer(NODE, LOOPBACK, world).run, "127.0.0.1:9443")
+            nursery.start_soon(announce)
+            found: list[FoundNode] = []
+            with trio.fail_after(60):
+                while not found:
+                    found = await find_nodes(LOOPBACK, world, within_s=2)
+            nursery.cancel_scope.cancel()
+        assert found == [FoundNode(node_id=NODE, endpoint="127.0.0.1:9443")]
     finally:
         await trio.to_thread.run_sync(liar.close)
 
