@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from node.errors import NotFoundError, StateError
+from node.errors import NotFoundError, StateError, StoreError
 from node.vault import schema
 from node.vault.access import Access, OpenMailbox
 from node.vault.content import LetterContent, open_content
@@ -154,9 +154,13 @@ class Reading:
     def look(self, connection: sa.Connection, opened: OpenMailbox, row: sa.Row[Any]) -> LetterSummary:
         """One row of `letters` as a line of a list: opened and checked, and nothing of it put on record.
 
-        The caller has checked the access. Blocks.
+        The caller has checked the access. Blocks. A row that does not open is a line, too: the others are to be read.
         """
-        return self._summary(connection, opened, self._stored(row))
+        try:
+            stored = self._stored(row)
+        except StoreError:
+            return LetterSummary(stored=_unopened(row, opened.id), letter=None, problem="damaged")
+        return self._summary(connection, opened, stored)
 
     def _summary(self, connection: sa.Connection, opened: OpenMailbox, stored: StoredLetter) -> LetterSummary:
         # A withdrawn letter under a legal hold still has its content, which is nobody's to read here.
@@ -315,6 +319,23 @@ def row_of_letter(connection: sa.Connection, prefix: str) -> sa.Row[bytes, bytes
     if len(found) > 1:
         raise NotFoundError(f"several letters have ids that begin with {prefix}", hint="give more of the id")
     return found[0]
+
+
+def _unopened(row: sa.Row[Any], mailbox: MailboxId) -> StoredLetter:
+    """What stands in clear in a row."""
+    return StoredLetter(
+        row=row.id,
+        folder=LetterFolder(row.folder),
+        state=LetterState(row.state),
+        arrived_at_ms=row.arrived_at_ms,
+        payload=row.payload,
+        tag=LeafTag(row.tag),
+        mailbox=mailbox,
+        signed_slip=None,
+        envelope_id=None,
+        trashed_at_ms=row.trashed_at_ms,
+        erase_at_ms=row.erase_at_ms,
+    )
 
 
 def prefix_range(column: sa.Column[bytes], prefix: str) -> list[sa.ColumnElement[bool]]:

@@ -96,6 +96,22 @@ async def test_a_hand_in_the_database_is_noticed(
         assert await found(a) == {"log": log, "letters": letters}
 
 
+async def test_a_row_that_does_not_open_hides_no_other_letter(autojump_clock: MockClock, tmp_path: Path) -> None:
+    async with Federation.opened(tmp_path) as federation:
+        a = await federation.make("a")
+        await a.add("anna")
+        await a.start()
+        for _ in range(3):
+            await a.send("anna", "anna@a.example")
+        await settled()
+        received = sorted(summary.stored.row for summary in await a.inbox("anna"))
+        with a.node.database.engines.writer.begin() as connection:
+            connection.execute(LETTERS.update().where(LETTERS.c.id == received[1]).values(sealed=bytes(100)))
+        shown = {summary.stored.row: summary.problem for summary in await a.inbox("anna")}
+        assert shown == {received[0]: "", received[1]: "damaged", received[2]: ""}
+        await a.stop()
+
+
 async def test_an_older_copy_that_was_put_back_is_told_of(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with Federation.opened(tmp_path) as federation:
         a = await federation.make("a")
