@@ -131,6 +131,7 @@ async def test_with_all_places_taken_the_busiest_address_gives_one_up() -> None:
 
 async def test_a_member_that_connects_without_end_is_let_in_at_times(autojump_clock: MockClock, tmp_path: Path) -> None:
     async with with_a_third(tmp_path) as (federation, a, b, liar):
+        await trio.sleep(5)
         evil = liar.member
         network = MemoryNetwork(federation.hub, evil.node.keyring.chain.certificates()[0])
         network.pin(a.node.keyring.chain.certificates())
