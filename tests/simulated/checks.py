@@ -165,7 +165,7 @@ def _check_log(connection: sa.Connection, house: House, heads: set[bytes]) -> No
     leaves = connection.execute(sa.select(table.c.epoch, table.c.position, table.c.leaf).order_by(table.c.position))
     tree, roots = CompactRange(), {}
     happened: Counter[tuple[Any, ...]] = Counter()
-    verifier = CheckpointVerifier(house.node.node_id, house.node.keyring.chain.trusted_log_keys())
+    verifier = CheckpointVerifier(house.node.node_id, house.node.keyring.chain.log_keys())
     for row in leaves.all():
         tree.append(leaf_hash(row.leaf))
         roots[tree.size] = tree.root()

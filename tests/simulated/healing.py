@@ -22,6 +22,11 @@ async def heal_and_check(simulation: Simulation, player: Player) -> None:
         house.skew_ms = 0
     for address in MAY_CLOSE:
         await player.room(address)
+    # Who was away, or lost keys too, has to be told: an invitation, as the command says.
+    for name in sorted(player.recovered):
+        for house in simulation.houses.values():
+            if house.name != name:
+                await house.accept(simulation.houses[name])
     for house in simulation.houses.values():
         await retry_now(house.node.database, house.node.outbox, house.node.peers, None)
     await trio.sleep(3 * HOUR_S)

@@ -72,6 +72,9 @@ _steps = st.one_of(
     st.tuples(st.just("fill"), st.sampled_from(MAY_CLOSE)),
     st.tuples(st.just("room"), st.sampled_from(MAY_CLOSE)),
     st.tuples(st.just("close"), st.sampled_from(MAY_CLOSE)),
+    st.tuples(st.just("renew"), _house),
+    st.tuples(st.just("destroy"), _house),
+    st.tuples(st.just("recover"), _house),
 )
 
 
@@ -95,6 +98,7 @@ class Player:
     simulation: Simulation
     sent: list[Sent] = field(default_factory=list)
     withdrawn: list[Sent] = field(default_factory=list)
+    recovered: set[str] = field(default_factory=set)
     refused: int = 0
 
     async def play(self, script: list[Step]) -> None:
@@ -115,6 +119,9 @@ class Player:
             "fill": self.fill,
             "room": self.room,
             "close": self.close,
+            "renew": self.renew,
+            "destroy": self.destroy,
+            "recover": self.recover,
         }
         for word, *arguments in script:
             self.simulation.trace.append(f"{trio.current_time():.3f} step {word} {arguments}")
@@ -204,3 +211,17 @@ class Player:
     async def close(self, address: str) -> None:
         house = self._house(address)
         await house.act(lambda: house.node.mailboxes.close(address))
+
+    async def renew(self, name: str) -> None:
+        house = self.simulation.houses[name]
+        await house.act(lambda: house.node.key_keeper.renew())
+
+    async def destroy(self, name: str) -> None:
+        """The former seal keys: what was sealed to them cannot be opened any more."""
+        house = self.simulation.houses[name]
+        await house.act(house.destroy_former_keys)
+
+    async def recover(self, name: str) -> None:
+        """All keys are stolen, or lost."""
+        self.recovered.add(name)
+        await self.simulation.houses[name].recover()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from sqlalchemy import event
 
 from node.errors import CoffreError
 from node.opening import open_node
+from node.recovery_files import read_identity_recovery_file
 from node.running import run_node
 from node.vault import schema
 from node.vault.access import OpenMailbox
@@ -169,6 +171,34 @@ class House(Institution):
             self.power.cut()
             self._life.cancel()
             await self._ended.wait()
+
+    async def recover(self) -> None:
+        """What an administrator does after a theft: stop, recover by the file from the safe, start. DownError if the
+        power went before it had stopped; CoffreError if the keys cannot be replaced now.
+        """
+        await self.shut_down()
+        await trio.sleep(0.1)
+        if self.is_living:
+            raise DownError
+        key = read_identity_recovery_file(self.path.with_name(f"{self.name}.recovery") / "identity-recovery.key")
+        refused: CoffreError | None = None
+        try:
+            async with open_node(self.path, world=self.world) as self.node:
+                event.listen(self.node.database.engines.writer, "commit", self._before_commit)
+                try:
+                    await self.node.key_keeper.recover(key, bad_from_ms=None, new_recovery_key=None)
+                except CoffreError as error:
+                    refused = error
+        except* PowerCut:
+            self.power.restore()
+        await self.boot()
+        if refused is not None:
+            raise refused
+
+    async def destroy_former_keys(self) -> None:
+        """What time does after sixty days, or a restore from a backup."""
+        change = self.node.own_keys.change
+        await self.world.run_blocking(change, lambda keyring: replace(keyring, seal=keyring.seal[:1]))
 
     async def act(self, action: Callable[[], Awaitable[T]]) -> T:
         """Something that a person does on this node. DownError if the node goes down before it is done."""
