@@ -21,6 +21,7 @@ from node.vault.database import Transaction
 from node.vault.last_openings import LastOpenings
 from node.vault.outbox_rows import OutboxItem, OutboxRows
 from node.vault.sealing import RowKeys, new_row_id
+from node.vault.signals import EXPIRIES
 from node.vault.states import DeliveryState, OutboxState
 from protocol.checkpoint import CheckpointVerifier
 from protocol.details import decode_details
@@ -287,6 +288,8 @@ class ResultWriter:
                     has_moved = True
             if has_moved:
                 self._tell_sender(tx, item, "refused")
+                # It may lie there as a former envelope, whose answer was lost.
+                tx.wake(EXPIRIES, self._outbox.destination(item.destination))
         mark_changed(tx, self._keys, _senders(refused.item for refused in ending))
         moves.write()
         self._end(tx, {refused.item.row for refused in ending})
