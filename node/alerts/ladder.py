@@ -74,8 +74,8 @@ class Ladder:
         self._settings = settings
 
     async def look(self, now_ms: int) -> None:
-        """Make every step that is due now."""
-        while due := await self._database.read(self._due, now_ms):
+        """Make every step that is due now: a clock that is set back meanwhile makes what was due wait again."""
+        while due := await self._database.read(self._due, min(now_ms, self._database.world.now_ms())):
             await self._database.write_many(self.climb, due)
 
     @staticmethod

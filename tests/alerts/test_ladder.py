@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
 import trio
 import trio.testing
 
+from node.alerts.ladder import Ladder
 from node.vault import schema
 from node.vault.alert_preferences import AlertPreferences, LadderChoice
 from node.vault.timeline import TimelineEvent
@@ -14,7 +17,7 @@ from protocol.delegation import Right
 from protocol.entry import Absence
 from protocol.letter import LetterClass
 from protocol.logleaf import EventKind
-from tests.post.harness import Institution
+from tests.post.harness import Institution, settled
 from tests.retention.years import leaves, pair, rows
 
 URGENT = LetterClass.URGENT
@@ -169,3 +172,24 @@ async def test_a_mailbox_has_its_own_ladder_or_none(autojump_clock: trio.testing
         await trio.sleep(62 * 60)
         assert await steps(a, off) == []
         assert [event.code for event in await steps(a, own)] == ["2 min", "6 min"]
+
+
+async def test_a_clock_set_back_while_it_climbs_ends_the_look(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    async with pair(tmp_path, database_url) as (_, a, b):
+        await a.send("anna", "bruno@b.example", letter_class=URGENT)
+        await settled()
+        ladder, looks = b.node.ladder, 0
+        due = Ladder._due
+
+        def counted(connection: sa.Connection, now_ms: int) -> list[bytes]:
+            nonlocal looks
+            looks += 1
+            assert looks < 9, "it looks without end"
+            return due(connection, now_ms)
+
+        monkeypatch.setattr(ladder, "_due", counted)
+        # By the clock as it was when the look began, the first step is due; by the clock as it is now, it is not.
+        await ladder.look(b.world.now_ms() + DAY_MS)
+        assert looks == 1
