@@ -129,7 +129,7 @@ def test_init_does_not_touch_a_folder_that_holds_something(lone: Node) -> None:
 
 def test_doctor_finds_a_new_node_well(lone: Node) -> None:
     checks = {check["id"]: check for check in lone.json("doctor")}
-    local = {"clock", "disk", "port", "keys", "database", "log", "witnesses", "payloads"}
+    local = {"clock", "disk", "port", "keys", "database", "log", "witnesses", "payloads", "letters"}
     known = local | {"peers", "look-alikes", "outbox", "backup", "alarms"}
     assert known == set(checks)
     assert all(check["ok"] for check in checks.values())
