@@ -248,7 +248,7 @@ async def test_a_list_is_looked_at_then_done(tmp_path: Path, database_url: str) 
         assert answer.status_code == 422
         assert "family=Name</textarea>" in answer.text
         answer = await send_file(client, page, page, foreign, **options)
-        assert "aucune colonne connue pour le nom ou l’adresse ; il y a : Nom, Prénom" in answer.text
+        assert "aucune colonne connue pour le nom ou l’adresse\u202f; il y a\u00a0: Nom, Prénom" in answer.text
         assert "--map" not in answer.text
         extract = b"name,address\n"
         answer = await send_file(client, page, page, extract, **{**options, "format": "rass"})

@@ -52,7 +52,7 @@ def test_a_known_sentence_keeps_its_names_and_what_they_hold_is_escaped() -> Non
 def test_what_is_said_of_a_list_names_file_and_place() -> None:
     french = language_of("fr")
     error = CoffreError("gens.csv: line 7 is not utf-8: byte 0xe9")
-    assert error_words(error, french) == "gens.csv: ligne 7 n’est pas en utf-8 : octet 0xe9"
+    assert error_words(error, french) == "gens.csv: ligne 7 n’est pas en utf-8\u00a0: octet 0xe9"
     assert words_of("the same institution as in line 2", french) == "déjà indiqué (ligne 2)"
     assert words_of("odd: <b>", french) == '<span lang="en">odd: &lt;b&gt;</span>'
 

@@ -143,7 +143,7 @@ async def test_an_answer_arrives_under_a_band_and_nothing_in_it_runs(tmp_path: P
         assert letter is not None
         assert letter.subject == f"Re: {SUBJECT}"
         assert letter.thread == draft.thread
-        assert letter.text.startswith("De l'extérieur, non vérifié : écrit sur la page du courrier à " + PERSON)
+        assert letter.text.startswith("De l'extérieur, non vérifié\u00a0: écrit sur la page du courrier à " + PERSON)
         async with client_of(node) as client:
             await log_in(client, "fictive")
             page = await client.get(f"/box/{sender.id.hex()}/letter/{found[0].stored.row.hex()}")

@@ -91,7 +91,7 @@ async def test_from_writing_to_the_answer(tmp_path: Path) -> None:
                     events = page.locator(".outside-events").inner_text()
                     for words in (
                         "Ouvert avec lien et code",
-                        "Un mauvais code : 1 sur 5",
+                        "Un mauvais code\u00a0: 1 sur 5",
                         "Le document 1 a été téléchargé",
                     ):
                         assert words in events
