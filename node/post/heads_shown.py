@@ -79,6 +79,8 @@ class HeadsShown:
         self._feeds = feeds
         self._offer_again = offer_again
         self._taken = {"log": trio.Event(), "feed": trio.Event()}
+        self._feed_size = 0
+        """Of the largest head of the peer's own feed that was taken over this link."""
         self.is_forwarding = False
         """Set when mail goes over the link already: a new epoch then needs a new link."""
         feeds.peers_own_taken = lambda: self._note_taken("feed")
@@ -110,11 +112,15 @@ class HeadsShown:
             raise RemoteProtocolError(Reason.EXPIRED, "the peer's keys have ended, and it has not renewed them")
         return chain != before
 
-    async def take(self, heads: Sequence[bytes]) -> None:
-        """Judge heads in this order. RemoteProtocolError for what no honest peer would show."""
+    async def take(self, heads: Sequence[bytes], *, of_hello: bool = False) -> None:
+        """Judge heads in this order. RemoteProtocolError for what no honest peer would show.
+
+        of_hello: whether they were shown before any other over this link.
+        """
         others: list[bytes] = []
         for note in heads:
-            kind, node, epoch = parse_origin(peek_checkpoint(note).origin)
+            head = peek_checkpoint(note)
+            kind, node, epoch = parse_origin(head.origin)
             if kind == "feed":
                 self._news.heard(note)
             if node != self._link.peer:
@@ -124,12 +130,16 @@ class HeadsShown:
                 await self._take_own(kind, note, epoch)
             except RemoteProtocolError as error:
                 if error.reason is Reason.ROLLBACK:
-                    if await self._moves_on(kind):
+                    # Pushed while those of its hello were judged, a newer head may overtake them.
+                    was_overtaken = of_hello and kind == "feed" and head.size < self._feed_size
+                    if was_overtaken or await self._moves_on(kind):
                         continue
                 elif kind == "feed" or error.reason not in (Reason.FORK, Reason.BAD_PROOF):
                     raise
                 await self._alarm(note, kind, error)
             else:
+                if kind == "feed":
+                    self._feed_size = max(head.size, self._feed_size)
                 self._note_taken(kind)
         await self._feeds.take(others)
 

@@ -132,7 +132,7 @@ class Session:
             hello = self._link.peer_hello
             assert hello is not None
             await self._own.compare(hello.seen)
-            await self._heads.take(hello.heads)
+            await self._heads.take(hello.heads, of_hello=True)
             self._heads.is_forwarding = True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._turns.take, self._link.peer, self._forward)

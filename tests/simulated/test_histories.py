@@ -34,6 +34,22 @@ WITH_POWER_CUTS: list[Step] = [
     ("wait", 600),
 ]
 
+# The third institution renews its keys while its links open: the head of its feed that it pushes overtakes the older
+# one of its hello.
+WITH_A_HEAD_OVERTAKEN: list[Step] = [
+    ("send", "anna@a.example", ["anna@a.example", "alma@a.example", "bruno@b.example"], ["anna@a.example"], 0),
+    ("renew", "c"),
+    ("wait", 1),
+    ("open", "anna@a.example", 0),
+    ("fill", "alma@a.example"),
+    ("wait", 1),
+    ("close", "alma@a.example"),
+    ("wait", 300),
+    ("wait", 21_600),
+    ("stop", "b"),
+    ("wait", 3600),
+]
+
 
 def test_histories(capsys: pytest.CaptureFixture[str]) -> None:
     _campaign(capsys, HISTORIES, 16)
@@ -55,6 +71,10 @@ def _campaign(capsys: pytest.CaptureFixture[str], histories: int, max_size: int)
     play()
     with capsys.disabled():
         print(f"\n{campaign}")
+
+
+def test_a_head_that_was_overtaken_is_not_taken_for_a_rollback() -> None:
+    run_history(282, WITH_A_HEAD_OVERTAKEN, Campaign())
 
 
 def test_same_seed_is_the_same_history() -> None:
