@@ -36,6 +36,7 @@ def test_from_admission_to_report(tmp_path: Path) -> None:
     folder = tmp_path / "auditor"
     with node.running():
         sent = node.send("dr.fictive", "dr.fictive@hopital.example", "Essai")
+        node.wait_for_state("dr.fictive", sent, "deposited")
         fetched = audit("fetch", folder, tmp_path / "admission.json")
         assert (fetched.status, "new leaves" in fetched.stdout) == (0, True), fetched
         made = node.json("audit", "disclose", "--letter", sent, "--to", admitted["id"], "--out", tmp_path / "d.txt")
