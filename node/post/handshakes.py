@@ -16,8 +16,7 @@ import trio
 __all__ = ["Handshakes"]
 
 _MAX_ALL: Final = 512
-# Of a proxy's, behind which there may be a region: the more, the longer each may take in a flood.
-_MAX_OF_ONE: Final = 128
+_MAX_OF_ONE: Final = 32
 
 
 class Handshakes:

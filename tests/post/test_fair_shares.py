@@ -97,7 +97,7 @@ async def test_silent_strangers_give_up_their_places_to_who_comes_later() -> Non
     async with trio.open_nursery() as nursery:
         endpoint = await nursery.start(ours.listen, "127.0.0.1:0", meet)
         host, _, port = endpoint.rpartition(":")
-        strangers = [await trio.open_tcp_stream(host, int(port)) for _ in range(140)]
+        strangers = [await trio.open_tcp_stream(host, int(port)) for _ in range(40)]
         with trio.fail_after(60):
             dialled = await theirs.dial(endpoint)
             await met.wait()
